@@ -1,0 +1,109 @@
+"""From a checked payload to the answer: accepted by the group commit, and waited for where that is wanted."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+from uuid import UUID
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import Yard
+from api.errors import Problem
+from api.schemas import BulkAccepted, JobDetail, JobView, job_links
+from api.waiting import wanted_wait
+from jobs.clock import utc_from_millis
+from jobs.errors import IdempotencyConflictError
+from jobs.job import NewJob, Status, Verdict
+from jobs.records import get_attempts, get_job
+from tasks.base import AnyTask
+from tasks.options import JobOptions
+from tasks.submission import new_job
+
+
+class Asked(NamedTuple):
+    """What a request says besides its payload."""
+
+    task: AnyTask
+    options: JobOptions
+    idempotency_key: str | None
+    prefer: str | None
+
+
+async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
+    """Commit one job: 202 with the job, or 200 where it ended within the time of `Prefer: wait`."""
+    seconds = wanted_wait(asked.prefer, yard.settings.api.max_wait.total_seconds())
+    new = new_job(asked.task, payload.model_dump_json(), asked.options, asked.idempotency_key)
+    [acceptance] = await yard.intake.accept([new])
+    if acceptance.verdict is Verdict.CONFLICT:
+        raise IdempotencyConflictError(asked.idempotency_key or "")
+    headers = {"Location": f"/v1/jobs/{acceptance.job_id}"}
+    if acceptance.verdict is not Verdict.NEW:
+        headers["Jobyard-Duplicate"] = acceptance.verdict
+    if seconds:
+        headers["Preference-Applied"] = f"wait={seconds:.0f}"
+        if await yard.waiting.for_end(acceptance.job_id, seconds):
+            return _answer(await run_in_threadpool(detail, yard, acceptance.job_id), HTTPStatus.OK, headers)
+    if acceptance.verdict is Verdict.NEW and not seconds:
+        return _answer(_just_accepted(new), HTTPStatus.ACCEPTED, headers)
+    job = await run_in_threadpool(get_job, yard.ledger.engine, acceptance.job_id)
+    return _answer(JobView.of(job), HTTPStatus.ACCEPTED, headers)
+
+
+async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -> Response:
+    """Commit many jobs in one transaction: all of them or none."""
+    if asked.options.unique_key is not None and len(payloads) > 1:
+        detail = (
+            "one unique_key for many payloads would leave one job of them: leave it out, or send them singly"
+        )
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="unique_key")
+    new = [
+        new_job(asked.task, payload.model_dump_json(), asked.options, _key_of(asked.idempotency_key, place))
+        for place, payload in enumerate(payloads)
+    ]
+    acceptances = await yard.intake.accept(new)
+    if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
+        raise IdempotencyConflictError(asked.idempotency_key or "")
+    ids = [acceptance.job_id for acceptance in acceptances]
+    return _answer(BulkAccepted(accepted=len(ids), ids=ids), HTTPStatus.ACCEPTED, {})
+
+
+def detail(yard: Yard, job_id: str) -> JobDetail:
+    """Return a job with all that belongs to it; raises `JobNotFoundError`."""
+    return JobDetail.of(get_job(yard.ledger.engine, job_id), get_attempts(yard.ledger.engine, job_id))
+
+
+def _key_of(idempotency_key: str | None, place: int) -> str | None:
+    return f"{idempotency_key}#{place}" if idempotency_key is not None else None
+
+
+def _just_accepted(new: NewJob) -> JobView:
+    # Built from what was committed a moment ago; reading it back would cost every request a query.
+    accepted_at = utc_from_millis(UUID(new.id).int >> 80)  # a UUIDv7 begins with its time
+    return JobView(
+        id=new.id,
+        task=new.task,
+        queue=new.queue,
+        priority=new.priority,
+        status=Status.QUEUED if new.is_due else Status.SCHEDULED,
+        attempt=0,
+        max_attempts=new.max_attempts,
+        lost=0,
+        replays=0,
+        tags=new.tags,
+        unique_key=new.unique_key,
+        created_at=accepted_at,
+        run_at=new.run_at or accepted_at + new.delay,
+        expires_at=accepted_at + new.expires_in if new.expires_in else None,
+        started_at=None,
+        finished_at=None,
+        worker=None,
+        failure=None,
+        links=job_links(new.id),
+    )
+
+
+def _answer(view: BaseModel, status: HTTPStatus, headers: dict[str, str]) -> Response:
+    return Response(view.model_dump_json(), status, headers, media_type=JSONResponse.media_type)

@@ -1,0 +1,70 @@
+"""What the routes need: the yard's parts, and the check of who is asking."""
+
+import hmac
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from api.errors import Problem
+from api.intake import Intake
+from api.waiting import Waiting
+from config.settings import Settings, is_loopback
+from jobs.files import FileStore
+from jobs.ledger import Ledger
+from tasks.publisher import Publisher
+
+
+@dataclass(frozen=True)
+class Yard:
+    """The parts that one API process is made of."""
+
+    settings: Settings
+    ledger: Ledger
+    files: FileStore
+    publisher: Publisher
+    intake: Intake
+    waiting: Waiting
+
+
+def get_yard(request: Request) -> Yard:
+    yard: Yard = request.app.state.yard
+    return yard
+
+
+TheYard = Annotated[Yard, Depends(get_yard)]
+
+
+def check_caller(request: Request, yard: TheYard) -> None:
+    """Raise a 401 or 403 `Problem` unless the caller has a key, or none is set and it is on this machine."""
+    keys = [key.get_secret_value() for key in yard.settings.api.keys]
+    if not keys:
+        _must_be_local(request)
+    elif not any(hmac.compare_digest(_given_key(request).encode(), key.encode()) for key in keys):
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "send one of the keys in JOBYARD_API__KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+            kind="unauthorized",
+            field="Authorization",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _given_key(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+def _must_be_local(request: Request) -> None:
+    # Uvicorn can be told to listen anywhere, whatever our settings say; and a stranger's web page can
+    # point a name of its own at 127.0.0.1, so the name that was asked for counts as well.
+    caller = request.client.host if request.client else "localhost"
+    asked_for = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    if not (is_loopback(caller) and is_loopback(asked_for)):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "without JOBYARD_API__KEYS only this machine may call, by the name localhost or 127.0.0.1",
+            kind="forbidden",
+        )

@@ -1,0 +1,142 @@
+"""Errors as problem+json (RFC 9457): which field is wrong and what to do. HTTP codes live here alone."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from jobs.errors import (
+    FileNotStoredError,
+    FileTooLargeError,
+    IdempotencyConflictError,
+    IllegalMoveError,
+    JobNotFoundError,
+    JobyardError,
+    LedgerUnavailableError,
+    TaskNotFoundError,
+)
+from jobs.records import BadCursorError
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+
+class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
+    """An answer that is not what was asked for; `field` is where the request is wrong."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        kind: str,
+        field: str | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status, self.detail, self.kind, self.headers = status, detail, kind, headers
+        self.errors = list(errors) or ([{"field": field, "message": detail}] if field else [])
+        super().__init__(detail)
+
+    def response(self, request: Request) -> JSONResponse:
+        body: dict[str, Any] = {
+            "type": f"urn:jobyard:problem:{self.kind}",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "instance": request.url.path,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return JSONResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
+
+
+def invalid(errors: Sequence[Mapping[str, Any]], where: str) -> Problem:
+    """Return the problem for pydantic's errors: each names its field, counted from `where`."""
+    named = [{"field": _field(error["loc"], where), "message": _message(error)} for error in errors]
+    first = named[0]
+    more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+    detail = f"{first['field']}: {first['message']}{more}"
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=named[:100])
+
+
+def _field(location: Sequence[Any], where: str) -> str:
+    parts = [str(part) for part in location if part not in ("body", "query", "path", "header")]
+    return ".".join(parts) or where
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+_STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
+    TaskNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-task"),
+    JobNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-job"),
+    FileNotStoredError: (HTTPStatus.NOT_FOUND, "unknown-file"),
+    IllegalMoveError: (HTTPStatus.CONFLICT, "illegal-move"),
+    IdempotencyConflictError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-conflict"),
+    FileTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large"),
+    LedgerUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
+}
+_FIELDS: Mapping[type[JobyardError], str] = {
+    TaskNotFoundError: "task",
+    JobNotFoundError: "job_id",
+    FileNotStoredError: "file_id",
+    IdempotencyConflictError: "Idempotency-Key",
+}
+
+
+def as_problem(error: Exception) -> Problem:
+    """Return what an error of ours is over HTTP."""
+    if isinstance(error, BadCursorError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), kind="invalid-request", field="cursor")
+    kind = next((kind for kind in type(error).__mro__ if kind in _STATUS), None)
+    if kind is None:
+        raise error
+    status, name = _STATUS[kind]
+    is_passing = status is HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_passing else None
+    return Problem(status, str(error), kind=name, field=_FIELDS.get(kind), headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error that the app answers with a problem+json."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)
+        return error.response(request)
+
+    async def on_known(request: Request, error: Exception) -> JSONResponse:
+        return as_problem(error).response(request)
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return invalid(error.errors(), "request").response(request)
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        detail = _HINTS.get(status, error.detail)
+        problem = Problem(status, detail, kind=status.phrase.lower().replace(" ", "-"), headers=error.headers)
+        return problem.response(request)
+
+    async def on_unknown(request: Request, _: Exception) -> JSONResponse:
+        detail = "a fault in Jobyard; its log has the whole story"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault").response(request)
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(JobyardError, on_known)
+    app.add_exception_handler(BadCursorError, on_known)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_unknown)
+
+
+_HINTS = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path; GET /docs lists what there is",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method; GET /docs lists what there is",
+}

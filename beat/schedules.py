@@ -1,0 +1,26 @@
+"""The schedules that ship with the yard, as data."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from celery.schedules import BaseSchedule, crontab, schedule
+
+from tasks.base import AnyTask
+from tasks.payload import Payload
+from tasks.upkeep import Heartbeat, Prune, heartbeat, prune
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A task with its payload, and when it is due (UTC)."""
+
+    name: str
+    task: AnyTask
+    payload: Payload
+    when: BaseSchedule
+
+
+SHIPPED = (
+    Schedule("upkeep-heartbeat", heartbeat, Heartbeat(), schedule(timedelta(minutes=1))),
+    Schedule("upkeep-prune", prune, Prune(keep=timedelta(days=30)), crontab(minute="17", hour="3")),
+)

@@ -1,0 +1,1 @@
+"""What can be set from outside, and what follows from it. Imports nothing of Jobyard's."""

@@ -1,0 +1,31 @@
+"""How a length of time is written in a setting or a URL: seconds (`30`, `0.5`) or ISO 8601 (`PT5M`)."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+
+def _from_seconds(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value  # ISO 8601, which pydantic reads
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than zero")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("must not be negative")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_from_seconds), AfterValidator(_positive)]
+DurationOrZero = Annotated[timedelta, BeforeValidator(_from_seconds), AfterValidator(_not_negative)]

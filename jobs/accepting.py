@@ -1,0 +1,94 @@
+"""How jobs come into the ledger: rows in, and of each that was not new, which job it repeats."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Float, Table, bindparam, case, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jobs.clock import UtcDateTime, db_now
+from jobs.job import WAITING, Acceptance, NewJob, Status, Verdict
+from jobs.schema import job, status_is, tag
+
+_TRIES = 3
+
+
+def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> list[Acceptance]:
+    """Insert jobs, and say of each, in the same order, whether it is new (see `Verdict`).
+
+    The keeper may publish what nobody has published `unsent_after` the acceptance.
+    """
+    verdicts: dict[str, Acceptance] = {}
+    missing = list(new_jobs)
+    # A rival may end between our refused insert and our look at it: then the insert is due again.
+    for _ in range(_TRIES):
+        inserted = _insert(connection, missing, unsent_after)
+        verdicts |= {id_: Acceptance(id_, Verdict.NEW) for id_ in inserted}
+        missing = [new for new in missing if new.id not in inserted]
+        verdicts |= {new.id: twin for new in missing if (twin := _find_twin(connection, new))}
+        missing = [new for new in missing if new.id not in verdicts]
+        if not missing:
+            break
+    return [verdicts[new.id] for new in new_jobs]
+
+
+def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
+    statement = _insert_or_skip(connection, job).values(_computed_values()).returning(job.c.id)
+    rows = [_row(new) | {"unsent_after": unsent_after.total_seconds()} for new in new_jobs]
+    inserted = set(connection.execute(statement, rows).scalars())
+    tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
+    if tags:
+        connection.execute(_insert_or_skip(connection, tag), tags)
+    return inserted
+
+
+def _row(new: NewJob) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "task": new.task,
+        "queue": new.queue,
+        "priority": new.priority,
+        "payload": new.payload,
+        "max_attempts": new.max_attempts,
+        "idempotency_key": new.idempotency_key,
+        "request_hash": new.request_hash,
+        "unique_key": new.unique_key,
+        "delay": new.delay.total_seconds(),
+        "wanted_at": new.run_at,
+        "expires_in": new.expires_in.total_seconds() if new.expires_in else None,
+    }
+
+
+def _computed_values() -> dict[str, Any]:
+    wanted_at = bindparam("wanted_at", type_=UtcDateTime)
+    delay, expires_in = bindparam("delay", type_=Float), bindparam("expires_in", type_=Float)
+    run_at = func.coalesce(wanted_at, db_now(plus=delay))
+    return {
+        "status": case((run_at > db_now(), Status.SCHEDULED), else_=Status.QUEUED),
+        "run_at": run_at,
+        "created_at": db_now(),
+        "expires_at": db_now(plus=expires_in),
+        "resend_at": db_now(plus=bindparam("unsent_after", type_=Float)),
+    }
+
+
+def _insert_or_skip(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    # The same words in both dialects, but SQLAlchemy keeps them apart.
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:
+    if new.idempotency_key is not None:
+        same_key = select(job.c.id, job.c.request_hash).where(job.c.idempotency_key == new.idempotency_key)
+        for id_, request_hash in connection.execute(same_key):
+            is_same = request_hash == new.request_hash
+            return Acceptance(id_, Verdict.REPEATED if is_same else Verdict.CONFLICT)
+    if new.unique_key is not None:
+        is_on_its_way = status_is(*WAITING, Status.RUNNING)
+        same_key = select(job.c.id).where(job.c.task == new.task, job.c.unique_key == new.unique_key)
+        for id_ in connection.execute(same_key.where(is_on_its_way)).scalars():
+            return Acceptance(id_, Verdict.DUPLICATE)
+    return None

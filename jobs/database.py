@@ -1,0 +1,90 @@
+"""The connection to the ledger's database: engines, pragmas, and one way to open a transaction."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+
+from config.settings import Settings, get_settings
+from jobs.errors import LedgerUnavailableError
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Return an engine for the ledger's URL; it connects at first use."""
+    url = make_url(settings.ledger_url)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": settings.ledger.busy_timeout.total_seconds()})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    return create_engine(url, pool_size=settings.ledger.pool_size, pool_pre_ping=True)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN would be a deferred one, see `_begin_immediate`.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a commit that was answered with 202 outlives a power cut, not only a crash.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes then fails at once when another has written
+    # in between, whatever the busy timeout says; taking the write lock first makes it wait its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`."""
+    with _named_faults(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a connection for single queries, which waits for no writer; raises `LedgerUnavailableError`."""
+    with (
+        _named_faults(engine),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _named_faults(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, ProgrammingError) as error:
+        raise LedgerUnavailableError(_explain(error, engine)) from error
+
+
+def _explain(error: DBAPIError, engine: Engine) -> str:
+    words = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    where = engine.url.render_as_string(hide_password=True)
+    if "no such table" in words or "does not exist" in words:
+        return f"the ledger at {where} has no tables yet, or old ones: run `make migrate` ({words})"
+    return f"the ledger at {where} cannot be used: {words} (JOBYARD_LEDGER__URL)"
+
+
+@cache
+def get_engine() -> Engine:
+    """Return this process's engine."""
+    return make_engine(get_settings())
+
+
+def _forget_inherited_connections() -> None:
+    # No connection may cross a fork: the child opens its own, and leaves the parent's alone.
+    if get_engine.cache_info().currsize:
+        get_engine().dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_inherited_connections)

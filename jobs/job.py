@@ -1,0 +1,209 @@
+"""What a job is: its id, its status and the legal moves between them, and the records of it.
+
+Who moves a job is `jobs/ledger.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from uuid_utils import uuid7
+
+from config.queues import DEFAULT_PRIORITY, Queue
+from jobs.clock import utc_now
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562) in its written form; ids sort by the time they were made."""
+    return str(uuid7())
+
+
+class Status(StrEnum):
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+FINAL: Final = frozenset({Status.SUCCEEDED, Status.DEAD, Status.CANCELLED, Status.EXPIRED})
+WAITING: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING})
+
+MOVES: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED}),
+    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.RETRYING, Status.QUEUED, Status.DEAD}),
+    Status.RETRYING: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.DEAD: frozenset({Status.QUEUED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+def may_become(status: Status) -> list[Status]:
+    """Return every status from which a job may move to `status`."""
+    return [source for source, targets in MOVES.items() if status in targets]
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed."""
+
+    EXCEPTION = "exception"
+    DISCARDED = "discarded"
+    RETRY_LATER = "retry_later"
+    TIME_LIMIT = "time_limit"
+    OUT_OF_MEMORY = "out_of_memory"
+    INVALID_PAYLOAD = "invalid_payload"
+    RESULT_REFUSED = "result_refused"
+    LOST_WORKER = "lost_worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in an attempt: its cause, the exception's class, its words and its traceback."""
+
+    cause: Cause
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as it is handed in; `payload` is JSON text that the task's model has accepted.
+
+    `delay` counts from the ledger's clock; `run_at` is a date and wins over it.
+    """
+
+    task: str
+    payload: str
+    max_attempts: int
+    queue: str = Queue.DEFAULT
+    priority: int = DEFAULT_PRIORITY
+    delay: timedelta = timedelta(0)
+    run_at: datetime | None = None
+    expires_in: timedelta | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    unique_key: str | None = None
+    tags: tuple[str, ...] = ()
+    id: str = field(default_factory=new_id)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether the job may start now, as far as this machine's clock can say."""
+        return self.delay <= timedelta(0) and (self.run_at is None or self.run_at <= utc_now())
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """As much of a waiting job as its message needs."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+
+
+class Verdict(StrEnum):
+    """What the ledger made of a job that was handed in."""
+
+    NEW = "new"
+    REPEATED = "repeated"  # the same idempotency key and request: the job of the first time
+    DUPLICATE = "duplicate"  # a job with that unique key is still on its way: that job
+    CONFLICT = "conflict"  # the same idempotency key with another request: nothing was accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The answer to one `NewJob`: the job's id and whether it is a new one."""
+
+    job_id: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this worker holds; `attempt` is the fencing token of every later write."""
+
+    id: str
+    task: str
+    payload: str
+    attempt: int
+    failures: int
+    max_attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The end of an attempt that returned; `result` is JSON text."""
+
+    job_id: str
+    attempt: int
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None."""
+
+    job_id: str
+    attempt: int
+    failure: Failure
+    retry_in: timedelta | None
+
+
+Outcome = Succeeded | Failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job, whole, as the ledger knows it."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    status: Status
+    payload: str
+    result: str | None
+    failure: Failure | None
+    attempt: int
+    failures: int
+    max_attempts: int
+    lost: int
+    replays: int
+    worker: str | None
+    run_at: datetime
+    expires_at: datetime | None
+    lease_until: datetime | None
+    published_at: datetime | None
+    publish_count: int
+    idempotency_key: str | None
+    unique_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that did not succeed."""
+
+    attempt: int
+    failure: Failure
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime

@@ -1,0 +1,83 @@
+"""The keeper: reads the ledger and puts right what was lost, so that nothing accepted waits for ever.
+
+Each duty is one function of `jobs/upkeep.py`; here is only their order. A pass that finds nothing to do
+reads and never writes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from config.queues import Queue
+from config.settings import Settings
+from jobs import upkeep
+from jobs.clock import monotonic
+from jobs.database import reading, writing
+from jobs.job import QueuedJob
+from jobs.upkeep import Duty
+
+log = structlog.get_logger()
+
+
+class Doorbell(Protocol):
+    """What the keeper needs of a broker."""
+
+    def publish(self, jobs: Sequence[QueuedJob]) -> None:
+        """Send a message for each job, best effort."""
+
+    def depth(self, queue: str) -> int | None:
+        """Return how many messages wait in the queue, or None where that cannot be known now."""
+
+
+class Keeper:
+    """Makes passes over the ledger; any number of keepers may do so side by side."""
+
+    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
+        self._engine, self._doorbell, self._settings = engine, doorbell, settings.keeper
+        self._look_for_lost_at = monotonic()
+
+    def pass_once(self) -> int:
+        """Do every duty that has work; return how many jobs were moved or published again."""
+        with reading(self._engine) as connection:
+            pending = upkeep.pending(connection)
+        moved = sum(self._do(duty) for duty in Duty if duty in pending)
+        return moved + self._send_passed_over()
+
+    def _do(self, duty: Duty) -> int:
+        limit, unsent_after = self._settings.batch, self._settings.unsent_after
+        match duty:
+            case Duty.LOST:
+                return self._move(duty, lambda c: upkeep.take_back_lost(c, limit, self._settings.max_lost))
+            case Duty.LATE:
+                return self._expire(limit)
+            case Duty.DUE:
+                return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
+            case Duty.UNSENT:
+                return self._move(duty, lambda c: upkeep.take_unsent(c, limit, unsent_after))
+
+    def _move(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
+        with writing(self._engine) as connection:
+            queued = move(connection)
+        if queued:
+            log.info("published by the keeper", reason=reason, jobs=len(queued))
+            self._doorbell.publish(queued)
+        return len(queued)
+
+    def _expire(self, limit: int) -> int:
+        with writing(self._engine) as connection:
+            expired = upkeep.expire_late(connection, limit)
+        log.info("expired", jobs=expired)
+        return expired
+
+    def _send_passed_over(self) -> int:
+        # Asks the broker, and needs no haste: nothing counts as lost before `resend_after`.
+        if monotonic() < self._look_for_lost_at:
+            return 0
+        self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
+        empty = [queue for queue in Queue if self._doorbell.depth(queue) == 0]
+        limit, unsent_after = self._settings.batch, self._settings.unsent_after
+        return self._move(
+            "lost in the broker", lambda c: upkeep.take_passed_over(c, limit, unsent_after, empty)
+        )

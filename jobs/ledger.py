@@ -1,0 +1,169 @@
+"""The ledger: every change of a job's state is one function here, and nobody else writes the job tables.
+
+Accept, claim and settle take lists, so that a group costs one transaction; their longer statements are in
+`jobs/accepting.py` and `jobs/settling.py`. What only the keeper does is in `jobs/upkeep.py`, and how jobs
+are read is in `jobs/records.py`.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, case, literal, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from config.settings import Settings, get_settings
+from jobs.accepting import accept
+from jobs.clock import db_now
+from jobs.database import get_engine, writing
+from jobs.errors import IllegalMoveError, JobNotFoundError
+from jobs.job import Acceptance, ClaimedJob, Failed, NewJob, Outcome, QueuedJob, Status, Succeeded, may_become
+from jobs.schema import QUEUED_JOB, is_in_time, job, status_is
+from jobs.settling import settle_failed, settle_succeeded, still_ours
+
+log = structlog.get_logger()
+
+_CLAIMED = (
+    job.c.id,
+    job.c.task,
+    job.c.payload,
+    job.c.attempt,
+    job.c.failures,
+    job.c.max_attempts,
+    job.c.created_at,
+)
+
+
+class Ledger:
+    """The truth about every accepted job.
+
+    Every method raises `LedgerUnavailableError` when the database is out of reach; nothing has changed then.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine, self._settings = engine, settings
+
+    def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        """Commit jobs, and say of each, in the same order, whether it is new (see `Verdict`)."""
+        with writing(self.engine) as connection:
+            return accept(connection, new_jobs, self._settings.keeper.unsent_after)
+
+    def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
+        """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
+        statement = (
+            update(job)
+            .where(job.c.id.in_(job_ids), job.c.status == Status.QUEUED)
+            .where(is_in_time())
+            .values(
+                status=Status.RUNNING,
+                attempt=job.c.attempt + 1,
+                worker=worker,
+                started_at=db_now(),
+                lease_until=db_now(self._settings.worker.lease),
+            )
+            .returning(*_CLAIMED)
+        )
+        with writing(self.engine) as connection:
+            return [ClaimedJob(*row) for row in connection.execute(statement)]
+
+    def renew(self, held: Sequence[tuple[str, int]]) -> set[str]:
+        """Prolong the leases of (job id, attempt) pairs; return the ids that are still ours."""
+        statement = (
+            update(job)
+            .where(tuple_(job.c.id, job.c.attempt).in_(held), job.c.status == Status.RUNNING)
+            .values(lease_until=db_now(self._settings.worker.lease))
+            .returning(job.c.id)
+        )
+        with writing(self.engine) as connection:
+            return set(connection.execute(statement).scalars())
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Record how attempts ended; return those that counted.
+
+        An attempt that was superseded (its lease ran out and the job was given to another) changes nothing.
+        """
+        with writing(self.engine) as connection:
+            ours = still_ours(connection, outcomes)
+            current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
+            settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
+            settle_failed(connection, [o for o in current if isinstance(o, Failed)])
+        for outcome in outcomes:
+            if (outcome.job_id, outcome.attempt) not in ours:
+                log.warning("superseded result dropped", job_id=outcome.job_id, attempt=outcome.attempt)
+        return current
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""
+        with writing(self.engine) as connection:
+            statement = (
+                update(job)
+                .where(job.c.id == job_id, job.c.status.in_(may_become(Status.CANCELLED)))
+                .values(status=Status.CANCELLED, finished_at=db_now())
+            )
+            if not connection.execute(statement).rowcount:
+                hint = "only a job that waits (scheduled, queued, retrying) can be"
+                raise _refusal(connection, job_id, "cancelled", hint)
+
+    def replay(self, job_id: str) -> QueuedJob:
+        """Queue a dead job again, with its history and a fresh count of attempts.
+
+        Raises `JobNotFoundError`, or `IllegalMoveError` where the job is not dead or where another job
+        with its unique key is on its way.
+        """
+        try:
+            with writing(self.engine) as connection:
+                row = connection.execute(_replay(job_id)).one_or_none()
+                if row is None:
+                    raise _refusal(connection, job_id, "replayed", "only a dead job can be")
+                return QueuedJob(*row)
+        except IntegrityError as error:  # the one constraint that a status can break
+            hint = "another job with its unique key is on its way"
+            raise IllegalMoveError(job_id, Status.DEAD, "replayed", hint) from error
+
+    def mark_published(self, job_ids: Sequence[str]) -> None:
+        """Note that these jobs' messages were sent, unless somebody has claimed them already."""
+        doubling = case((job.c.publish_count > 6, 64), else_=literal(1).bitwise_lshift(job.c.publish_count))
+        patience = self._settings.keeper.resend_after.total_seconds()
+        statement = (
+            update(job)
+            .where(job.c.id.in_(job_ids), status_is(Status.QUEUED))
+            .values(
+                published_at=db_now(),
+                publish_count=job.c.publish_count + 1,
+                resend_at=db_now(plus=doubling * patience),
+            )
+        )
+        with writing(self.engine) as connection:
+            connection.execute(statement)
+
+
+def _replay(job_id: str) -> Any:
+    return (
+        update(job)
+        .where(job.c.id == job_id, job.c.status == Status.DEAD)
+        .values(
+            status=Status.QUEUED,
+            replays=job.c.replays + 1,
+            failures=0,
+            lost=0,
+            run_at=db_now(),
+            published_at=None,
+            publish_count=0,
+            resend_at=db_now(),
+            expires_at=None,
+            finished_at=None,
+        )
+        .returning(*QUEUED_JOB)
+    )
+
+
+def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:
+    status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
+    return JobNotFoundError(job_id) if status is None else IllegalMoveError(job_id, status, wanted, hint)
+
+
+@cache
+def get_ledger() -> Ledger:
+    """Return this process's ledger."""
+    return Ledger(get_engine(), get_settings())

@@ -1,0 +1,158 @@
+"""The ledger's tables. `jobs/migrations/` brings a database to this shape."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TextClause,
+    or_,
+    text,
+)
+from sqlalchemy.dialects.postgresql import UUID
+
+from jobs.clock import UtcDateTime, db_now
+from jobs.job import FINAL, WAITING, Status
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+)
+
+# Text on SQLite: it sorts as the UUID does, and a person can read it in the file.
+Id = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+
+
+def _status_in(*statuses: Status) -> str:
+    return "status IN ({})".format(", ".join(f"'{status}'" for status in sorted(statuses)))
+
+
+def status_is(*statuses: Status) -> TextClause:
+    """Return the condition in the very words of the partial indexes.
+
+    Both databases use a partial index only where the query states its condition with literals;
+    a bound parameter hides it from the planner.
+    """
+    return text(_status_in(*statuses))
+
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("result", Text),
+    Column("failure_cause", String(20)),
+    Column("failure_type", String(200)),
+    Column("failure_message", Text),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("max_attempts", Integer, nullable=False),
+    Column("lost", Integer, nullable=False, server_default="0"),
+    Column("replays", Integer, nullable=False, server_default="0"),
+    Column("worker", String(200)),
+    Column("lease_until", UtcDateTime),
+    Column("run_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("published_at", UtcDateTime),
+    Column("publish_count", Integer, nullable=False, server_default="0"),
+    # When the keeper may publish the job (again), if nobody has claimed it by then.
+    Column("resend_at", UtcDateTime, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("request_hash", String(64)),
+    Column("unique_key", String(255)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(
+        name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition, _table=job
+    )
+
+
+# What the message of a waiting job is made of.
+QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority)
+
+
+def is_in_time() -> ColumnElement[bool]:
+    """Return the condition that a job has started once, or may start now; `expires_at` asks no more."""
+    return or_(job.c.expires_at.is_(None), job.c.started_at.is_not(None), job.c.expires_at > db_now())
+
+
+_partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)
+_partial(
+    "ux_job_unique_key",
+    "task",
+    "unique_key",
+    where=f"unique_key IS NOT NULL AND {_status_in(*WAITING, Status.RUNNING)}",
+    unique=True,
+)
+# One index for each duty of the keeper, over the few rows that the duty is about.
+_partial("ix_job_due", "run_at", where=_status_in(Status.SCHEDULED, Status.RETRYING))
+_partial("ix_job_queued", "queue", "priority", "published_at", where=_status_in(Status.QUEUED))
+_partial("ix_job_unsent", "resend_at", where=f"{_status_in(Status.QUEUED)} AND published_at IS NULL")
+_partial("ix_job_running", "lease_until", where=_status_in(Status.RUNNING))
+_partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_status_in(*WAITING)}")
+_partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
+# Lists are newest first, and an id is a time.
+Index("ix_job_status_id", job.c.status, job.c.id)
+Index("ix_job_task_id", job.c.task, job.c.id)
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("tag", String(100), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_tag_job_id", "job_id"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("cause", String(20), nullable=False),
+    Column("type", String(200), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text),
+    Column("worker", String(200)),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime, nullable=False),
+)
+
+file = Table(
+    "file",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("media_type", String(200), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("pool", String(50), nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,184 @@
+"""The moves that only the keeper makes: due, to be sent again, lost with a worker, expired, pruned.
+
+Each takes at most `limit` jobs, and rows that another keeper holds are skipped (PostgreSQL) or no longer
+fit the condition (SQLite, one writer at a time), so any number of keepers may run side by side.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, func, or_, select, update
+
+from jobs.clock import db_now
+from jobs.job import FINAL, WAITING, Cause, Failed, Failure, QueuedJob, Status
+from jobs.schema import QUEUED_JOB, job, status_is
+from jobs.settling import record_attempts
+
+# Messages of one queue may overtake each other by as much without being lost: workers fetch side by side.
+_OVERTAKING = timedelta(seconds=5)
+
+
+def _is_due() -> ColumnElement[bool]:
+    return and_(status_is(Status.SCHEDULED, Status.RETRYING), job.c.run_at <= db_now())
+
+
+def _is_unsent() -> ColumnElement[bool]:
+    return and_(status_is(Status.QUEUED), job.c.published_at.is_(None), job.c.resend_at <= db_now())
+
+
+def _is_lost() -> ColumnElement[bool]:
+    return and_(status_is(Status.RUNNING), job.c.lease_until < db_now())
+
+
+def _is_late() -> ColumnElement[bool]:
+    is_waiting = status_is(*WAITING)  # the words of its index; retrying jobs have started
+    return and_(is_waiting, job.c.expires_at <= db_now(), job.c.started_at.is_(None))
+
+
+class Duty(StrEnum):
+    """What there may be to do, by the reason that is logged."""
+
+    LOST = "lost with a worker"
+    LATE = "not started in time"
+    DUE = "due"
+    UNSENT = "never published"
+
+
+def pending(connection: Connection) -> set[Duty]:
+    """Return the duties that have work, so that an idle yard is only read and nobody's write is held up."""
+    conditions = {
+        Duty.LOST: _is_lost(),
+        Duty.LATE: _is_late(),
+        Duty.DUE: _is_due(),
+        Duty.UNSENT: _is_unsent(),
+    }
+    row = connection.execute(select(*(exists().where(condition) for condition in conditions.values()))).one()
+    return {duty for duty, has_work in zip(conditions, row, strict=True) if has_work}
+
+
+def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
+    """Queue the scheduled and retrying jobs whose time has come."""
+    statement = (
+        update(job)
+        .where(job.c.id.in_(_pick(_is_due(), job.c.run_at, limit)))
+        .values(status=Status.QUEUED, published_at=None, publish_count=0, resend_at=db_now(plus=unsent_after))
+    )
+    return _queued(connection, statement)
+
+
+def take_unsent(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
+    """Return jobs that were committed and never published, and put off their next turn."""
+    return _take(connection, _is_unsent(), limit, unsent_after)
+
+
+def take_passed_over(
+    connection: Connection, limit: int, unsent_after: timedelta, empty_queues: Collection[str]
+) -> list[QueuedJob]:
+    """Return published jobs whose messages must be lost, and put off their next turn.
+
+    A message is lost when its queue has moved on without it: a job of the same queue and priority that was
+    published later is running, or the broker says that the queue is empty. A long queue proves nothing.
+    """
+    waited = and_(status_is(Status.QUEUED), job.c.resend_at <= db_now())
+    overtaken = [
+        (job.c.queue == queue) & (job.c.priority == priority) & (job.c.published_at < latest - _OVERTAKING)
+        for queue, priority, latest in _latest_running(connection)
+    ]
+    drained = (job.c.queue.in_(empty_queues)) & job.c.published_at.is_not(None)
+    return _take(connection, and_(waited, or_(drained, *overtaken)), limit, unsent_after)
+
+
+def take_back_lost(connection: Connection, limit: int, max_lost: int) -> list[QueuedJob]:
+    """Queue the jobs whose lease ran out again, or call them dead when it was the `max_lost`th time."""
+    lost = connection.execute(
+        select(job.c.id, job.c.attempt, job.c.lost, job.c.worker)
+        .where(_is_lost())
+        .order_by(job.c.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    failures = [Failed(row.id, row.attempt, _lost_failure(row.worker), None) for row in lost]
+    record_attempts(connection, failures)
+    doomed = [row.id for row in lost if row.lost + 1 >= max_lost]
+    cause = _lost_failure(None, f"the job took {max_lost} workers down with it, or each died on its own")
+    connection.execute(
+        update(job)
+        .where(job.c.id.in_(doomed))
+        .values(
+            status=Status.DEAD,
+            lost=job.c.lost + 1,
+            lease_until=None,
+            finished_at=db_now(),
+            failure_cause=cause.cause,
+            failure_type=cause.type,
+            failure_message=cause.message,
+        )
+    )
+    statement = (
+        update(job)
+        .where(job.c.id.in_([row.id for row in lost if row.id not in doomed]))
+        .values(
+            status=Status.QUEUED,
+            lost=job.c.lost + 1,
+            lease_until=None,
+            published_at=None,
+            publish_count=0,
+            resend_at=db_now(),
+        )
+    )
+    return _queued(connection, statement)
+
+
+def expire_late(connection: Connection, limit: int) -> int:
+    """Expire the jobs that were not started in time; return how many."""
+    statement = (
+        update(job)
+        .where(job.c.id.in_(_pick(_is_late(), job.c.expires_at, limit)))
+        .values(status=Status.EXPIRED, finished_at=db_now())
+    )
+    return connection.execute(statement).rowcount
+
+
+def prune(connection: Connection, limit: int, keep: timedelta, statuses: Collection[Status] = FINAL) -> int:
+    """Delete finished jobs, with their history, that ended longer than `keep` ago; return how many."""
+    is_old = status_is(*FINAL) & job.c.status.in_(statuses) & (job.c.finished_at < db_now(plus=-keep))
+    statement = delete(job).where(job.c.id.in_(_pick(is_old, job.c.finished_at, limit)))
+    return connection.execute(statement).rowcount
+
+
+def _pick(condition: ColumnElement[bool], order: ColumnElement[datetime], limit: int) -> Any:
+    return select(job.c.id).where(condition).order_by(order).limit(limit).with_for_update(skip_locked=True)
+
+
+def _take(
+    connection: Connection, condition: ColumnElement[bool], limit: int, unsent_after: timedelta
+) -> list[QueuedJob]:
+    most_urgent = (
+        select(job.c.id)
+        .where(condition)
+        .order_by(job.c.priority.desc(), job.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = update(job).where(job.c.id.in_(most_urgent)).values(resend_at=db_now(plus=unsent_after))
+    return _queued(connection, statement)
+
+
+def _queued(connection: Connection, statement: Update) -> list[QueuedJob]:
+    return [QueuedJob(*row) for row in connection.execute(statement.returning(*QUEUED_JOB))]
+
+
+def _latest_running(connection: Connection) -> list[tuple[str, int, datetime]]:
+    statement = (
+        select(job.c.queue, job.c.priority, func.max(job.c.published_at))
+        .where(status_is(Status.RUNNING), job.c.published_at.is_not(None))
+        .group_by(job.c.queue, job.c.priority)
+    )
+    return [tuple(row) for row in connection.execute(statement)]
+
+
+def _lost_failure(worker: str | None, message: str = "") -> Failure:
+    message = message or f"worker {worker} held the job and fell silent: killed, frozen or cut off"
+    return Failure(Cause.LOST_WORKER, "WorkerLost", message)

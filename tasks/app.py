@@ -1,0 +1,25 @@
+"""The Celery application. It imports no task module; `tasks/registry.py` loads them when a program starts."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import import_modules, setup_logging
+
+from config.celery_options import celery_options
+from config.log_setup import set_up_logging
+from config.settings import get_settings
+
+app = Celery("jobyard")
+app.conf.update(celery_options(get_settings()))
+
+
+@setup_logging.connect
+def _log_as_the_yard_does(**_: Any) -> None:
+    set_up_logging(get_settings().log)
+
+
+@import_modules.connect
+def _load_tasks(**_: Any) -> None:
+    from tasks.registry import load_tasks
+
+    load_tasks()

@@ -1,0 +1,83 @@
+"""One attempt at one claimed job: decode, run, encode, and what became of it. Touches no ledger."""
+
+import asyncio
+import traceback
+from typing import TYPE_CHECKING
+
+from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import ValidationError
+from structlog.contextvars import bound_contextvars
+
+from jobs.errors import Discard, RetryLater
+from jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
+from jobs.retry import retry_delay
+from tasks.context import JobContext, running
+
+if TYPE_CHECKING:
+    from tasks.base import AnyTask
+
+MAX_MESSAGE_LENGTH = 10_000
+MAX_TRACEBACK_LENGTH = 50_000
+
+# A task that calls sys.exit, runs out of memory or is cancelled has failed; its worker goes on.
+_TAKEN = (Exception, SystemExit, asyncio.CancelledError)
+
+
+class ResultRefusedError(Exception):
+    """A task returned what cannot be stored: of the wrong type, or too large."""
+
+
+def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
+    """Run one attempt to its end; whatever the task raises becomes a `Failed`."""
+    with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
+        try:
+            payload = task.decode(job.payload)
+        except ValidationError as error:
+            return _dead(job, Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error))))
+        try:
+            returned = task.call(payload)
+            return Succeeded(job.id, job.attempt, task.encode(returned))
+        except _TAKEN as error:
+            return _failed(task, job, error)
+
+
+def _failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
+    failure = _describe(error)
+    wanted = error.delay if isinstance(error, RetryLater) else None
+    is_worth_another = isinstance(error, (RetryLater, *task.policy.autoretry_for))
+    if not is_worth_another or job.failures + 1 >= job.max_attempts:
+        return _dead(job, failure)
+    delay = retry_delay(task.policy, job.failures + 1, wanted=wanted)
+    return Failed(job.id, job.attempt, failure, retry_in=delay)
+
+
+def _dead(job: ClaimedJob, failure: Failure) -> Failed:
+    return Failed(job.id, job.attempt, failure, retry_in=None)
+
+
+def _describe(error: BaseException) -> Failure:
+    cause = _cause(error)
+    expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
+    trace = None if expected else _shorten("".join(traceback.format_exception(error)), MAX_TRACEBACK_LENGTH)
+    return Failure(cause, type(error).__qualname__, _shorten(str(error) or type(error).__qualname__), trace)
+
+
+def _cause(error: BaseException) -> Cause:
+    match error:
+        case Discard():
+            return Cause.DISCARDED
+        case RetryLater():
+            return Cause.RETRY_LATER
+        case ResultRefusedError():
+            return Cause.RESULT_REFUSED
+        case MemoryError():
+            return Cause.OUT_OF_MEMORY
+        case SoftTimeLimitExceeded():
+            return Cause.TIME_LIMIT
+    return Cause.EXCEPTION
+
+
+def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    # PostgreSQL keeps no NUL in text, and nobody reads a megabyte of it.
+    words = words.replace("\x00", "�")
+    return words if len(words) <= limit else f"{words[:limit]}… ({len(words)} characters in all)"

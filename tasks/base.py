@@ -1,0 +1,231 @@
+"""`@task` and `JobTask`: an ordinary Celery task that takes one typed payload and answers to the ledger."""
+
+import inspect
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, Never, Protocol, TypeAlias, TypeVar, cast, overload
+
+from celery import Task
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from config.queues import DEFAULT_PRIORITY, Queue
+from config.settings import get_settings
+from jobs.job import Acceptance, Verdict
+from jobs.retry import RetryPolicy
+from tasks.app import app
+from tasks.async_loop import run_coroutine
+from tasks.attempt import ResultRefusedError
+from tasks.bundle import AttemptFailedError, run_bundle
+from tasks.declaration import Declaration, check, payload_and_result, refuse_unknown_options
+from tasks.handle import JobHandle
+from tasks.options import JobOptions
+from tasks.submission import submit
+
+In = TypeVar("In", bound=BaseModel)
+Out = TypeVar("Out")
+
+# A child process that does not heed its soft limit is killed so much later.
+KILL_GRACE_SECONDS: Final = 5
+DEFAULT_POLICY: Final = RetryPolicy()
+CELERYS_WORDS: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
+
+if TYPE_CHECKING:
+    CeleryTask: TypeAlias = Task[Any, Any]
+else:
+    CeleryTask = Task
+
+
+class JobTask(CeleryTask, Generic[In, Out]):
+    """A declared function: `task(payload)` calls it here and now, `delay` and `submit` hand it to workers."""
+
+    # Celery takes fractions of a second here, whatever its stubs say.
+    time_limit: Any
+    soft_time_limit: Any
+    # How `run_bundle` says that an attempt failed; Celery logs these without a traceback.
+    throws = (AttemptFailedError,)
+
+    def __init__(
+        self, function: Callable[[In], Any], declaration: Declaration, model: type[In], result: Any
+    ) -> None:
+        self.name = declaration.name
+        self.function, self.declaration, self.payload_model = function, declaration, model
+        self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)
+        self.__doc__ = function.__doc__
+        hard, soft = declaration.time_limit, declaration.soft_time_limit
+        # Where one limit is given it is the soft one, which becomes a recorded failure of the attempt;
+        # the kill that follows is for those who do not heed it.
+        self.soft_time_limit = soft or hard
+        self.time_limit = hard if soft or not hard else hard + KILL_GRACE_SECONDS
+
+    @property
+    def policy(self) -> RetryPolicy:
+        return self.declaration.policy
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        return self.declaration.aliases
+
+    @cached_property
+    def payload_schema(self) -> dict[str, Any]:
+        """The payload as JSON schema, with a reference for each model in it."""
+        return self.payload_model.model_json_schema(ref_template="#/components/schemas/{model}")
+
+    def __call__(self, payload: In) -> Out:
+        """Overridden so that `task(payload)` is a plain call of the function, checked against its types.
+
+        Celery's worker comes this way as well, with the list of job ids that it found in a message.
+        """
+        if isinstance(payload, list):
+            return cast(Out, run_bundle(self, payload, worker=f"{self.request.hostname}/{os.getpid()}"))
+        return self.call(payload)
+
+    def run(self, payload: In) -> Out:
+        """Overridden so that Celery finds a body; `__call__` does the work."""
+        return self(payload)
+
+    def call(self, payload: In) -> Out:
+        """Call the function, on the process's event loop where it is `async def`."""
+        returned = self.function(payload)
+        if isinstance(returned, Coroutine):
+            return cast(Out, run_coroutine(returned, self.soft_time_limit))
+        return cast(Out, returned)
+
+    def decode(self, payload: str) -> In:
+        """Read a stored payload; raises pydantic's `ValidationError`."""
+        return self.payload_model.model_validate_json(payload)
+
+    def encode(self, returned: Out) -> str:
+        """Return a result as JSON text; raises `ResultRefusedError`."""
+        try:
+            text = self.result_adapter.dump_json(returned, warnings="error").decode()
+        except PydanticSerializationError as error:
+            raise ResultRefusedError(f"the result does not fit the task's return type: {error}") from error
+        limit = get_settings().tasks.max_result_bytes
+        if len(text) > limit:
+            raise ResultRefusedError(
+                f"the result has {len(text)} bytes, more than {limit} (JOBYARD_TASKS__MAX_RESULT_BYTES): "
+                "keep it as a file and return the file's id"
+            )
+        return text
+
+    def delay(self, payload: In) -> JobHandle[Out]:  # type: ignore[override]
+        """Overridden so that the job is committed to the ledger, and only then published."""
+        return self.submit(payload)
+
+    def submit(
+        self,
+        payload: In,
+        *,
+        queue: Queue | None = None,
+        priority: int | None = None,
+        delay: timedelta | None = None,
+        run_at: datetime | None = None,
+        expires_in: timedelta | None = None,
+        max_attempts: int | None = None,
+        unique_key: str | None = None,
+        tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
+    ) -> JobHandle[Out]:
+        """Commit one job and ring for it; returns once the row is durable.
+
+        Raises pydantic's `ValidationError` for a wrong option, `IdempotencyConflictError` where the key was
+        used for another request, and `LedgerUnavailableError` where nothing could be written.
+        """
+        options = JobOptions(
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            run_at=run_at,
+            expires_in=expires_in,
+            max_attempts=max_attempts,
+            unique_key=unique_key,
+            tags=tuple(tags),
+        )
+        return self._handle(submit(self, [payload], options, idempotency_key)[0])
+
+    def submit_many(self, payloads: Sequence[In], options: JobOptions | None = None) -> list[JobHandle[Out]]:
+        """Commit many jobs in one transaction, with the same options for all of them."""
+        return [self._handle(answer) for answer in submit(self, payloads, options or JobOptions())]
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> JobHandle[Out]:  # type: ignore[override]
+        """Overridden so that nothing is published past the ledger; for callers that speak Celery (Flower).
+
+        `args` holds the payload, as the model or as a dictionary; `countdown`, `eta` and `expires` (seconds)
+        mean what they mean in Celery.
+        """
+        payload = self.payload_model.model_validate(args[0] if args else kwargs)
+        known = JobOptions(**{CELERYS_WORDS.get(name, name): value for name, value in options.items()})
+        return self._handle(submit(self, [payload], known)[0])
+
+    def _handle(self, acceptance: Acceptance) -> JobHandle[Out]:
+        return JobHandle(acceptance.job_id, self.result_adapter, is_new=acceptance.verdict is Verdict.NEW)
+
+
+AnyTask: TypeAlias = JobTask[Any, Any]
+
+declared: dict[str, AnyTask] = {}
+
+
+class Declare(Protocol):
+    """What `@task(...)` returns: it keeps the payload's and the result's types, of `async def` too."""
+
+    @overload
+    def __call__(self, function: Callable[[In], Coroutine[Any, Any, Out]], /) -> JobTask[In, Out]: ...
+    @overload
+    def __call__(self, function: Callable[[In], Out], /) -> JobTask[In, Out]: ...
+
+
+def task(
+    name: str,
+    *,
+    queue: Queue = Queue.DEFAULT,
+    priority: int = DEFAULT_PRIORITY,
+    autoretry_for: tuple[type[Exception], ...] = (),
+    max_retries: int = DEFAULT_POLICY.max_retries,
+    retry_backoff: bool | int = DEFAULT_POLICY.retry_backoff,
+    retry_backoff_max: int = DEFAULT_POLICY.retry_backoff_max,
+    retry_jitter: bool = DEFAULT_POLICY.retry_jitter,
+    default_retry_delay: int = DEFAULT_POLICY.default_retry_delay,
+    time_limit: float | None = None,
+    soft_time_limit: float | None = None,
+    aliases: tuple[str, ...] = (),
+    **unknown: Never,
+) -> Declare:
+    """Declare a task in Celery's own words; raises `TaskDeclarationError` at import for what cannot be.
+
+    Limits and delays are in seconds. Only exceptions in `autoretry_for`, and `RetryLater`, are retried;
+    any other makes the job a dead letter at once.
+    """
+    refuse_unknown_options(
+        name, unknown, known=inspect.signature(task).parameters.keys() - {"name", "unknown"}
+    )
+    policy = RetryPolicy(
+        autoretry_for=autoretry_for,
+        max_retries=max_retries,
+        retry_backoff=retry_backoff,
+        retry_backoff_max=retry_backoff_max,
+        retry_jitter=retry_jitter,
+        default_retry_delay=default_retry_delay,
+    )
+    declaration = Declaration(
+        name=name,
+        queue=queue,
+        priority=priority,
+        policy=policy,
+        time_limit=time_limit,
+        soft_time_limit=soft_time_limit,
+        aliases=aliases,
+    )
+    check(declaration, declared)
+
+    def declare(function: Callable[[Any], Any]) -> AnyTask:
+        model, result = payload_and_result(name, function)
+        new: AnyTask = JobTask(function, declaration, model, result)
+        app.register_task(new)
+        declared[name] = new
+        return new
+
+    return declare

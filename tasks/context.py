@@ -1,0 +1,36 @@
+"""What a running task can know of its job: `current_job()`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """The job that is running, and which attempt at it this is (from 1).
+
+    The pair is new for every run, so an outside system that remembers the highest attempt
+    for a job id can refuse the late writes of a worker that was given up.
+    """
+
+    job_id: str
+    attempt: int
+
+
+_current: ContextVar[JobContext] = ContextVar("current_job")
+
+
+def current_job() -> JobContext:
+    """Return the running job's context; raises `LookupError` outside a job."""
+    return _current.get()
+
+
+@contextmanager
+def running(context: JobContext) -> Iterator[None]:
+    """Make `context` the current job for the block."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,135 @@
+"""Rings the doorbell: sends Celery messages for committed jobs, in groups and on a thread of its own.
+
+Best effort by design. Whatever is not sent, or was sent and is not sure, the keeper sends again; a message
+too many claims nothing. So nobody who hands in a job ever waits for the broker.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import structlog
+from amqp.exceptions import NotFound
+from kombu import Producer
+from kombu.exceptions import ChannelError
+
+from config.queues import broker_priority
+from config.settings import Settings, get_settings
+from jobs.clock import monotonic
+from jobs.errors import LedgerUnavailableError
+from jobs.job import QueuedJob
+from jobs.ledger import Ledger, get_ledger
+from tasks.app import app
+
+log = structlog.get_logger()
+
+MESSAGES_IN_ONE_WRITE = 100
+# Most jobs are claimed before their publishing is written down, and then it need not be.
+MARK_AFTER_SECONDS = 0.5
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+MOST_WAITING = 50_000
+
+
+class Publisher:
+    """Publishes jobs from any thread; `publish` never blocks and never raises."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger, self._settings = ledger, settings
+        self._changed = threading.Condition()
+        self._waiting: list[QueuedJob] = []
+        self._unmarked: list[str] = []
+        self._mark_at = 0.0
+        self._is_busy = False
+        self._silent_until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def publish(self, jobs: Sequence[QueuedJob]) -> None:
+        """Take jobs whose rows are committed, to be sent at once."""
+        with self._changed:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.extend(jobs)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Wait until everything that was taken has been sent or given up; tell whether it was in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._is_busy, timeout_seconds)
+
+    def depth(self, queue: str) -> int | None:
+        """Return how many messages wait in the broker's queue, or None where it does not say."""
+        try:
+            with app.connection_for_write() as connection:
+                channel: Any = connection.default_channel
+                return int(channel.queue_declare(queue, passive=True).message_count)
+        except (ChannelError, NotFound):
+            return 0  # on Redis an empty list does not exist
+        except Exception as error:
+            log.debug("depth unknown", queue=queue, reason=repr(error))
+            return None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+                patience = max(0.0, self._mark_at - monotonic()) if self._unmarked else None
+                self._changed.wait_for(lambda: bool(self._waiting), patience)
+                jobs, self._waiting, self._is_busy = self._waiting, [], True
+            if jobs:
+                self._send(jobs)
+            if self._unmarked and monotonic() >= self._mark_at:
+                self._mark()
+
+    def _send(self, jobs: Sequence[QueuedJob]) -> None:
+        if monotonic() < self._silent_until:
+            return
+        try:
+            with app.producer_pool.acquire(block=True) as producer:
+                pool_member: Any = producer  # `batch` is newer than the stubs
+                with pool_member.batch(MESSAGES_IN_ONE_WRITE):
+                    for job in jobs:
+                        self._send_one(job, producer)
+        except Exception as error:  # whatever it was, the keeper sends these jobs again
+            self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+            log.warning("not published, the keeper will", jobs=len(jobs), reason=repr(error))
+        else:
+            if not self._unmarked:
+                self._mark_at = monotonic() + MARK_AFTER_SECONDS
+            self._unmarked += [job.id for job in jobs]
+
+    def _send_one(self, job: QueuedJob, producer: Producer) -> None:
+        app.send_task(
+            job.task,
+            args=[[job.id]],
+            task_id=job.id,
+            queue=job.queue,
+            priority=broker_priority(job.priority, self._settings.broker_url),
+            producer=producer,
+            retry=False,
+        )
+
+    def _mark(self) -> None:
+        job_ids, self._unmarked = self._unmarked, []
+        try:
+            self._ledger.mark_published(job_ids)
+        except LedgerUnavailableError as error:
+            log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
+
+
+@cache
+def get_publisher() -> Publisher:
+    """Return this process's publisher; what it holds is sent before the process ends."""
+    settings = get_settings()
+    publisher = Publisher(get_ledger(), settings)
+    atexit.register(publisher.flush, settings.broker.timeout.total_seconds())
+    return publisher
+
+
+# The thread does not cross a fork.
+os.register_at_fork(after_in_child=get_publisher.cache_clear)

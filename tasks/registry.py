@@ -1,0 +1,39 @@
+"""The task modules, by name, and the tasks that they declare."""
+
+from functools import cache
+from importlib import import_module
+
+from config.settings import get_settings
+from jobs.errors import TaskDeclarationError, TaskNotFoundError
+from tasks.base import AnyTask, declared
+
+BUILT_IN = ("tasks.upkeep",)
+
+
+@cache
+def load_tasks() -> dict[str, AnyTask]:
+    """Import every task module and return the tasks by name; raises `TaskDeclarationError`."""
+    for module in (*BUILT_IN, *get_settings().tasks.modules):
+        _import(module)
+    return {name: declared[name] for name in sorted(declared)}
+
+
+def find_task(name: str) -> AnyTask:
+    """Return the task of that name, or of which it is an alias; raises `TaskNotFoundError`."""
+    tasks = load_tasks()
+    for task in tasks.values():
+        if name == task.name or name in task.aliases:
+            return task
+    raise TaskNotFoundError(name, list(tasks))
+
+
+def _import(module: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise TaskDeclarationError(
+            f"JOBYARD_TASKS__MODULES names {module!r}, which cannot be imported: put it in this folder or "
+            "on PYTHONPATH"
+        ) from error

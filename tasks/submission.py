@@ -1,0 +1,67 @@
+"""How a payload becomes an accepted job: checked, committed to the ledger, and rung for."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from jobs.errors import IdempotencyConflictError
+from jobs.grouped import get_grouped_ledger
+from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
+from tasks.options import JobOptions
+from tasks.publisher import get_publisher
+
+if TYPE_CHECKING:
+    from tasks.base import AnyTask
+
+
+def new_job(task: "AnyTask", payload: str, options: JobOptions, idempotency_key: str | None = None) -> NewJob:
+    """Return a job to be accepted; `payload` is JSON text as the task's model dumps it."""
+    declared = task.declaration
+    return NewJob(
+        task=task.name,
+        payload=payload,
+        queue=options.queue or declared.queue,
+        priority=declared.priority if options.priority is None else options.priority,
+        max_attempts=options.max_attempts or declared.policy.max_attempts,
+        delay=options.delay or timedelta(0),
+        run_at=options.run_at,
+        expires_in=options.expires_in,
+        unique_key=options.unique_key,
+        tags=tuple(dict.fromkeys(options.tags)),
+        idempotency_key=idempotency_key,
+        request_hash=_request_hash(task.name, payload, options) if idempotency_key else None,
+    )
+
+
+def _request_hash(task_name: str, payload: str, options: JobOptions) -> str:
+    return sha256("\n".join((task_name, payload, options.model_dump_json())).encode()).hexdigest()
+
+
+def submit(
+    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None = None
+) -> list[Acceptance]:
+    """Commit jobs in one transaction and ring for them.
+
+    Raises `IdempotencyConflictError` where the key was used for another request, and
+    `LedgerUnavailableError` where nothing could be written.
+    """
+    new_jobs = [new_job(task, payload.model_dump_json(), options, idempotency_key) for payload in payloads]
+    acceptances = get_grouped_ledger().accept(new_jobs)
+    ring_for(new_jobs, acceptances)
+    if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
+        raise IdempotencyConflictError(idempotency_key or "")
+    return acceptances
+
+
+def ring_for(new_jobs: Sequence[NewJob], acceptances: Sequence[Acceptance]) -> None:
+    """Publish those of the committed jobs that are new and may start now."""
+    due = [
+        QueuedJob(new.id, new.task, new.queue, new.priority)
+        for new, acceptance in zip(new_jobs, acceptances, strict=True)
+        if acceptance.verdict is Verdict.NEW and new.is_due
+    ]
+    if due:
+        get_publisher().publish(due)

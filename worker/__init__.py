@@ -1,0 +1,1 @@
+"""What a Celery worker of the yard does besides running tasks."""
