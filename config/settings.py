@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     SecretStr,
     ValidationError,
     model_validator,
@@ -27,6 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.durations import Duration
+from config.places import AllowedPlace
 
 ENV_PREFIX = "JOBYARD_"
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "sqs")
@@ -53,17 +55,17 @@ def _with_scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _network(value: str) -> str:
-    ip_network(value, strict=False)
-    return value
+def _as_places(value: object) -> object:
+    parts = _split_commas(value)
+    if not isinstance(parts, tuple):
+        return parts
+    return tuple(AllowedPlace.parse(part) if isinstance(part, str) else part for part in parts)
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
-Networks = Annotated[
-    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split_commas)
-]
+Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
 
 
 class Section(BaseModel):
@@ -168,8 +170,8 @@ class KeeperSettings(Section):
 
 
 class CollectSettings(Section):
-    allow: Networks = Field(
-        (), description="Comma-separated networks that pages may be collected from although they are private."
+    allow: Places = Field(
+        (), description="Comma-separated private networks (or NETWORK:PORT) to collect pages from."
     )
     user_agent: str = "Jobyard/0.1 (page.collect)"
     timeout: Duration = Field(

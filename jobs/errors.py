@@ -64,10 +64,13 @@ class FileTooLargeError(JobyardError):
 
 
 class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not a fault)
-    """Raised by a task: try this job again after `delay`, if it has attempts left."""
+    """Raised by a task: try this job again after `delay`, if it has attempts left.
 
-    def __init__(self, delay: timedelta, reason: str) -> None:
-        self.delay, self.reason = delay, reason
+    With `counts=False` it is only put off, and no attempt is used up.
+    """
+
+    def __init__(self, delay: timedelta, reason: str, *, counts: bool = True) -> None:
+        self.delay, self.reason, self.counts = delay, reason, counts
         super().__init__(reason)
 
 

@@ -156,12 +156,16 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None."""
+    """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None.
+
+    `counts` is false for a job that was only put off.
+    """
 
     job_id: str
     attempt: int
     failure: Failure
     retry_in: timedelta | None
+    counts: bool = True
 
 
 Outcome = Succeeded | Failed

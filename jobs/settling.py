@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Float, String, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Float, Integer, String, Update, bindparam, insert, select, update
 
 from jobs.clock import db_now
 from jobs.job import Failed, Outcome, Status, Succeeded
@@ -63,7 +63,7 @@ def _failed(status: Status) -> Update:
         .where(job.c.id == _of_job)
         .values(
             status=status,
-            failures=job.c.failures + 1,
+            failures=job.c.failures + bindparam("counted", type_=Integer),
             failure_cause=bindparam("cause"),
             failure_type=bindparam("type"),
             failure_message=bindparam("message"),
@@ -78,6 +78,7 @@ def _failure_row(outcome: Failed) -> dict[str, Any]:
         "cause": outcome.failure.cause,
         "type": outcome.failure.type,
         "message": outcome.failure.message,
+        "counted": int(outcome.counts),
     }
     if outcome.retry_in is not None:
         row["retry_in"] = outcome.retry_in.total_seconds()

@@ -44,11 +44,13 @@ def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
 def _failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
     failure = _describe(error)
     wanted = error.delay if isinstance(error, RetryLater) else None
+    counts = not isinstance(error, RetryLater) or error.counts
     is_worth_another = isinstance(error, (RetryLater, *task.policy.autoretry_for))
-    if not is_worth_another or job.failures + 1 >= job.max_attempts:
+    has_another = job.failures + counts < job.max_attempts
+    if not (is_worth_another and has_another):
         return _dead(job, failure)
     delay = retry_delay(task.policy, job.failures + 1, wanted=wanted)
-    return Failed(job.id, job.attempt, failure, retry_in=delay)
+    return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts)
 
 
 def _dead(job: ClaimedJob, failure: Failure) -> Failed:

@@ -9,7 +9,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
 
 from jobs.errors import FileNotStoredError
@@ -23,25 +23,26 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _holds_no_nul(cls, data: Any) -> Any:
-        # PostgreSQL stores no NUL in text or jsonb, so such a payload could be accepted on one ledger alone.
-        if isinstance(data, dict):
-            for field, value in data.items():
-                if _has_nul(value):
-                    raise ValueError(f"{field} holds a NUL character (\\u0000), which cannot be stored")
-        return data
+    def _holds_no_nul(cls, value: Any) -> Any:
+        # PostgreSQL stores no NUL in text, and what one ledger takes the other must take too.
+        if _has_nul(value):
+            raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
+        return value
 
 
 def _has_nul(value: object) -> bool:
-    match value:
-        case str():
-            return NUL in value
-        case dict():
-            return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-        case list() | tuple():
-            return any(_has_nul(item) for item in value)
+    # A list of what is still to be looked at, and no recursion: requests choose how deep they nest.
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text if NUL in text:
+                return True
+            case dict() as items:
+                rest += [*items.keys(), *items.values()]
+            case list() | tuple() as items:
+                rest += items
     return False
 
 

@@ -7,7 +7,7 @@ from config.settings import get_settings
 from jobs.errors import TaskDeclarationError, TaskNotFoundError
 from tasks.base import AnyTask, declared
 
-BUILT_IN = ("tasks.upkeep",)
+BUILT_IN = ("tasks.upkeep", "tasks.mail", "tasks.images", "tasks.collect")
 
 
 @cache

@@ -1,0 +1,49 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+T      ?= tests/unit tests/integration
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check fmt bench migrate config clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+# The sample job of the welcome collects a page of the yard itself; nothing else on loopback is allowed.
+run: export JOBYARD_COLLECT__ALLOW ?= 127.0.0.1:$(or $(JOBYARD_API__PORT),8000)
+run: $(READY) ## Start everything in the foreground, on the embedded default; Ctrl-C ends it
+	@python -m yard.preflight && { honcho start; test $$? -eq 130; }
+
+test: $(READY) ## Run the unit and integration tests (T=path runs one)
+	@python -m pytest $(T)
+
+test-all: $(READY) ## Run every test: PostgreSQL and the failure tests as well
+	@python -m pytest tests
+
+check: $(READY) ## Check format, lint, types and the direction of imports
+	@ruff format --check . && ruff check . && mypy . && lint-imports
+
+fmt: $(READY) ## Format the code and mend what the linter can
+	@ruff check --fix . && ruff format .
+
+bench: $(READY) ## Measure beside plain Celery, in one run
+	@python -m bench.accept && python -m bench.drain
+
+migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
+	@python -m jobs.migrate
+
+config: $(READY) ## Show every setting as it is now
+	@python -m config
+
+clean: ## Remove the virtual environment and the caches; data under var/ stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Jobyard needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned dependencies into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[dev]'
+	@touch $@

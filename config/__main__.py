@@ -1,0 +1,31 @@
+"""`python -m config`: every setting with its value and where it came from; secrets are masked."""
+
+import sys
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from config.settings import ENV_PREFIX, SettingsError, load_settings
+
+
+def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
+    """Yield (environment variable, value, what it is for) for each setting."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from lines(value, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", str(value), field.description or ""
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    for variable, value, purpose in lines(settings):
+        print(f"{variable:36} {value:36} {purpose}".rstrip())
+
+
+if __name__ == "__main__":
+    main()

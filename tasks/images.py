@@ -1,0 +1,151 @@
+"""`image.convert`: one picture in, one or several out, in other sizes and formats."""
+
+from pathlib import PurePath
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from config.queues import Queue
+from config.settings import get_settings
+from jobs.errors import Discard, FileNotStoredError
+from jobs.files import get_files
+from tasks.async_loop import run_coroutine
+from tasks.base import task
+from tasks.collect import PageUrl
+from tasks.payload import FileId, Payload
+from tasks.picture_shapes import Format, Shape
+from tasks.pictures import Rendered, open_picture, render
+from tasks.web.fetch import TemporaryFetchError, fetch
+
+OutputName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
+
+
+class Source(Payload):
+    """Where the picture is: the id of an uploaded file, or a public URL."""
+
+    file: FileId | None = None
+    url: PageUrl | None = None
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either file or url")
+        return self
+
+
+class Output(Shape):
+    """One picture to make."""
+
+    name: OutputName | None = Field(
+        None, description="Default: the source's name, the number and the format."
+    )
+
+
+class Convert(Payload):
+    """A picture and what to make of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source": {"file": "01890a5d-ac96-774b-bcce-b302099a8057"},
+                    "outputs": [
+                        {"format": "webp", "width": 1200},
+                        {"format": "jpeg", "width": 200, "height": 200},
+                    ],
+                }
+            ]
+        }
+    )
+
+    source: Source
+    outputs: tuple[Output, ...] = Field(min_length=1)
+
+    @field_validator("outputs")
+    @classmethod
+    def _are_not_too_many(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        most = get_settings().images.max_outputs
+        if len(outputs) > most:
+            raise ValueError(
+                f"{len(outputs)} outputs, and at most {most} in one job (JOBYARD_IMAGES__MAX_OUTPUTS)"
+            )
+        return outputs
+
+
+class Made(Payload):
+    """One picture that was made."""
+
+    file: str
+    name: str
+    format: Format
+    media_type: str
+    width: int
+    height: int
+    size: int
+
+
+class Converted(Payload):
+    """The source as it was found (upright), and the pictures, in the order of the outputs."""
+
+    source_format: str
+    source_width: int
+    source_height: int
+    frames: int
+    outputs: tuple[Made, ...]
+
+
+@task(
+    "image.convert",
+    queue=Queue.IMAGES,
+    autoretry_for=(TemporaryFetchError,),
+    max_retries=2,
+    retry_backoff=5,
+    time_limit=120,
+)
+def convert_image(order: Convert) -> Converted:
+    """Convert a picture: JPEG, PNG, WebP, AVIF or GIF in any size, several outputs in one job.
+
+    Orientation from EXIF is applied first. An animation stays one in GIF and WebP; the other formats get
+    its first frame.
+    """
+    name, content = _read(order.source)
+    picture = open_picture(content, get_settings().images.max_pixels, order.outputs)
+    made = [
+        _make(output, render(picture, output), f"{PurePath(name).stem or 'picture'}-{number}")
+        for number, output in enumerate(order.outputs, 1)
+    ]
+    width, height = picture.size
+    return Converted(
+        source_format=(picture.image.format or "").lower(),
+        source_width=width,
+        source_height=height,
+        frames=picture.frames,
+        outputs=tuple(made),
+    )
+
+
+def _read(source: Source) -> tuple[str, bytes]:
+    if source.url is not None:
+        limit = get_settings().files.max_bytes
+        fetched = run_coroutine(fetch(source.url, max_bytes=limit), None)
+        return PurePath(fetched.url.split("?")[0]).name, fetched.body
+    try:
+        files, file_id = get_files(), source.file or ""
+        return files.describe(file_id).name, files.read(file_id)
+    except FileNotStoredError as error:
+        raise Discard(f"source: {error}") from error
+
+
+def _make(output: Output, rendered: Rendered, default_name: str) -> Made:
+    format = output.format
+    name = output.name or f"{default_name}.{format}"
+    stored = get_files().save(rendered.content, name=name, media_type=format.media_type)
+    return Made(
+        file=stored.id,
+        name=stored.name,
+        format=format,
+        media_type=format.media_type,
+        width=rendered.width,
+        height=rendered.height,
+        size=stored.size,
+    )

@@ -1,0 +1,1 @@
+"""Fetching pages from servers that nobody here controls, and reading what they send."""

@@ -1,0 +1,51 @@
+"""Decompression with a bound on what comes out, so that a small bomb stays small."""
+
+import zlib
+from collections.abc import AsyncIterable
+
+ACCEPTED = "gzip, deflate"
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib: 16 + 15 means a gzip header
+
+
+class TooLargeError(ValueError):
+    """More bytes than the limit, counted after decompression."""
+
+
+class UndecodableError(ValueError):
+    """The body is not in the encoding that it claims."""
+
+
+async def read_body(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: int) -> bytes:
+    """Return the decoded body; raises `TooLargeError` or `UndecodableError`."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return await _read_plain(chunks, limit_bytes)
+    if encoding not in _WINDOWS:
+        raise UndecodableError(f"Content-Encoding {encoding!r} was not asked for")
+    return await _read_deflated(chunks, zlib.decompressobj(_WINDOWS[encoding]), limit_bytes)
+
+
+async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit_bytes:
+            raise TooLargeError
+    return bytes(body)
+
+
+async def _read_deflated(
+    chunks: AsyncIterable[bytes], inflate: "zlib._Decompress", limit_bytes: int
+) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in chunks:
+            # One byte more than fits shows that there is more, without making it all.
+            body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
+            if len(body) > limit_bytes:
+                raise TooLargeError
+    except zlib.error as error:
+        raise UndecodableError(f"the compressed body is broken: {error}") from error
+    if not inflate.eof:
+        raise UndecodableError("the compressed body ends too early")
+    return bytes(body)

@@ -1,0 +1,43 @@
+"""What must be right before anything starts: settings, ports, a broker to start, the ledger's shape."""
+
+import sys
+from collections.abc import Iterator
+
+from config.flower_password import flower_password
+from config.settings import Settings, SettingsError, load_settings
+from jobs.database import get_engine
+from jobs.errors import JobyardError
+from jobs.migrate import migrate
+from yard.ports import listeners, needs_valkey
+from yard.valkey import NoServerError, find_server
+
+
+def complaints(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for everything that would keep the yard from starting."""
+    for listener in listeners(settings):
+        if listener.is_taken():
+            yield (
+                f"port {listener.port} on {listener.host} is taken, and {listener.what} needs it: "
+                f"stop what listens there, or choose another with {listener.setting}=PORT make run"
+            )
+    if needs_valkey(settings):
+        try:
+            find_server()
+        except NoServerError as error:
+            yield str(error)
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+        wrong = list(complaints(settings))
+        if wrong:
+            sys.exit("The yard cannot start:\n" + "\n".join(f"  - {line}" for line in wrong))
+        flower_password(settings)
+        migrate(get_engine())
+    except (SettingsError, JobyardError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
