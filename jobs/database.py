@@ -7,11 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import UndefinedTable
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
 from config.settings import Settings, get_settings
 from jobs.errors import LedgerUnavailableError
+
+
+_READS = "jobyard_reads"
 
 
 def make_engine(settings: Settings) -> Engine:
@@ -37,6 +41,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
+    if connection.get_execution_options().get(_READS):
+        return  # single queries see a consistent state as they are, and wait for nobody
     # A deferred transaction that reads first and writes then fails at once when another has written
     # in between, whatever the busy timeout says; taking the write lock first makes it wait its turn.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -52,10 +58,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection for single queries, which waits for no writer; raises `LedgerUnavailableError`."""
-    with (
-        _named_faults(engine),
-        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
-    ):
+    with _named_faults(engine), engine.connect().execution_options(**{_READS: True}) as connection:
         yield connection
 
 
@@ -63,15 +66,19 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def _named_faults(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, ProgrammingError) as error:
+    except (OperationalError, InterfaceError) as error:
+        raise LedgerUnavailableError(_explain(error, engine)) from error
+    except ProgrammingError as error:
+        if not isinstance(error.orig, UndefinedTable):
+            raise  # a fault of ours, not of the database
         raise LedgerUnavailableError(_explain(error, engine)) from error
 
 
 def _explain(error: DBAPIError, engine: Engine) -> str:
     words = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
     where = engine.url.render_as_string(hide_password=True)
-    if "no such table" in words or "does not exist" in words:
-        return f"the ledger at {where} has no tables yet, or old ones: run `make migrate` ({words})"
+    if isinstance(error.orig, UndefinedTable) or "no such table" in words:
+        return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
     return f"the ledger at {where} cannot be used: {words} (JOBYARD_LEDGER__URL)"
 
 

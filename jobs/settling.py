@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Float, Integer, String, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Float, Integer, Update, bindparam, insert, select, update
 
 from jobs.clock import db_now
 from jobs.job import Failed, Outcome, Status, Succeeded
+from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
-from jobs.schema import job
 
 
 def still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
@@ -22,7 +22,7 @@ def still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple
     return {(id_, attempt) for id_, attempt in connection.execute(statement)}
 
 
-_of_job = bindparam("job_id", type_=String)
+_of_job = bindparam("job_id", type_=Id)
 
 
 def settle_succeeded(connection: Connection, outcomes: Sequence[Succeeded]) -> None:

@@ -1,0 +1,77 @@
+"""One yard for the whole run: its broker, its ledger, and a worker that serves every queue."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+# Settings are read once for each process, so the run's own must stand before anything reads them.
+_HOME = Path(mkdtemp(prefix="jobyard-tests-"))
+
+from tests.support.processes import YardProcesses  # noqa: E402
+
+_YARD = YardProcesses(
+    _HOME,
+    {
+        "JOBYARD_KEEPER__INTERVAL": "0.2",
+        "JOBYARD_KEEPER__UNSENT_AFTER": "1",
+        "JOBYARD_WORKER__LEASE": "5",
+        "JOBYARD_COLLECT__ALLOW": "127.0.0.0/8",
+        "JOBYARD_COLLECT__HOST_INTERVAL": "0.001",
+        "JOBYARD_COLLECT__TIMEOUT": "5",
+        "JOBYARD_LOG__LEVEL": "INFO",
+    },
+)
+for _name in [name for name in os.environ if name.startswith("JOBYARD_")]:
+    del os.environ[_name]
+os.environ.update(_YARD.settings)
+
+import pytest  # noqa: E402
+from sqlalchemy import Engine, delete  # noqa: E402
+
+from config.settings import Settings, get_settings  # noqa: E402
+from jobs.database import get_engine  # noqa: E402
+from jobs.ledger import Ledger, get_ledger  # noqa: E402
+from jobs.migrate import migrate  # noqa: E402
+from jobs.schema import job  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return get_settings()
+
+
+@pytest.fixture(scope="session")
+def migrated() -> Engine:
+    engine = get_engine()
+    migrate(engine)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def yard(migrated: Engine) -> Iterator[YardProcesses]:
+    """The run's own yard, with its broker started."""
+    _YARD.start_valkey()
+    yield _YARD
+    _YARD.stop_everything()
+
+
+@pytest.fixture(scope="session")
+def worker(yard: YardProcesses) -> YardProcesses:
+    """The same yard with a worker that serves every queue on threads."""
+    yard.start_worker()
+    return yard
+
+
+@pytest.fixture
+def ledger(migrated: Engine) -> Ledger:
+    """The run's ledger, which the broker and the workers of `yard` share."""
+    return get_ledger()
+
+
+@pytest.fixture
+def empty_ledger(ledger: Ledger) -> Ledger:
+    """The run's ledger with no job in it."""
+    with ledger.engine.begin() as connection:
+        connection.execute(delete(job))
+    return ledger

@@ -1,0 +1,105 @@
+"""Tasks whose payload says how they are to end, so that a failure test is one line."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from jobs.errors import Discard, RetryLater
+from tasks.base import task
+from tasks.context import current_job
+from tasks.payload import Payload
+
+
+class Deed(Payload):
+    """What to do, and the file that remembers that it was done."""
+
+    then: Literal[
+        "return",
+        "raise",
+        "fail",
+        "fail_once",
+        "later",
+        "later_for_free",
+        "discard",
+        "exit",
+        "memory",
+        "sleep",
+        "kill",
+    ] = "return"
+    seconds: float = 0
+    journal: str | None = None
+    text: str = ""
+    number: int = 0
+
+
+class Done(Payload):
+    said: str
+
+
+class TemporaryError(Exception):
+    """A failure that another attempt may not meet."""
+
+
+@task(
+    "bad.deed",
+    autoretry_for=(TemporaryError,),
+    max_retries=2,
+    retry_backoff=1,
+    retry_jitter=False,
+    aliases=("bad.old",),
+)
+def deed(order: Deed) -> Done:
+    """Do as told, and write `job_id:attempt` into the journal."""
+    job = current_job()
+    if order.journal:
+        with Path(order.journal).open("a") as journal:
+            journal.write(f"{job.job_id}:{job.attempt}\n")
+    match order.then:
+        case "raise":
+            raise ValueError("as ordered")
+        case "fail":
+            raise TemporaryError("again")
+        case "fail_once" if job.attempt == 1:
+            raise TemporaryError("once")
+        case "later":
+            raise RetryLater(timedelta(seconds=order.seconds), "not yet")
+        case "later_for_free" if job.attempt < 6:
+            raise RetryLater(timedelta(seconds=order.seconds), "not yet", counts=False)
+        case "discard":
+            raise Discard("never")
+        case "exit":
+            sys.exit(3)
+        case "memory":
+            raise MemoryError
+        case "sleep":
+            time.sleep(order.seconds)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return Done(said=order.text or f"attempt {job.attempt}")
+
+
+@task("bad.async_deed", time_limit=1)
+async def async_deed(order: Deed) -> Done:
+    """Wait as long as told, on the event loop."""
+    await asyncio.sleep(order.seconds)
+    return Done(said="awaited")
+
+
+@task("bad.result")
+def result(order: Deed) -> Done:
+    """Return more than a result may hold."""
+    return Done(said="x" * order.number)
+
+
+@task("bad.slow_cpu", time_limit=1)
+def slow_cpu(order: Deed) -> Done:
+    """Compute past the limit."""
+    until = time.monotonic() + order.seconds
+    while time.monotonic() < until:
+        sum(range(1000))
+    return Done(said="done after all")

@@ -1,0 +1,147 @@
+"""Real processes of a yard in a folder and on ports of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass
+class Program:
+    """A started process with everything it wrote."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to the process and all its children, and wait for its end when it is a KILL."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, with_signal)
+            if with_signal is signal.SIGKILL:
+                self.process.wait(10)
+
+    def stop(self, seconds: float = 20) -> int:
+        """End the process as an operator would; return its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop within {seconds} s:\n{self.output()}") from None
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class YardProcesses:
+    """A yard's environment, and the programs that were started in it."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    programs: list[Program] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        ports = {name: str(free_port()) for name in ("VALKEY", "API", "FLOWER", "MAILBOX")}
+        self.settings = {
+            "JOBYARD_HOME": str(self.home),
+            "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks",
+            **{f"JOBYARD_{name}__PORT": port for name, port in ports.items()},
+        } | self.settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")}
+        return inherited | self.settings | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+    def port(self, name: str) -> int:
+        return int(self.settings[f"JOBYARD_{name}__PORT"])
+
+    def run(self, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a Python module to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def start(self, name: str, *arguments: str) -> Program:
+        """Start a Python module in a process group of its own."""
+        log = self.home / f"{name}-{len(self.programs)}.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                env=self.environment,
+                cwd=ROOT,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        program = Program(name, process, log)
+        self.programs.append(program)
+        return program
+
+    def start_valkey(self) -> Program:
+        valkey = self.start("valkey", "yard.valkey")
+        wait_until(lambda: answers(self.port("VALKEY")), 20, "Valkey to answer")
+        return valkey
+
+    def start_worker(
+        self, pool: str = "threads", concurrency: int = 4, queues: str = "default,email,collect,images"
+    ) -> Program:
+        worker = self.start(
+            f"worker-{pool}",
+            *("celery", "-q", "-A", "tasks.app", "worker", "-P", pool, "-c", str(concurrency), "-Q", queues),
+            *("-n", f"{pool}{len(self.programs)}@%h", "--without-gossip", "--without-mingle"),
+        )
+        wait_until(lambda: " ready." in worker.output() or worker.process.poll() is not None, 40, "a worker")
+        assert worker.process.poll() is None, worker.output()
+        return worker
+
+    def start_api(self) -> Program:
+        api = self.start("api", "api")
+        wait_until(
+            lambda: answers(self.port("API")) or api.process.poll() is not None, 40, "the API to answer"
+        )
+        assert api.process.poll() is None, api.output()
+        return api
+
+    def kill_everything(self) -> None:
+        for program in self.programs:
+            program.kill()
+
+    def stop_everything(self) -> None:
+        """End what still runs, the broker last, so that nobody's last words are about its absence."""
+        began = monotonic()
+        for program in sorted(self.programs, key=lambda program: program.name == "valkey"):
+            if program.process.poll() is None:
+                program.stop(max(5.0, 20 - (monotonic() - began)))

@@ -1,0 +1,76 @@
+"""A ledger of its own for each test, on SQLite and, where that is asked for, on PostgreSQL."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from config.settings import KeeperSettings, LedgerSettings, Settings, WorkerSettings
+from jobs.database import make_engine
+from jobs.ledger import Ledger
+from jobs.migrate import migrate
+
+POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+
+QUICK = {
+    "worker": WorkerSettings(lease=timedelta(milliseconds=300)),
+    "keeper": KeeperSettings(
+        interval=timedelta(milliseconds=50),
+        unsent_after=timedelta(milliseconds=100),
+        resend_after=timedelta(milliseconds=200),
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite ledger, to be copied."""
+    home = tmp_path_factory.mktemp("template")
+    engine = make_engine(Settings(home=home))
+    migrate(engine)
+    engine.dispose()  # the last to close a WAL file writes it back into the one that is copied
+    return home / "jobyard.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def own_ledger(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> Iterator[Ledger]:
+    """A ledger that nobody else uses, with a lease of 0.3 s."""
+    if request.param == "sqlite":
+        shutil.copy(template, tmp_path / "jobyard.db")
+        settings = Settings(home=tmp_path, **QUICK)
+        engine = make_engine(settings)
+        yield Ledger(engine, settings)
+        engine.dispose()
+    else:
+        yield from _on_postgresql()
+
+
+def _on_postgresql() -> Iterator[Ledger]:
+    name = f"jobyard_{uuid4().hex}"
+    server = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL at {server.url.render_as_string()}: {error.orig}")
+    url = server.url.set(database=name).render_as_string(hide_password=False)
+    settings = Settings(ledger=LedgerSettings(url=url), **QUICK)
+    engine = make_engine(settings)
+    migrate(engine)
+    yield Ledger(engine, settings)
+    engine.dispose()
+    _drop(server, name)
+
+
+def _drop(server: Engine, name: str) -> None:
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()

@@ -1,0 +1,127 @@
+"""What the keeper publishes, and when it keeps quiet."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from jobs.clock import db_now
+from jobs.job import NewJob, QueuedJob, Status, Succeeded
+from jobs.keeper import Keeper
+from jobs.ledger import Ledger
+from jobs.records import get_job
+from tests.support.waiting import wait_until
+from tests.unit.jobs.test_ledger import accepted, claimed, found
+
+
+class Bell:
+    """A doorbell that remembers; `waiting` is what its broker claims to hold."""
+
+    def __init__(self, waiting: int | None = 1) -> None:
+        self.rung: list[str] = []
+        self.waiting = waiting
+
+    def publish(self, jobs: Sequence[QueuedJob]) -> None:
+        self.rung += [job.id for job in jobs]
+
+    def depth(self, queue: str) -> int | None:
+        return self.waiting
+
+
+def keeper(ledger: Ledger, bell: Bell) -> Keeper:
+    return Keeper(ledger.engine, bell, ledger._settings)
+
+
+def passes_until(kept: Keeper, bell: Bell, job_id: str) -> None:
+    wait_until(lambda: (kept.pass_once(), job_id in bell.rung)[1], 5, f"{job_id} to be published")
+
+
+def test_what_was_committed_and_never_published_is_published(own_ledger: Ledger) -> None:
+    bell = Bell()
+    job_id = accepted(own_ledger)
+    passes_until(keeper(own_ledger, bell), bell, job_id)
+
+
+def test_a_fresh_job_is_left_to_its_publisher(own_ledger: Ledger) -> None:
+    bell = Bell()
+    accepted(own_ledger)
+    keeper(own_ledger, bell).pass_once()
+    assert bell.rung == []
+
+
+def test_a_delayed_job_is_queued_and_published_when_it_is_due(own_ledger: Ledger) -> None:
+    bell = Bell()
+    job_id = accepted(own_ledger, delay=timedelta(milliseconds=150))
+    kept = keeper(own_ledger, bell)
+    kept.pass_once()
+    assert found(own_ledger, job_id).status is Status.SCHEDULED
+    passes_until(kept, bell, job_id)
+    assert found(own_ledger, job_id).status is Status.QUEUED
+
+
+def test_a_job_whose_worker_fell_silent_is_published_again(own_ledger: Ledger) -> None:
+    bell = Bell()
+    job_id, _ = claimed(own_ledger)
+    passes_until(keeper(own_ledger, bell), bell, job_id)
+    assert found(own_ledger, job_id).lost == 1
+
+
+def test_a_published_job_of_a_queue_that_the_broker_calls_empty_is_published_again(
+    own_ledger: Ledger,
+) -> None:
+    bell = Bell(waiting=0)
+    job_id = accepted(own_ledger)
+    own_ledger.mark_published([job_id])
+    passes_until(keeper(own_ledger, bell), bell, job_id)
+
+
+def test_a_long_queue_is_no_reason_to_publish_again(own_ledger: Ledger) -> None:
+    bell = Bell(waiting=1000)
+    jobs = [new.job_id for new in own_ledger.accept([_plain() for _ in range(50)])]
+    own_ledger.mark_published(jobs)
+    running = jobs.pop(0)
+    own_ledger.claim([running], "worker")
+    kept = keeper(own_ledger, bell)
+
+    def looked_again() -> bool:
+        kept.pass_once()
+        own_ledger.renew([(running, 1)])
+        return get_job(own_ledger.engine, running).lost == 0 and is_past_resend(own_ledger, jobs[0])
+
+    wait_until(looked_again, 5, "the time to send again to pass")
+    kept._look_for_lost_at = 0
+    kept.pass_once()
+    assert bell.rung == []
+
+
+def is_past_resend(ledger: Ledger, job_id: str) -> bool:
+    published_at = found(ledger, job_id).published_at
+    assert published_at is not None
+    return (_now(ledger) - published_at) > timedelta(milliseconds=500)
+
+
+def _now(ledger: Ledger) -> datetime:
+    with ledger.engine.connect() as connection:
+        return connection.execute(select(db_now())).scalar_one()
+
+
+def test_a_silent_broker_is_no_reason_to_publish_again(own_ledger: Ledger) -> None:
+    bell = Bell(waiting=None)
+    job_id = accepted(own_ledger)
+    own_ledger.mark_published([job_id])
+    kept = keeper(own_ledger, bell)
+    wait_until(lambda: is_past_resend(own_ledger, job_id), 5, "the time to send again to pass")
+    kept._look_for_lost_at = 0
+    kept.pass_once()
+    assert bell.rung == []
+
+
+def test_a_pass_over_a_quiet_ledger_moves_nothing(own_ledger: Ledger) -> None:
+    bell = Bell()
+    job_id, attempt = claimed(own_ledger)
+    own_ledger.settle([Succeeded(job_id, attempt, "{}")])
+    assert keeper(own_ledger, bell).pass_once() == 0
+
+
+def _plain() -> NewJob:
+    return NewJob(task="bad.deed", payload="{}", max_attempts=1)
