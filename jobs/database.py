@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 from config.settings import Settings, get_settings
 from jobs.errors import LedgerUnavailableError
 
-
 _READS = "jobyard_reads"
 
 

@@ -18,14 +18,12 @@ from jobs.migrate import migrate
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 
-QUICK = {
-    "worker": WorkerSettings(lease=timedelta(milliseconds=300)),
-    "keeper": KeeperSettings(
-        interval=timedelta(milliseconds=50),
-        unsent_after=timedelta(milliseconds=100),
-        resend_after=timedelta(milliseconds=200),
-    ),
-}
+QUICK_WORKER = WorkerSettings(lease=timedelta(milliseconds=300))
+QUICK_KEEPER = KeeperSettings(
+    interval=timedelta(milliseconds=50),
+    unsent_after=timedelta(milliseconds=100),
+    resend_after=timedelta(milliseconds=200),
+)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +41,7 @@ def own_ledger(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -
     """A ledger that nobody else uses, with a lease of 0.3 s."""
     if request.param == "sqlite":
         shutil.copy(template, tmp_path / "jobyard.db")
-        settings = Settings(home=tmp_path, **QUICK)
+        settings = Settings(home=tmp_path, worker=QUICK_WORKER, keeper=QUICK_KEEPER)
         engine = make_engine(settings)
         yield Ledger(engine, settings)
         engine.dispose()
@@ -62,7 +60,7 @@ def _on_postgresql() -> Iterator[Ledger]:
             raise
         pytest.skip(f"no PostgreSQL at {server.url.render_as_string()}: {error.orig}")
     url = server.url.set(database=name).render_as_string(hide_password=False)
-    settings = Settings(ledger=LedgerSettings(url=url), **QUICK)
+    settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
     engine = make_engine(settings)
     migrate(engine)
     yield Ledger(engine, settings)

@@ -24,7 +24,8 @@ SOON = timedelta(milliseconds=100)
 
 
 def new(**fields: Any) -> NewJob:
-    return NewJob(**{"task": "bad.deed", "payload": "{}", "max_attempts": 3} | fields)
+    usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3}
+    return NewJob(**usual | fields)
 
 
 def accepted(ledger: Ledger, **fields: Any) -> str:
