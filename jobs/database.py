@@ -22,12 +22,21 @@ def make_engine(settings: Settings) -> Engine:
     url = make_url(settings.ledger_url)
     if url.get_backend_name() == "sqlite":
         if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(url.database).parent)
         engine = create_engine(url, connect_args={"timeout": settings.ledger.busy_timeout.total_seconds()})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
     return create_engine(url, pool_size=settings.ledger.pool_size, pool_pre_ping=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerUnavailableError(
+            f"the ledger's folder {folder} cannot be made: {error.strerror} (JOBYARD_HOME, JOBYARD_LEDGER__URL)"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

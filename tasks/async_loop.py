@@ -7,17 +7,24 @@ from collections.abc import Coroutine
 from functools import cache
 from typing import TypeVar
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 T = TypeVar("T")
 
 
 def run_coroutine(coroutine: Coroutine[object, object, T], limit_seconds: float | None) -> T:
-    """Run a coroutine to its end from a worker's thread; raises `TimeoutError` at the limit."""
+    """Run a coroutine to its end from a worker's thread; raises `SoftTimeLimitExceeded` at the limit."""
     return asyncio.run_coroutine_threadsafe(_within(coroutine, limit_seconds), _loop()).result()
 
 
 async def _within(coroutine: Coroutine[object, object, T], limit_seconds: float | None) -> T:
-    async with asyncio.timeout(limit_seconds):
-        return await coroutine
+    try:
+        async with asyncio.timeout(limit_seconds) as limit:
+            return await coroutine
+    except TimeoutError:
+        if limit.expired():  # and not a time-out of the task's own
+            raise SoftTimeLimitExceeded(limit_seconds) from None
+        raise
 
 
 @cache

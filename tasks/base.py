@@ -225,6 +225,8 @@ def task(
         model, result = payload_and_result(name, function)
         new: AnyTask = JobTask(function, declaration, model, result)
         app.register_task(new)
+        # Jobs that were accepted under an old name are published under it.
+        app.tasks.update(dict.fromkeys(aliases, new))
         declared[name] = new
         return new
 

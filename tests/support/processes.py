@@ -96,10 +96,13 @@ class YardProcesses:
 
     def start(self, name: str, *arguments: str) -> Program:
         """Start a Python module in a process group of its own."""
+        return self.start_command(name, sys.executable, "-m", *arguments)
+
+    def start_command(self, name: str, *command: str) -> Program:
         log = self.home / f"{name}-{len(self.programs)}.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
                 env=self.environment,
                 cwd=ROOT,
                 stdout=sink,

@@ -1,0 +1,79 @@
+"""`make run`: everything starts, the printed commands work, and Ctrl-C ends all of it."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import Program
+from tests.support.waiting import wait_until
+from tests.support.whole_yard import WholeYard, needs_proc, printed_commands
+
+pytestmark = [needs_proc, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def own_yard(tmp_path: Path) -> Iterator[WholeYard]:
+    yard = WholeYard(tmp_path / "var")
+    yield yard
+    yard.kill_all()
+
+
+def run_as_printed(command: str) -> str:
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the printed commands need curl")
+def test_the_printed_commands_work_and_ctrl_c_ends_every_process(own_yard: WholeYard) -> None:
+    running = own_yard.open()
+    *jobs, how_they_ended = printed_commands(running.output())
+    assert len(jobs) == 3
+    answers = [json.loads(run_as_printed(command)) for command in jobs]
+    assert [answer["status"] for answer in answers] == ["succeeded"] * 3
+    base = f"http://127.0.0.1:{own_yard.port('API')}"
+    made = answers[1]["result"]["outputs"][0]
+    assert httpx.get(f"{base}/v1/files/{made['file']}").content[8:12] == b"WEBP"
+    assert httpx.get(f"{base}/v1/files/{answers[2]['result']['file']}").headers["content-type"] == "text/html"
+    [mail] = (own_yard.home / "mails").glob("*.eml")
+    assert answers[0]["id"] in mail.read_text()
+    assert len(json.loads(run_as_printed(how_they_ended))["jobs"]) >= 3
+
+    press_ctrl_c(own_yard, running)
+    again = own_yard.open()
+    known = {job["id"] for job in json.loads(run_as_printed(how_they_ended))["jobs"]}
+    assert {answer["id"] for answer in answers} <= known
+    press_ctrl_c(own_yard, again)
+
+
+def press_ctrl_c(yard: WholeYard, running: Program) -> None:
+    running.kill(signal.SIGINT)  # to the whole foreground group, as a terminal does
+    wait_until(lambda: running.process.poll() is not None, 15, "make run to end")
+    assert not yard.process_ids(), running.output()
+
+
+def test_a_port_in_use_is_said_plainly_with_the_setting_that_changes_it(own_yard: WholeYard) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", own_yard.port("FLOWER")))
+        taken.listen()
+        program = own_yard.make_run()
+        wait_until(lambda: program.process.poll() is not None, 60, "make run to give up")
+    said = program.output()
+    assert program.process.returncode != 0
+    assert f"port {own_yard.port('FLOWER')} on 127.0.0.1 is taken, and Flower needs it" in said
+    assert "JOBYARD_FLOWER__PORT=PORT make run" in said
+    assert not own_yard.process_ids()
+
+
+def test_wrong_settings_stop_the_start_all_of_them_named_at_once(own_yard: WholeYard) -> None:
+    own_yard.settings |= {"JOBYARD_API__PORT": "http", "JOBYARD_LOG__LEVEL": "LOUD", "JOBYARD_NOSUCH": "1"}
+    program = own_yard.make_run()
+    wait_until(lambda: program.process.poll() is not None, 60, "make run to give up")
+    for name in ("JOBYARD_API__PORT", "JOBYARD_LOG__LEVEL", "JOBYARD_NOSUCH"):
+        assert name in program.output()
+    assert "Traceback" not in program.output()

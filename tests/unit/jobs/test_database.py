@@ -1,0 +1,75 @@
+"""What is said when the ledger cannot be used, and that it is safe on disk."""
+
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from config.settings import LedgerSettings, Settings
+from jobs.clock import db_now, utc_now
+from jobs.database import make_engine, reading, writing
+from jobs.errors import LedgerUnavailableError
+from jobs.job import FINAL, MOVES, Status, may_become
+from jobs.ledger import Ledger
+from jobs.migrate import check_is_migrated, migrate
+
+
+def test_a_ledger_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
+    engine = make_engine(Settings(home=tmp_path))
+    with pytest.raises(LedgerUnavailableError, match="make migrate"), reading(engine) as connection:
+        connection.execute(text("SELECT * FROM job"))
+    with pytest.raises(LedgerUnavailableError, match="make migrate"):
+        check_is_migrated(engine)
+
+
+def test_a_ledger_that_cannot_be_reached_names_the_setting_and_no_password() -> None:
+    url = "postgresql+psycopg://someone:secret@127.0.0.1:1/nowhere"
+    engine = make_engine(Settings(ledger=LedgerSettings(url=url)))
+    with pytest.raises(LedgerUnavailableError, match="JOBYARD_LEDGER__URL") as error, writing(engine):
+        pass
+    assert "secret" not in str(error.value)
+
+
+def test_a_ledger_in_a_folder_that_is_none_says_so(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(LedgerUnavailableError, match="taken"):
+        make_engine(Settings(home=tmp_path / "taken"))
+
+
+def test_sqlite_commits_to_disk_and_keeps_readers_apart_from_writers(tmp_path: Path) -> None:
+    engine = make_engine(Settings(home=tmp_path))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+def test_migrating_twice_changes_nothing(own_ledger: Ledger) -> None:
+    version = migrate(own_ledger.engine)
+    assert migrate(own_ledger.engine) == version
+    check_is_migrated(own_ledger.engine)
+
+
+def test_a_ledger_of_another_version_is_refused_with_both_versions(own_ledger: Ledger) -> None:
+    with writing(own_ledger.engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerUnavailableError, match=r"9999.*needs"):
+        check_is_migrated(own_ledger.engine)
+
+
+def test_the_ledgers_clock_is_the_time_and_keeps_its_zone(own_ledger: Ledger) -> None:
+    with reading(own_ledger.engine) as connection:
+        now = connection.execute(select(db_now())).scalar_one()
+        later = connection.execute(select(db_now(plus=timedelta(hours=1)))).scalar_one()
+    assert now.tzinfo is UTC
+    assert abs(utc_now() - now) < timedelta(seconds=30)
+    assert timedelta(hours=1) <= later - now < timedelta(hours=1, seconds=30)
+
+
+def test_only_a_replay_leaves_a_final_status() -> None:
+    assert {(status, target) for status in FINAL for target in MOVES[status]} == {
+        (Status.DEAD, Status.QUEUED)
+    }
+    assert may_become(Status.RUNNING) == [Status.QUEUED]
