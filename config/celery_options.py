@@ -26,6 +26,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
 def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url,
+        "broker_transport": _transport(settings),
         "broker_transport_options": _transport_options(settings),
         "broker_connection_timeout": settings.broker.timeout.total_seconds(),
         "broker_connection_retry_on_startup": True,
@@ -37,12 +38,21 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _transport(settings: Settings) -> str | None:
+    is_redis = urlsplit(settings.broker_url).scheme in REDIS_SCHEMES
+    return "worker.transport:Transport" if is_redis else None
+
+
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if urlsplit(settings.broker_url).scheme not in (*REDIS_SCHEMES, "sentinel"):
         return {}
     patience = settings.broker.timeout.total_seconds()
     return {
         "priority_steps": list(PRIORITIES),
+        # Redis keeps no copy of what a worker has fetched. The copy is what kombu loses workers over when
+        # Redis restarts, fills up or resets a connection, and half of what a job costs; here it would
+        # guard nothing, since the keeper publishes again what was lost with a worker.
+        "ack_emulation": False,
         "sep": ":",
         "queue_order_strategy": "priority",
         "socket_timeout": patience,

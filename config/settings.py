@@ -151,6 +151,10 @@ class WorkerSettings(Section):
     lease: Duration = Field(
         timedelta(seconds=30), description="A job whose worker is silent for so long is taken back."
     )
+    grace: Duration = Field(
+        timedelta(seconds=20),
+        description="How long a worker that is told to stop may finish what it runs; then it hands it back.",
+    )
     child_memory_bytes: int = Field(
         2 * 1024**3, ge=256 * 1024**2, description="Address space of a child process (Linux)."
     )
@@ -164,6 +168,9 @@ class KeeperSettings(Section):
     resend_after: Duration = Field(
         timedelta(seconds=30),
         description="A published job that its queue has passed over for so long is published again; doubles.",
+    )
+    unknown_for: Duration = Field(
+        timedelta(days=1), description="A job whose task no worker has known for so long is dead."
     )
     batch: int = Field(500, ge=1, description="Most jobs of one duty in one pass.")
     max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")

@@ -35,7 +35,8 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerUnavailableError(
-            f"the ledger's folder {folder} cannot be made: {error.strerror} (JOBYARD_HOME, JOBYARD_LEDGER__URL)"
+            f"the ledger's folder {folder} cannot be made: {error.strerror} "
+            "(JOBYARD_HOME, JOBYARD_LEDGER__URL)"
         ) from error
 
 

@@ -56,7 +56,7 @@ def may_become(status: Status) -> list[Status]:
 
 
 class Cause(StrEnum):
-    """Why an attempt did not succeed."""
+    """Why an attempt did not succeed, or was never made."""
 
     EXCEPTION = "exception"
     DISCARDED = "discarded"
@@ -66,6 +66,7 @@ class Cause(StrEnum):
     INVALID_PAYLOAD = "invalid_payload"
     RESULT_REFUSED = "result_refused"
     LOST_WORKER = "lost_worker"
+    UNKNOWN_TASK = "unknown_task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,16 @@ class Failed:
     counts: bool = True
 
 
-Outcome = Succeeded | Failed
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The end of an attempt that its worker could not go on with: the job is queued again, uncounted."""
+
+    job_id: str
+    attempt: int
+    reason: str
+
+
+Outcome = Succeeded | Failed | HandedBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,18 @@
 """The leases that this process holds, renewed by one thread in one statement for all of them.
 
 The thread lives in the process that runs the jobs (a prefork child has its own), so a killed process
-renews nothing and its jobs are taken back.
+renews nothing and its jobs are taken back. Whoever runs a job watches its `Lease` and stops by itself in time
+(`must_stop`), so that no two workers believe at once that a job is theirs.
 """
 
+import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from typing import Final
 
 import structlog
 
@@ -21,34 +24,70 @@ from jobs.ledger import Ledger, get_ledger
 
 log = structlog.get_logger()
 
+# A worker that could not renew for so much of a lease stops, while nobody else can have the job yet.
+FENCED_AFTER: Final = 0.8
+STOPPING: Final = "the worker is stopping"
+
+
+class Lease:
+    """The right to run one attempt; `wake` is called when it has to stop."""
+
+    def __init__(self, job: ClaimedJob, lease_seconds: float, claimed_at: float) -> None:
+        self.key = (job.id, job.attempt)
+        self._fence_seconds = FENCED_AFTER * lease_seconds
+        self.renewed_at = claimed_at
+        self.renew_until = math.inf
+        self.must_stop: str | None = None
+        self.wake: Callable[[], object] = lambda: None
+
+    @property
+    def fenced_at(self) -> float:
+        """When this process has to stop, on its own clock, unless the lease is renewed before."""
+        return self.renewed_at + self._fence_seconds
+
+    def stop(self, reason: str) -> None:
+        self.must_stop = self.must_stop or reason
+        self.wake()
+
 
 class Leases:
-    """Holds (job, attempt) pairs and renews their leases every third of a lease."""
+    """Holds leases and renews them every third of a lease."""
 
     def __init__(self, ledger: Ledger, lease: timedelta) -> None:
-        self._ledger, self._beat_seconds = ledger, lease.total_seconds() / 3
-        self._deadlines: dict[tuple[str, int], float | None] = {}
+        self._ledger, self._lease_seconds = ledger, lease.total_seconds()
+        self._held: dict[tuple[str, int], Lease] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_handing_back = False
 
     @contextmanager
-    def held(self, jobs: Sequence[ClaimedJob], time_limit: float | None = None) -> Iterator[None]:
-        """Renew these jobs' leases during the block, but not beyond `time_limit` seconds and a lease.
+    def held(self, job: ClaimedJob, claimed_at: float, limit_seconds: float | None = None) -> Iterator[Lease]:
+        """Renew a job's lease during the block; `claimed_at` is monotonic, from before the claim.
 
-        So a job that hangs on a thread, where nobody can stop it, is taken back in the end;
-        what it writes then is refused.
+        But not for ever: what is held for a lease longer than `limit_seconds` hangs where even its
+        supervisor does, and is taken back.
         """
-        deadline = monotonic() + time_limit if time_limit else None
-        keys = [(job.id, job.attempt) for job in jobs]
+        lease = Lease(job, self._lease_seconds, claimed_at)
+        if limit_seconds is not None:
+            lease.renew_until = claimed_at + limit_seconds + self._lease_seconds
         with self._lock:
-            self._deadlines.update(dict.fromkeys(keys, deadline))
+            self._held[lease.key] = lease
             self._start_thread()
+            if self._is_handing_back:
+                lease.stop(STOPPING)
         try:
-            yield
+            yield lease
         finally:
             with self._lock:
-                for key in keys:
-                    self._deadlines.pop(key, None)
+                self._held.pop(lease.key, None)
+
+    def hand_back_all(self) -> None:
+        """Tell whoever runs a job in this process, now or later, to stop and hand it back."""
+        with self._lock:
+            self._is_handing_back = True
+            leases = list(self._held.values())
+        for lease in leases:
+            lease.stop(STOPPING)
 
     def _start_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -58,24 +97,27 @@ class Leases:
     def _renew_for_ever(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(self._beat_seconds)
+            pause.wait(self._lease_seconds / 3)
             self.renew()
 
     def renew(self) -> None:
         """Renew every lease once; a failure is logged and the next beat tries again."""
         now = monotonic()
         with self._lock:
-            held = [key for key, deadline in self._deadlines.items() if deadline is None or now < deadline]
+            held = {key: lease for key, lease in self._held.items() if now < lease.renew_until}
         if not held:
             return
         try:
-            ours = self._ledger.renew(held)
+            ours = self._ledger.renew(list(held))
         except LedgerUnavailableError as error:
             log.warning("leases not renewed", jobs=len(held), reason=str(error))
             return
-        for job_id, attempt in held:
-            if job_id not in ours:
+        for (job_id, attempt), lease in held.items():
+            if job_id in ours:
+                lease.renewed_at = now
+            else:
                 log.warning("lease lost", job_id=job_id, attempt=attempt)
+                lease.stop("the lease was lost: the job has been given to another worker, or ended")
 
 
 @cache

@@ -18,9 +18,22 @@ from jobs.accepting import accept
 from jobs.clock import db_now
 from jobs.database import get_engine, writing
 from jobs.errors import IllegalMoveError, JobNotFoundError
-from jobs.job import Acceptance, ClaimedJob, Failed, NewJob, Outcome, QueuedJob, Status, Succeeded, may_become
+from jobs.job import (
+    Acceptance,
+    Cause,
+    ClaimedJob,
+    Failed,
+    HandedBack,
+    NewJob,
+    Outcome,
+    QueuedJob,
+    Status,
+    Succeeded,
+    may_become,
+)
 from jobs.schema import QUEUED_JOB, is_in_time, job, status_is
-from jobs.settling import settle_failed, settle_succeeded, still_ours
+from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
+from jobs.tallies import Tally, count
 
 log = structlog.get_logger()
 
@@ -88,10 +101,32 @@ class Ledger:
             current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
             settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
             settle_failed(connection, [o for o in current if isinstance(o, Failed)])
+            settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
+            count(connection, Tally.LATE_RESULT, len(outcomes) - len(current))
         for outcome in outcomes:
             if (outcome.job_id, outcome.attempt) not in ours:
                 log.warning("superseded result dropped", job_id=outcome.job_id, attempt=outcome.attempt)
         return current
+
+    def put_off_unknown(self, job_ids: Sequence[str], words: str) -> None:
+        """Keep queued jobs for a worker that knows their task; dead where none has come in all that time."""
+        is_one = job.c.id.in_(job_ids) & (job.c.status == Status.QUEUED)
+        keeper = self._settings.keeper
+        with writing(self.engine) as connection:
+            count(connection, Tally.UNKNOWN_TASK)
+            connection.execute(
+                update(job)
+                .where(is_one, job.c.run_at < db_now(plus=-keeper.unknown_for))
+                .values(
+                    status=Status.DEAD,
+                    finished_at=db_now(),
+                    failure_cause=Cause.UNKNOWN_TASK,
+                    failure_type="UnknownTask",
+                    failure_message=words,
+                )
+            )
+            statement = update(job).where(is_one).values(queued_again())
+            connection.execute(statement.values(resend_at=db_now(plus=keeper.resend_after)))
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""

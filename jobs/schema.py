@@ -145,6 +145,14 @@ file = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+tally = Table(
+    "tally",
+    metadata,
+    Column("what", String(50), primary_key=True),
+    Column("times", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
 worker = Table(
     "worker",
     metadata,

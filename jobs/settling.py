@@ -57,6 +57,23 @@ def settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
         connection.execute(statement, [_failure_row(outcome) for outcome in dead])
 
 
+def settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
+    if job_ids:
+        statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again())
+        connection.execute(statement)
+
+
+def queued_again() -> dict[str, Any]:
+    """Return the values of a job that no worker has any longer: the keeper publishes it at once."""
+    return {
+        "status": Status.QUEUED,
+        "lease_until": None,
+        "published_at": None,
+        "publish_count": 0,
+        "resend_at": db_now(),
+    }
+
+
 def _failed(status: Status) -> Update:
     return (
         update(job)

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, 
 from jobs.clock import db_now
 from jobs.job import FINAL, WAITING, Cause, Failed, Failure, QueuedJob, Status
 from jobs.schema import QUEUED_JOB, job, status_is
-from jobs.settling import record_attempts
+from jobs.settling import queued_again, record_attempts
+from jobs.tallies import Tally, count
 
 # Messages of one queue may overtake each other by as much without being lost: workers fetch side by side.
 _OVERTAKING = timedelta(seconds=5)
@@ -101,6 +102,7 @@ def take_back_lost(connection: Connection, limit: int, max_lost: int) -> list[Qu
     ).all()
     failures = [Failed(row.id, row.attempt, _lost_failure(row.worker), None) for row in lost]
     record_attempts(connection, failures)
+    count(connection, Tally.LOST_WORKER, len(lost))
     doomed = [row.id for row in lost if row.lost + 1 >= max_lost]
     cause = _lost_failure(None, f"the job took {max_lost} workers down with it, or each died on its own")
     connection.execute(
@@ -119,14 +121,7 @@ def take_back_lost(connection: Connection, limit: int, max_lost: int) -> list[Qu
     statement = (
         update(job)
         .where(job.c.id.in_([row.id for row in lost if row.id not in doomed]))
-        .values(
-            status=Status.QUEUED,
-            lost=job.c.lost + 1,
-            lease_until=None,
-            published_at=None,
-            publish_count=0,
-            resend_at=db_now(),
-        )
+        .values(queued_again() | {"lost": job.c.lost + 1})
     )
     return _queued(connection, statement)
 

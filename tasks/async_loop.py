@@ -5,26 +5,18 @@ import os
 import threading
 from collections.abc import Coroutine
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from celery.exceptions import SoftTimeLimitExceeded
+from tasks.runner import current_run
 
 T = TypeVar("T")
 
 
-def run_coroutine(coroutine: Coroutine[object, object, T], limit_seconds: float | None) -> T:
-    """Run a coroutine to its end from a worker's thread; raises `SoftTimeLimitExceeded` at the limit."""
-    return asyncio.run_coroutine_threadsafe(_within(coroutine, limit_seconds), _loop()).result()
-
-
-async def _within(coroutine: Coroutine[object, object, T], limit_seconds: float | None) -> T:
-    try:
-        async with asyncio.timeout(limit_seconds) as limit:
-            return await coroutine
-    except TimeoutError:
-        if limit.expired():  # and not a time-out of the task's own
-            raise SoftTimeLimitExceeded(limit_seconds) from None
-        raise
+def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
+    """Run a coroutine to its end; it is cancelled where the attempt that awaits it is interrupted."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    run = current_run()
+    return future.result() if run is None else cast(T, run.await_coroutine(future))
 
 
 @cache

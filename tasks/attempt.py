@@ -38,11 +38,12 @@ def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
             returned = task.call(payload)
             return Succeeded(job.id, job.attempt, task.encode(returned))
         except _TAKEN as error:
-            return _failed(task, job, error)
+            return failed(task, job, error)
 
 
-def _failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
-    failure = _describe(error)
+def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
+    """Return what becomes of a job whose attempt raised `error`."""
+    failure = _describe(task, error)
     wanted = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
     is_worth_another = isinstance(error, (RetryLater, *task.policy.autoretry_for))
@@ -57,11 +58,14 @@ def _dead(job: ClaimedJob, failure: Failure) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=None)
 
 
-def _describe(error: BaseException) -> Failure:
+def _describe(task: "AnyTask", error: BaseException) -> Failure:
     cause = _cause(error)
+    words = str(error) or type(error).__qualname__
+    if type(error) is SoftTimeLimitExceeded:
+        words = f"stopped at its limit of {task.soft_limit} s"
     expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
     trace = None if expected else _shorten("".join(traceback.format_exception(error)), MAX_TRACEBACK_LENGTH)
-    return Failure(cause, type(error).__qualname__, _shorten(str(error) or type(error).__qualname__), trace)
+    return Failure(cause, type(error).__qualname__, _shorten(words), trace)
 
 
 def _cause(error: BaseException) -> Cause:

@@ -21,14 +21,18 @@ from tasks.attempt import ResultRefusedError
 from tasks.bundle import AttemptFailedError, run_bundle
 from tasks.declaration import Declaration, check, payload_and_result, refuse_unknown_options
 from tasks.handle import JobHandle
+from tasks.messages import job_ids_of
 from tasks.options import JobOptions
 from tasks.submission import submit
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
-# A child process that does not heed its soft limit is killed so much later.
-KILL_GRACE_SECONDS: Final = 5
+# An attempt that does not heed its soft limit is given up so much later.
+STOP_GRACE_SECONDS: Final = 5
+# A child process whose supervisor hangs as well (C code that never lets go of the interpreter) is
+# killed by Celery so much after that.
+KILL_GRACE_SECONDS: Final = 15
 DEFAULT_POLICY: Final = RetryPolicy()
 CELERYS_WORDS: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
 
@@ -43,7 +47,6 @@ class JobTask(CeleryTask, Generic[In, Out]):
 
     # Celery takes fractions of a second here, whatever its stubs say.
     time_limit: Any
-    soft_time_limit: Any
     # How `run_bundle` says that an attempt failed; Celery logs these without a traceback.
     throws = (AttemptFailedError,)
 
@@ -55,10 +58,11 @@ class JobTask(CeleryTask, Generic[In, Out]):
         self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)
         self.__doc__ = function.__doc__
         hard, soft = declaration.time_limit, declaration.soft_time_limit
-        # Where one limit is given it is the soft one, which becomes a recorded failure of the attempt;
-        # the kill that follows is for those who do not heed it.
-        self.soft_time_limit = soft or hard
-        self.time_limit = hard if soft or not hard else hard + KILL_GRACE_SECONDS
+        # Where one limit is given it is the soft one, for which there is an exception to clean up after.
+        self.soft_limit = soft or hard
+        self.hard_limit = hard if soft or not hard else hard + STOP_GRACE_SECONDS
+        # Celery's own limits count for a message, not a job, and on prefork alone: ours come first.
+        self.time_limit = self.hard_limit + KILL_GRACE_SECONDS if self.hard_limit else None
 
     @property
     def policy(self) -> RetryPolicy:
@@ -76,11 +80,12 @@ class JobTask(CeleryTask, Generic[In, Out]):
     def __call__(self, payload: In) -> Out:
         """Overridden so that `task(payload)` is a plain call of the function, checked against its types.
 
-        Celery's worker comes this way as well, with the list of job ids that it found in a message.
+        Celery's worker comes this way as well, with what it found in a message: a list of job ids.
         """
-        if isinstance(payload, list):
-            return cast(Out, run_bundle(self, payload, worker=f"{self.request.hostname}/{os.getpid()}"))
-        return self.call(payload)
+        if self.request.called_directly:
+            return self.call(payload)
+        worker = f"{self.request.hostname}/{os.getpid()}"
+        return cast(Out, run_bundle(self, job_ids_of(payload), worker))
 
     def run(self, payload: In) -> Out:
         """Overridden so that Celery finds a body; `__call__` does the work."""
@@ -90,7 +95,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         """Call the function, on the process's event loop where it is `async def`."""
         returned = self.function(payload)
         if isinstance(returned, Coroutine):
-            return cast(Out, run_coroutine(returned, self.soft_time_limit))
+            return cast(Out, run_coroutine(returned))
         return cast(Out, returned)
 
     def decode(self, payload: str) -> In:

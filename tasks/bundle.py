@@ -1,26 +1,27 @@
 """What a worker does with one message: claim its jobs, run them, settle them. Then it is acknowledged."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
 from time import sleep
 from typing import TYPE_CHECKING
 
 import structlog
-from celery.exceptions import Retry, SoftTimeLimitExceeded
+from celery.exceptions import Retry
 
-from config.settings import get_settings
 from jobs.clock import monotonic, utc_now
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import ClaimedJob, Failed, Outcome
+from jobs.job import ClaimedJob, Failed, HandedBack, Outcome
 from jobs.leases import get_leases
-from tasks.attempt import attempt
+from tasks.supervision import run_attempt
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 
 class AttemptFailedError(JobyardError):
@@ -32,10 +33,17 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
 
     Raises `Retry` or `AttemptFailedError` for a message of one job, so that Flower shows how it ended.
     """
+    if not job_ids:
+        return
+    claimed_at = monotonic()
     claimed = _claim(job_ids, worker)
-    limit = task.time_limit * len(claimed) if task.time_limit else None
-    with get_leases().held(claimed, limit):
-        outcomes = [_logged(attempt(task, job), task.name) for job in claimed]
+    limit = task.hard_limit * len(claimed) if task.hard_limit else None
+    with ExitStack() as stack:
+        leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
+        outcomes = [
+            _logged(run_attempt(task, job, lease), task.name)
+            for job, lease in zip(claimed, leases, strict=True)
+        ]
         _settle(outcomes, worker)
     if len(outcomes) == 1:
         _tell_celery(outcomes[0])
@@ -54,38 +62,39 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
 
 
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
-    # While the lease lasts the outcome is ours to record; after that another attempt counts.
-    deadline = monotonic() + get_settings().worker.lease.total_seconds()
+    # However long the ledger is out of reach: nobody else can get at the jobs meanwhile, and should
+    # somebody be given them before this gets through, the ledger refuses what comes too late.
     pause = 0.05
     while outcomes:
         try:
             get_grouped_ledger(worker).settle(outcomes)
             return
-        except (LedgerUnavailableError, SoftTimeLimitExceeded) as error:
-            if monotonic() + pause > deadline:
-                log.error(
-                    "outcomes not recorded, the jobs will run again", jobs=len(outcomes), reason=str(error)
-                )
-                return
-            log.warning("ledger out of reach, trying again", reason=str(error))
+        except LedgerUnavailableError as error:
+            log.warning("outcomes not recorded, trying again", jobs=len(outcomes), reason=str(error))
         sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def _logged(outcome: Outcome, task_name: str) -> Outcome:
     words = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
-    if not isinstance(outcome, Failed):
-        log.info("succeeded", **words)
-    elif outcome.retry_in is None:
-        log.error("dead", **words, cause=outcome.failure.cause, reason=outcome.failure.message)
-    else:
-        seconds = round(outcome.retry_in.total_seconds(), 1)
-        log.warning("failed, will retry", **words, retry_in_s=seconds, reason=outcome.failure.message)
+    match outcome:
+        case HandedBack():
+            log.warning("handed back", **words, reason=outcome.reason)
+        case Failed(retry_in=None):
+            log.error("dead", **words, cause=outcome.failure.cause, reason=outcome.failure.message)
+        case Failed(retry_in=timedelta() as delay):
+            seconds = round(delay.total_seconds(), 1)
+            log.warning("failed, will retry", **words, retry_in_s=seconds, reason=outcome.failure.message)
+        case _:
+            log.info("succeeded", **words)
     return outcome
 
 
 def _tell_celery(outcome: Outcome) -> None:
-    if isinstance(outcome, Failed) and outcome.retry_in is not None:
-        raise Retry(outcome.failure.message, when=utc_now() + outcome.retry_in)
-    if isinstance(outcome, Failed):
-        raise AttemptFailedError(f"{outcome.failure.type}: {outcome.failure.message}")
+    match outcome:
+        case HandedBack(reason=reason):
+            raise Retry(reason)
+        case Failed(retry_in=None, failure=failure):
+            raise AttemptFailedError(f"{failure.type}: {failure.message}")
+        case Failed(retry_in=timedelta() as delay, failure=failure):
+            raise Retry(failure.message, when=utc_now() + delay)

@@ -127,7 +127,7 @@ def convert_image(order: Convert) -> Converted:
 def _read(source: Source) -> tuple[str, bytes]:
     if source.url is not None:
         limit = get_settings().files.max_bytes
-        fetched = run_coroutine(fetch(source.url, max_bytes=limit), None)
+        fetched = run_coroutine(fetch(source.url, max_bytes=limit))
         return PurePath(fetched.url.split("?")[0]).name, fetched.body
     try:
         files, file_id = get_files(), source.file or ""

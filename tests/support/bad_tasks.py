@@ -29,7 +29,10 @@ class Deed(Payload):
         "exit",
         "memory",
         "sleep",
+        "block",
         "kill",
+        "kill_worker",
+        "allocate",
     ] = "return"
     seconds: float = 0
     journal: str | None = None
@@ -77,10 +80,29 @@ def deed(order: Deed) -> Done:
         case "memory":
             raise MemoryError
         case "sleep":
+            _compute(order.seconds)
+        case "block":
             time.sleep(order.seconds)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "kill_worker":
+            os.killpg(0, signal.SIGKILL)
+        case "allocate":
+            return Done(said=f"{len(bytearray(order.number))} bytes")
     return Done(said=order.text or f"attempt {job.attempt}")
+
+
+@task("bad.limited", time_limit=1, soft_time_limit=0.5)
+def limited(order: Deed) -> Done:
+    """Do as told, in a second."""
+    return deed(order)
+
+
+def _compute(seconds: float) -> None:
+    # Sleeps in little pieces, so that it can be told to stop.
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.01)
 
 
 @task("bad.async_deed", time_limit=1)

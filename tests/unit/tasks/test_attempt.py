@@ -129,13 +129,12 @@ def test_the_job_is_known_inside_the_task_and_nowhere_else() -> None:
         current_job()
 
 
-def test_a_coroutine_is_run_to_its_end_and_stopped_at_its_limit() -> None:
-    @task(next(_names), time_limit=0.05)
+def test_a_coroutine_is_run_to_its_end() -> None:
+    @task(next(_names))
     async def wait(order: Order) -> str:
-        await asyncio.sleep(order.number)
+        await asyncio.sleep(0)
         return "awaited"
 
-    quick, slow = attempt(wait, claimed()), attempt(wait, claimed('{"number": 60}'))
-    assert isinstance(quick, Succeeded)
-    assert isinstance(slow, Failed)
-    assert slow.failure.cause is Cause.TIME_LIMIT
+    outcome = attempt(wait, claimed())
+    assert isinstance(outcome, Succeeded)
+    assert outcome.result == '"awaited"'

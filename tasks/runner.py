@@ -1,0 +1,124 @@
+"""A thread that runs what a worker's thread hands it, so that the worker's thread can watch, and leave.
+
+Python cannot stop a thread from outside. It can raise an exception in it, which takes effect at the thread's
+next bytecode; a thread that blocks in C until kingdom come is left behind, counted, and replaced.
+"""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_own = threading.local()
+_left_behind: set[threading.Thread] = set()
+
+
+class Run(Generic[T]):
+    """One call on a runner's thread."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.function = function
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.changed = threading.Event()
+        self._lock = threading.Lock()
+        self._thread_id = 0
+        self._coroutine: Future[Any] | None = None
+        self._asked: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise `error` in the function, wherever it is; nothing happens when it is over."""
+        with self._lock:
+            if self.is_over:
+                return
+            self._asked = error
+            if self._coroutine is not None:
+                self._coroutine.cancel()
+            else:
+                _raise_in(self._thread_id, type(error))
+
+    def await_coroutine(self, future: "Future[Any]") -> Any:
+        """Wait in the function for a coroutine, which is cancelled where the function is interrupted."""
+        with self._lock:
+            self._coroutine = future
+            if self._asked is not None:
+                future.cancel()
+        try:
+            return future.result()
+        except CancelledError:
+            raise (self._asked or CancelledError()) from None
+        finally:
+            with self._lock:
+                self._coroutine = None
+
+    def execute(self) -> None:
+        """Call the function on this thread, and end with `value` or `error` whatever is raised when."""
+        self._thread_id, _own.run, has_begun = threading.get_ident(), self, False
+        while not self.is_over:
+            try:
+                if not has_begun:
+                    has_begun = True
+                    self.value = self.function()
+                with self._lock:
+                    self.is_over = True
+                    _raise_in(self._thread_id, None)
+            except BaseException as error:  # may also come late, between two of these lines
+                self.error = error
+        _own.run = None
+        self.changed.set()
+
+
+def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
+    # None takes back what has been asked for and has not been raised yet.
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id), ctypes.py_object(kind) if kind is not None else None
+    )
+
+
+def current_run() -> Run[Any] | None:
+    """Return the run that this thread is executing, or None where it is no runner's thread."""
+    return getattr(_own, "run", None)
+
+
+class Runner:
+    """A thread with a queue of runs, one at a time."""
+
+    def __init__(self) -> None:
+        self._runs: SimpleQueue[Run[Any] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="attempts", daemon=True)
+        self._thread.start()
+
+    def start(self, function: Callable[[], T]) -> Run[T]:
+        """Begin a call; wait for `changed` and look at `is_over`."""
+        run = Run(function)
+        self._runs.put(run)
+        return run
+
+    def leave_behind(self) -> None:
+        """Give the thread up: it ends when what it runs does, and the next run gets a new thread."""
+        _left_behind.add(self._thread)
+        self._runs.put(None)
+        _own.runner = None
+
+    def _work(self) -> None:
+        while (run := self._runs.get()) is not None:
+            run.execute()
+        _left_behind.discard(threading.current_thread())
+
+
+def get_runner() -> Runner:
+    """Return the runner of this worker's thread."""
+    runner: Runner | None = getattr(_own, "runner", None)
+    if runner is None:
+        runner = _own.runner = Runner()
+    return runner
+
+
+def threads_left_behind() -> int:
+    """Return how many threads of this process still run what was given up."""
+    return len(_left_behind)

@@ -1,0 +1,26 @@
+"""A fresh yard for each fault, with its broker started; nothing of it outlives the test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.own_yard import QUICK, OwnYard
+from tests.support.processes import Program
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OwnYard]:
+    """A yard with short patience: a lease of 3 s, re-sent after 2 s."""
+    yard = OwnYard(tmp_path, dict(QUICK))
+    yard.ledger.engine.connect().close()
+    yard.start_valkey()
+    yield yard
+    yard.kill_everything()
+    yard.ledger.engine.dispose()
+
+
+@pytest.fixture
+def own_worker(own: OwnYard) -> Program:
+    """A worker of that yard with four threads."""
+    return own.start_worker()

@@ -1,0 +1,125 @@
+"""A yard for one test, whose ledger the test looks into; jobs get into it as a bare row, or over HTTP."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import Celery
+
+from config.celery_options import celery_options
+from config.settings import Settings, ValkeySettings
+from jobs.database import make_engine
+from jobs.job import Job, NewJob, Status
+from jobs.ledger import Ledger
+from jobs.migrate import migrate
+from jobs.records import get_job
+from jobs.tallies import Tally, all_counted
+from tests.support.bad_tasks import Deed
+from tests.support.processes import Program, YardProcesses
+from tests.support.waiting import wait_until
+
+QUICK = {
+    "JOBYARD_KEEPER__INTERVAL": "0.2",
+    "JOBYARD_KEEPER__UNSENT_AFTER": "0.5",
+    "JOBYARD_KEEPER__RESEND_AFTER": "2",
+    "JOBYARD_WORKER__LEASE": "3",
+    "JOBYARD_WORKER__GRACE": "2",
+    "JOBYARD_BROKER__TIMEOUT": "2",
+}
+
+
+class OwnYard(YardProcesses):
+    """Real processes with short patience, and what the ledger says of them."""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        settings = Settings(home=self.home)
+        engine = make_engine(settings)
+        migrate(engine)
+        return Ledger(engine, settings)
+
+    @cached_property
+    def journal(self) -> Path:
+        return self.home / "journal"
+
+    @property
+    def broker(self) -> "redis.Redis":
+        return redis.Redis(port=self.port("VALKEY"), socket_timeout=5)
+
+    def hand_in(self, then: str = "return", how_many: int = 1, **more: Any) -> list[str]:
+        """Accept jobs of `bad.deed`; the keeper of the yard publishes them."""
+        fields = {name: more.pop(name) for name in list(more) if name in NewJob.__slots__}
+        order = Deed(then=then, journal=str(self.journal), **more)
+        usual: dict[str, Any] = {"task": "bad.deed", "max_attempts": 3} | fields
+        new = [NewJob(payload=order.model_dump_json(), **usual) for _ in range(how_many)]
+        return [acceptance.job_id for acceptance in self.ledger.accept(new)]
+
+    def publish(self, job_ids: list[str], task: str = "bad.deed", queue: str = "default") -> None:
+        """Send one message for these jobs at once, as a bundle where they are several."""
+        options = celery_options(Settings(home=self.home, valkey=ValkeySettings(port=self.port("VALKEY"))))
+        with Celery("tests", set_as_current=False) as app:
+            app.conf.update(options)
+            app.send_task(task, args=[job_ids], queue=queue, priority=5)
+
+    def job(self, job_id: str) -> Job:
+        return get_job(self.ledger.engine, job_id)
+
+    def jobs(self, job_ids: list[str]) -> list[Job]:
+        return [self.job(job_id) for job_id in job_ids]
+
+    def wait_for(self, job_ids: list[str], status: Status, seconds: float = 30) -> None:
+        def are_there() -> bool:
+            return all(job.status is status for job in self.jobs(job_ids))
+
+        try:
+            self.wait_until(are_there, seconds, f"{len(job_ids)} jobs to be {status}")
+        except AssertionError as error:
+            stand = [(job.id, job.status, job.attempt, job.failure) for job in self.jobs(job_ids)]
+            others = [entry for entry in stand if entry[1] is not status][:5]
+            raise AssertionError(f"{error}\namong the others: {others}") from None
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Return what has run: job id and attempt, in order."""
+        if not self.journal.exists():
+            return []
+        lines = (line.partition(":") for line in self.journal.read_text().splitlines())
+        return [(job_id, int(attempt)) for job_id, _, attempt in lines]
+
+    def wait_to_begin(self, job_id: str, attempt: int = 1, seconds: float = 20) -> None:
+        self.wait_until(lambda: (job_id, attempt) in self.runs(), seconds, "the job to begin")
+
+    def wait_until(self, predicate: Callable[[], object], seconds: float, what: str) -> None:
+        """Wait as `waiting.wait_until` does, and say what the programs wrote where it was in vain."""
+        try:
+            wait_until(predicate, seconds, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.last_words()}") from None
+
+    def tally(self, what: Tally) -> int:
+        return next((c.times for c in all_counted(self.ledger.engine) if c.what is what), 0)
+
+    def check_invariant(self, job_ids: list[str]) -> None:
+        """Nothing accepted is lost, and only the attempt that the ledger counts has written into it."""
+        runs = self.runs()
+        assert len(runs) == len(set(runs)), "an attempt ran twice"
+        for job in self.jobs(job_ids):
+            attempts = [attempt for job_id, attempt in runs if job_id == job.id]
+            assert job.attempt >= max(attempts, default=0)
+            if job.status is Status.SUCCEEDED:
+                assert job.attempt in attempts
+                assert job.result == f'{{"said":"attempt {job.attempt}"}}'
+
+    def last_words(self) -> str:
+        """Return the end of every program's log, for whoever reads the failure."""
+        ends = [f"--- {program.name}\n{program.output()[-1500:]}" for program in self.programs]
+        return "\n".join(ends)
+
+    def restart_valkey(self) -> Program:
+        self.valkey.kill()
+        return self.start_valkey()
+
+    @property
+    def valkey(self) -> Program:
+        return next(program for program in reversed(self.programs) if program.name == "valkey")

@@ -1,0 +1,72 @@
+"""The keeper on a thread, in every worker; or alone as `python -m worker.keeper`."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from config.log_setup import set_up_logging
+from config.settings import SettingsError, get_settings
+from jobs.errors import JobyardError, LedgerUnavailableError
+from jobs.keeper import Keeper
+from jobs.ledger import get_ledger
+from jobs.migrate import check_is_migrated
+from tasks.publisher import get_publisher
+
+log = structlog.get_logger()
+
+
+class KeeperThread:
+    """Makes a pass every `JOBYARD_KEEPER__INTERVAL`, whatever goes wrong in one."""
+
+    def __init__(self, before_pass: Callable[[int], object] = lambda number: None) -> None:
+        self._before_pass = before_pass
+        self._keeper = Keeper(get_ledger().engine, get_publisher(), get_settings())
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stopping.wait(get_settings().keeper.interval.total_seconds() if number else 0):
+            self._pass(number)
+            number += 1
+
+    def _pass(self, number: int) -> None:
+        try:
+            self._before_pass(number)
+            self._keeper.pass_once()
+        except LedgerUnavailableError as error:
+            log.warning("keeper's pass skipped", reason=str(error))
+        except Exception:
+            # A keeper that ends in silence would be the one fault that nobody puts right.
+            log.exception("keeper's pass failed, the next one follows")
+
+
+def main() -> None:
+    try:
+        set_up_logging(get_settings().log)
+        check_is_migrated(get_ledger().engine)
+    except (SettingsError, JobyardError) as error:
+        sys.exit(str(error))
+    done = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    keeper = KeeperThread()
+    keeper.start()
+    log.info("keeping")
+    while not done.wait(3600):
+        continue
+    keeper.stop()
+
+
+if __name__ == "__main__":
+    main()
