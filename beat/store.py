@@ -9,6 +9,7 @@ from redbeat.schedulers import RedBeatScheduler, RedBeatSchedulerEntry
 
 from beat.schedules import SHIPPED
 from jobs.clock import utc_now
+from jobs.crash_points import CrashPoint, reach
 from tasks.handle import JobHandle
 from tasks.registry import find_task
 
@@ -46,6 +47,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
             idempotency_key=f"tick:{entry.name}:{nominal.isoformat()}",
             tags=[f"schedule:{entry.name}"],
         )
+        reach(CrashPoint.TICKED)
         log.info(
             "tick", schedule=entry.name, nominal=nominal.isoformat(), job_id=handle.id, is_new=handle.is_new
         )

@@ -172,6 +172,9 @@ class KeeperSettings(Section):
     unknown_for: Duration = Field(
         timedelta(days=1), description="A job whose task no worker has known for so long is dead."
     )
+    replay_rate: float = Field(
+        50, gt=0, description="Most dead jobs that one order to replay many puts back, a second."
+    )
     batch: int = Field(500, ge=1, description="Most jobs of one duty in one pass.")
     max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
 

@@ -1,19 +1,156 @@
-"""Dead letters in numbers: replay many at once, and say of each that was refused why."""
+"""What a person does with a dead job: replay it as it is or mended, or discard it; and why jobs died."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from jobs.errors import IllegalMoveError, JobNotFoundError
-from jobs.job import QueuedJob
-from jobs.ledger import Ledger
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from jobs.clock import db_now
+from jobs.database import reading
+from jobs.difference import difference
+from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
+from jobs.records import JobFilter, narrowed
+from jobs.schema import QUEUED_JOB, job
+from jobs.schema import intervention as table
 
 
-def replay_many(ledger: Ledger, job_ids: Sequence[str]) -> tuple[list[QueuedJob], dict[str, str]]:
-    """Replay what can be; return the jobs that are queued now, and the reason for each id that is not."""
-    queued: list[QueuedJob] = []
-    refused: dict[str, str] = {}
-    for job_id in job_ids:
-        try:
-            queued.append(ledger.replay(job_id))
-        except (JobNotFoundError, IllegalMoveError) as error:
-            refused[job_id] = str(error)
-    return queued, refused
+class UniqueKeyTakenError(ValueError):
+    """Another job with the unique key of a dead one is on its way."""
+
+    def __init__(self) -> None:
+        super().__init__("another job with its unique key is on its way")
+
+
+@dataclass(frozen=True, slots=True)
+class CauseGroup:
+    """Dead jobs of one task that died the same way; `example` is the latest of them."""
+
+    task: str
+    cause: Cause
+    type: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+    message: str
+
+
+def replay(
+    connection: Connection, job_id: str, payload: str | None = None, reason: str | None = None
+) -> QueuedJob | None:
+    """Queue a dead job again with a fresh count of attempts, or return None where it is not dead.
+
+    A new `payload` takes the place of the old one, and what it changed is written down. Raises
+    `UniqueKeyTakenError`.
+    """
+    is_it = (job.c.id == job_id) & (job.c.status == Status.DEAD)
+    old = connection.execute(select(job.c.payload).where(is_it).with_for_update()).scalar_one_or_none()
+    if old is None:
+        return None
+    values = _revived() | ({"payload": payload} if payload is not None else {})
+    try:
+        with connection.begin_nested():
+            row = connection.execute(update(job).where(is_it).values(values).returning(*QUEUED_JOB)).one()
+    except IntegrityError as error:  # the one constraint that a status can break
+        raise UniqueKeyTakenError from error
+    changes = difference(json.loads(old), json.loads(payload)) if payload is not None else None
+    _note(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
+    return QueuedJob(*row)
+
+
+def _revived() -> dict[str, Any]:
+    return {
+        "status": Status.QUEUED,
+        "replays": job.c.replays + 1,
+        "failures": 0,
+        "lost": 0,
+        "run_at": db_now(),
+        "published_at": None,
+        "publish_count": 0,
+        "resend_at": db_now(),
+        "expires_at": None,
+        "finished_at": None,
+    }
+
+
+def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
+    """Cancel those of the jobs that are dead, for good; return their ids."""
+    statement = (
+        update(job)
+        .where(job.c.id.in_(job_ids), job.c.status == Status.DEAD)
+        .values(status=Status.CANCELLED, finished_at=db_now())
+        .returning(job.c.id)
+    )
+    discarded = list(connection.execute(statement).scalars())
+    _note(connection, discarded, InterventionKind.DISCARDED, reason, None)
+    return discarded
+
+
+def _note(
+    connection: Connection,
+    job_ids: Sequence[str],
+    kind: InterventionKind,
+    reason: str | None,
+    changes: list[dict[str, Any]] | None,
+) -> None:
+    if not job_ids:
+        return
+    same = {
+        "kind": kind,
+        "reason": reason,
+        "difference": json.dumps(changes) if changes is not None else None,
+    }
+    statement = insert(table).values(
+        same | {"at": db_now(), "id": bindparam("its_id"), "job_id": bindparam("of")}
+    )
+    connection.execute(statement, [{"its_id": new_id(), "of": job_id} for job_id in job_ids])
+
+
+def interventions(engine: Engine, job_id: str) -> list[Intervention]:
+    """Return what persons did to a job, oldest first."""
+    statement = select(table).where(table.c.job_id == job_id).order_by(table.c.at, table.c.id)
+    with reading(engine) as connection:
+        return [
+            Intervention(
+                InterventionKind(row.kind),
+                row.at,
+                row.reason,
+                json.loads(row.difference) if row.difference is not None else None,
+            )
+            for row in connection.execute(statement)
+        ]
+
+
+def causes(engine: Engine, wanted: JobFilter) -> list[CauseGroup]:
+    """Return why the dead jobs of a filter died, the most frequent cause first."""
+    grouped_by = (job.c.task, job.c.failure_cause, job.c.failure_type)
+    # Ids sort by time and max() of a UUID is new in PostgreSQL 18, so the latest is found by its end.
+    groups = narrowed(
+        select(
+            *grouped_by,
+            func.count().label("count"),
+            func.min(job.c.finished_at).label("first_at"),
+            func.max(job.c.finished_at).label("last_at"),
+        ).group_by(*grouped_by),
+        wanted,
+    ).subquery()
+    latest = (
+        select(
+            func.row_number().over(partition_by=grouped_by, order_by=job.c.finished_at.desc()).label("place")
+        )
+        .add_columns(*grouped_by, job.c.id, job.c.failure_message)
+        .select_from(job)
+    )
+    examples = narrowed(latest, wanted).subquery()
+    same = [groups.c[column.name] == examples.c[column.name] for column in grouped_by]
+    statement = (
+        select(groups, examples.c.id, examples.c.failure_message)
+        .join(examples, (examples.c.place == 1) & same[0] & same[1] & same[2])
+        .order_by(groups.c.count.desc(), groups.c.last_at.desc())
+    )
+    with reading(engine) as connection:
+        return [CauseGroup(row[0], Cause(row[1]), *row[2:]) for row in connection.execute(statement)]

@@ -27,6 +27,14 @@ class JobNotFoundError(JobyardError):
         super().__init__(f"no job {job_id} was ever accepted here, or it has been pruned")
 
 
+class ReplayNotFoundError(JobyardError):
+    """No order to replay has that id."""
+
+    def __init__(self, replay_id: str) -> None:
+        self.replay_id = replay_id
+        super().__init__(f"there is no replay {replay_id} here")
+
+
 class IllegalMoveError(JobyardError):
     """The job's status does not allow what was asked."""
 

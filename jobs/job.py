@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from uuid_utils import uuid7
 
@@ -43,7 +43,7 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED}),
     Status.RUNNING: frozenset({Status.SUCCEEDED, Status.RETRYING, Status.QUEUED, Status.DEAD}),
     Status.RETRYING: frozenset({Status.QUEUED, Status.CANCELLED}),
-    Status.DEAD: frozenset({Status.QUEUED}),
+    Status.DEAD: frozenset({Status.QUEUED, Status.CANCELLED}),
     Status.SUCCEEDED: frozenset(),
     Status.CANCELLED: frozenset(),
     Status.EXPIRED: frozenset(),
@@ -210,6 +210,23 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     tags: tuple[str, ...] = ()
+
+
+class InterventionKind(StrEnum):
+    """What a person can do to a dead job."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What a person did to a job, when and why; `difference` says what changed in the payload."""
+
+    kind: InterventionKind
+    at: datetime
+    reason: str | None
+    difference: list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True, slots=True)

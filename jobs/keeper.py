@@ -14,8 +14,10 @@ from config.queues import Queue
 from config.settings import Settings
 from jobs import upkeep
 from jobs.clock import monotonic
+from jobs.crash_points import CrashPoint, reach
 from jobs.database import reading, writing
 from jobs.job import QueuedJob
+from jobs.replays import advance_replays
 from jobs.upkeep import Duty
 
 log = structlog.get_logger()
@@ -54,6 +56,9 @@ class Keeper:
                 return self._expire(limit)
             case Duty.DUE:
                 return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
+            case Duty.REPLAY:
+                rate = self._settings.replay_rate
+                return self._move(duty, lambda c: advance_replays(c, rate, limit))
             case Duty.UNSENT:
                 return self._move(duty, lambda c: upkeep.take_unsent(c, limit, unsent_after))
 
@@ -61,6 +66,7 @@ class Keeper:
         with writing(self._engine) as connection:
             queued = move(connection)
         if queued:
+            reach(CrashPoint.TAKEN_UP)
             log.info("published by the keeper", reason=reason, jobs=len(queued))
             self._doorbell.publish(queued)
         return len(queued)

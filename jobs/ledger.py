@@ -7,18 +7,19 @@ are read is in `jobs/records.py`.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine, case, literal, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
 
 from config.settings import Settings, get_settings
+from jobs import dead_letters
 from jobs.accepting import accept
 from jobs.clock import db_now
+from jobs.crash_points import CrashPoint, reach
 from jobs.database import get_engine, writing
 from jobs.errors import IllegalMoveError, JobNotFoundError
 from jobs.job import (
+    WAITING,
     Acceptance,
     Cause,
     ClaimedJob,
@@ -29,9 +30,8 @@ from jobs.job import (
     QueuedJob,
     Status,
     Succeeded,
-    may_become,
 )
-from jobs.schema import QUEUED_JOB, is_in_time, job, status_is
+from jobs.schema import is_in_time, job, status_is
 from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
 from jobs.tallies import Tally, count
 
@@ -59,8 +59,11 @@ class Ledger:
 
     def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Commit jobs, and say of each, in the same order, whether it is new (see `Verdict`)."""
+        reach(CrashPoint.BEFORE_ACCEPT)
         with writing(self.engine) as connection:
-            return accept(connection, new_jobs, self._settings.keeper.unsent_after)
+            acceptances = accept(connection, new_jobs, self._settings.keeper.unsent_after)
+        reach(CrashPoint.ACCEPTED)
+        return acceptances
 
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
@@ -133,28 +136,34 @@ class Ledger:
         with writing(self.engine) as connection:
             statement = (
                 update(job)
-                .where(job.c.id == job_id, job.c.status.in_(may_become(Status.CANCELLED)))
+                .where(job.c.id == job_id, job.c.status.in_(WAITING))
                 .values(status=Status.CANCELLED, finished_at=db_now())
             )
             if not connection.execute(statement).rowcount:
                 hint = "only a job that waits (scheduled, queued, retrying) can be"
                 raise _refusal(connection, job_id, "cancelled", hint)
 
-    def replay(self, job_id: str) -> QueuedJob:
+    def replay(self, job_id: str, payload: str | None = None, reason: str | None = None) -> QueuedJob:
         """Queue a dead job again, with its history and a fresh count of attempts.
 
+        A `payload`, which the task's model has accepted, takes the place of the old one.
         Raises `JobNotFoundError`, or `IllegalMoveError` where the job is not dead or where another job
         with its unique key is on its way.
         """
         try:
             with writing(self.engine) as connection:
-                row = connection.execute(_replay(job_id)).one_or_none()
-                if row is None:
+                queued = dead_letters.replay(connection, job_id, payload, reason)
+                if queued is None:
                     raise _refusal(connection, job_id, "replayed", "only a dead job can be")
-                return QueuedJob(*row)
-        except IntegrityError as error:  # the one constraint that a status can break
-            hint = "another job with its unique key is on its way"
-            raise IllegalMoveError(job_id, Status.DEAD, "replayed", hint) from error
+                return queued
+        except dead_letters.UniqueKeyTakenError as error:
+            raise IllegalMoveError(job_id, Status.DEAD, "replayed", str(error)) from error
+
+    def discard(self, job_id: str, reason: str) -> None:
+        """Cancel a dead job for good; raises `JobNotFoundError` or `IllegalMoveError`."""
+        with writing(self.engine) as connection:
+            if not dead_letters.discard(connection, [job_id], reason):
+                raise _refusal(connection, job_id, "discarded", "only a dead job can be")
 
     def mark_published(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages were sent, unless somebody has claimed them already."""
@@ -171,26 +180,6 @@ class Ledger:
         )
         with writing(self.engine) as connection:
             connection.execute(statement)
-
-
-def _replay(job_id: str) -> Any:
-    return (
-        update(job)
-        .where(job.c.id == job_id, job.c.status == Status.DEAD)
-        .values(
-            status=Status.QUEUED,
-            replays=job.c.replays + 1,
-            failures=0,
-            lost=0,
-            run_at=db_now(),
-            published_at=None,
-            publish_count=0,
-            resend_at=db_now(),
-            expires_at=None,
-            finished_at=None,
-        )
-        .returning(*QUEUED_JOB)
-    )
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:

@@ -23,12 +23,17 @@ class BadCursorError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; what is None does not narrow. `since` and `until` are about acceptance."""
+    """Which jobs to list; what is None does not narrow.
+
+    `error` is the class of the last failure; `since` and `until` are about acceptance.
+    """
 
     status: Collection[Status] = ()
     task: str | None = None
     queue: str | None = None
     tag: str | None = None
+    cause: Cause | None = None
+    error: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -70,7 +75,7 @@ def list_jobs(engine: Engine, wanted: JobFilter, limit: int, cursor: str | None 
 
     The cursor is the last job's id, so a list stays in place while new jobs arrive in front of it.
     """
-    statement = _narrowed(select(job), wanted).order_by(job.c.id.desc()).limit(limit + 1)
+    statement = narrowed(select(job), wanted).order_by(job.c.id.desc()).limit(limit + 1)
     if cursor is not None:
         statement = statement.where(job.c.id < decode_cursor(cursor))
     with reading(engine) as connection:
@@ -125,7 +130,8 @@ def decode_cursor(cursor: str) -> str:
     return job_id
 
 
-def _narrowed(statement: Select[Any], wanted: JobFilter) -> Select[Any]:
+def narrowed(statement: Select[Any], wanted: JobFilter) -> Select[Any]:
+    """Add the conditions of a filter."""
     if wanted.status:
         statement = statement.where(job.c.status.in_(wanted.status))
     if wanted.task is not None:
@@ -134,6 +140,10 @@ def _narrowed(statement: Select[Any], wanted: JobFilter) -> Select[Any]:
         statement = statement.where(job.c.queue == wanted.queue)
     if wanted.tag is not None:
         statement = statement.where(job.c.id.in_(select(tag.c.job_id).where(tag.c.tag == wanted.tag)))
+    if wanted.cause is not None:
+        statement = statement.where(job.c.failure_cause == wanted.cause)
+    if wanted.error is not None:
+        statement = statement.where(job.c.failure_type == wanted.error)
     if wanted.since is not None:
         statement = statement.where(job.c.created_at >= wanted.since)
     if wanted.until is not None:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     ForeignKey,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
+    false,
     or_,
     text,
 )
@@ -143,6 +145,47 @@ file = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What a person has done to a job.
+intervention = Table(
+    "intervention",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("reason", Text),
+    Column("difference", Text),  # JSON: what an edit changed in the payload
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_intervention_job_id", "job_id"),
+)
+
+# An order to replay many dead jobs, which the keeper carries out step by step.
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("status", String(10), nullable=False),
+    Column("is_canary", Boolean, nullable=False),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    Column("reason", Text),
+    Column("total", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("released_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index("ix_replay_status", "status"),
+)
+
+# A job of such an order, in the stage in which its turn comes. No foreign key to the job: what is ordered
+# for a job that is unknown, or pruned meanwhile, is still answered.
+replay_item = Table(
+    "replay_item",
+    metadata,
+    Column("replay_id", Id, ForeignKey("replay.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Id, primary_key=True),
+    Column("stage", Integer, nullable=False),
+    Column("released", Boolean, nullable=False, server_default=false()),
+    Column("refused", Text),
 )
 
 tally = Table(

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, 
 
 from jobs.clock import db_now
 from jobs.job import FINAL, WAITING, Cause, Failed, Failure, QueuedJob, Status
-from jobs.schema import QUEUED_JOB, job, status_is
+from jobs.schema import QUEUED_JOB, job, replay, status_is
 from jobs.settling import queued_again, record_attempts
 from jobs.tallies import Tally, count
 
@@ -44,6 +44,7 @@ class Duty(StrEnum):
     LOST = "lost with a worker"
     LATE = "not started in time"
     DUE = "due"
+    REPLAY = "replayed"
     UNSENT = "never published"
 
 
@@ -53,6 +54,7 @@ def pending(connection: Connection) -> set[Duty]:
         Duty.LOST: _is_lost(),
         Duty.LATE: _is_late(),
         Duty.DUE: _is_due(),
+        Duty.REPLAY: replay.c.status == "running",
         Duty.UNSENT: _is_unsent(),
     }
     row = connection.execute(select(*(exists().where(condition) for condition in conditions.values()))).one()

@@ -12,6 +12,7 @@ from jobs.errors import Discard, RetryLater
 from jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
 from jobs.retry import retry_delay
 from tasks.context import JobContext, running
+from tasks.masking import masked
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask
@@ -85,5 +86,5 @@ def _cause(error: BaseException) -> Cause:
 
 def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     # PostgreSQL keeps no NUL in text, and nobody reads a megabyte of it.
-    words = words.replace("\x00", "�")
+    words = masked(words.replace("\x00", "�"))
     return words if len(words) <= limit else f"{words[:limit]}… ({len(words)} characters in all)"

@@ -10,6 +10,7 @@ import structlog
 from celery.exceptions import Retry
 
 from jobs.clock import monotonic, utc_now
+from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import ClaimedJob, Failed, HandedBack, Outcome
@@ -36,7 +37,9 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     if not job_ids:
         return
     claimed_at = monotonic()
+    reach(CrashPoint.FETCHED)
     claimed = _claim(job_ids, worker)
+    reach(CrashPoint.CLAIMED)
     limit = task.hard_limit * len(claimed) if task.hard_limit else None
     with ExitStack() as stack:
         leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
@@ -44,7 +47,9 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
             _logged(run_attempt(task, job, lease), task.name)
             for job, lease in zip(claimed, leases, strict=True)
         ]
+        reach(CrashPoint.RAN)
         _settle(outcomes, worker)
+    reach(CrashPoint.SETTLED)
     if len(outcomes) == 1:
         _tell_celery(outcomes[0])
 

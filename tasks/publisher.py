@@ -19,6 +19,7 @@ from kombu.exceptions import ChannelError
 from config.queues import broker_priority
 from config.settings import Settings, get_settings
 from jobs.clock import monotonic
+from jobs.crash_points import CrashPoint, reach
 from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
 from jobs.ledger import Ledger, get_ledger
@@ -89,6 +90,7 @@ class Publisher:
     def _send(self, jobs: Sequence[QueuedJob]) -> None:
         if monotonic() < self._silent_until:
             return
+        reach(CrashPoint.BEFORE_PUBLISH)
         try:
             with app.producer_pool.acquire(block=True) as producer:
                 pool_member: Any = producer  # `batch` is newer than the stubs
@@ -99,6 +101,7 @@ class Publisher:
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             log.warning("not published, the keeper will", jobs=len(jobs), reason=repr(error))
         else:
+            reach(CrashPoint.PUBLISHED)
             if not self._unmarked:
                 self._mark_at = monotonic() + MARK_AFTER_SECONDS
             self._unmarked += [job.id for job in jobs]

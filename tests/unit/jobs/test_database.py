@@ -4,6 +4,8 @@ from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select, text
 
 from config.settings import LedgerSettings, Settings
@@ -13,6 +15,7 @@ from jobs.errors import LedgerUnavailableError
 from jobs.job import FINAL, MOVES, Status, may_become
 from jobs.ledger import Ledger
 from jobs.migrate import check_is_migrated, migrate
+from jobs.schema import metadata
 
 
 def test_a_ledger_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
@@ -68,8 +71,13 @@ def test_the_ledgers_clock_is_the_time_and_keeps_its_zone(own_ledger: Ledger) ->
     assert timedelta(hours=1) <= later - now < timedelta(hours=1, seconds=30)
 
 
-def test_only_a_replay_leaves_a_final_status() -> None:
-    assert {(status, target) for status in FINAL for target in MOVES[status]} == {
-        (Status.DEAD, Status.QUEUED)
-    }
+def test_only_a_person_moves_a_job_out_of_a_final_status() -> None:
+    by_persons = {(Status.DEAD, Status.QUEUED), (Status.DEAD, Status.CANCELLED)}
+    assert {(status, target) for status in FINAL for target in MOVES[status]} == by_persons
     assert may_become(Status.RUNNING) == [Status.QUEUED]
+
+
+def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
+    with own_ledger.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, metadata) == []

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from jobs import upkeep
 from jobs.clock import utc_now
 from jobs.database import reading, writing
-from jobs.dead_letters import replay_many
 from jobs.errors import IllegalMoveError, JobNotFoundError
 from jobs.job import Cause, Failed, Failure, Job, NewJob, Status, Succeeded, Verdict, new_id
 from jobs.ledger import Ledger
@@ -225,10 +224,12 @@ def test_a_replay_starts_the_count_anew_and_keeps_the_numbering(own_ledger: Ledg
 
 
 def test_only_a_dead_job_is_replayed(own_ledger: Ledger) -> None:
-    queued, unknown, gone = accepted(own_ledger), new_id(), dead(own_ledger)
-    replayed, refused = replay_many(own_ledger, [queued, unknown, gone])
-    assert [job.id for job in replayed] == [gone]
-    assert list(refused) == [queued, unknown]
+    queued, (running, _) = accepted(own_ledger), claimed(own_ledger)
+    for job_id in (queued, running):
+        with pytest.raises(IllegalMoveError, match="only a dead job"):
+            own_ledger.replay(job_id)
+    with pytest.raises(JobNotFoundError):
+        own_ledger.replay(new_id())
 
 
 def test_a_replay_does_not_double_a_unique_job(own_ledger: Ledger) -> None:
