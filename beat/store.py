@@ -5,22 +5,36 @@ from typing import Any, cast
 
 import structlog
 from celery.schedules import crontab
-from redbeat.schedulers import RedBeatScheduler, RedBeatSchedulerEntry
+from redbeat.schedulers import (
+    RedBeatScheduler,
+    RedBeatSchedulerEntry,
+    acquire_distributed_beat_lock,
+    get_redis,
+)
+from redis.exceptions import RedisError
 
 from beat.schedules import SHIPPED
 from jobs.clock import utc_now
 from jobs.crash_points import CrashPoint, reach
+from jobs.errors import LedgerUnavailableError
+from jobs.ledger import get_ledger
+from jobs.records import latest_with_tag
 from tasks.handle import JobHandle
 from tasks.registry import find_task
 
 log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
 
 
 class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
     """RedBeat's lock and clock; each tick is a job in the ledger, unique on (schedule, nominal time)."""
 
     def setup_schedule(self) -> None:
-        """Overridden so that the schedules that ship are installed, and removed when they ship no longer."""
+        """Overridden so that the schedules that ship are installed, and removed when they ship no longer.
+
+        One that Redis has forgotten goes on from the last tick that the ledger knows of.
+        """
         self.app.redbeat_conf.schedule = {
             shipped.name: {
                 "task": shipped.task.name,
@@ -29,7 +43,39 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
             }
             for shipped in SHIPPED
         }
+        forgotten = [
+            shipped.name for shipped in SHIPPED if not get_redis(self.app).exists(self._key(shipped.name))
+        ]
         super().setup_schedule()
+        for name in forgotten:
+            self._go_on_from_last_tick(name)
+
+    def _key(self, name: str) -> str:
+        return str(RedBeatSchedulerEntry.generate_key(self.app, name))
+
+    def _go_on_from_last_tick(self, name: str) -> None:
+        last = latest_with_tag(get_ledger().engine, _tag(name))
+        if last is not None:
+            RedBeatSchedulerEntry.from_key(self._key(name), app=self.app).reschedule(last.created_at)
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Overridden so that a Redis that is away, or has forgotten everything, does not end beat."""
+        try:
+            if self.lock is not None and self.lock.owned():
+                return float(super().tick(*arguments, **options))
+            self._lead_again()
+        except (RedisError, LedgerUnavailableError) as error:
+            log.warning("no tick now, trying again", reason=repr(error))
+        return RETRY_SECONDS
+
+    def _lead_again(self) -> None:
+        # The lock was lost with Redis' memory, or to another beat while this one was away.
+        if self.lock is None:
+            acquire_distributed_beat_lock(sender=_Sender(self))
+        elif not self.lock.acquire(blocking=False):
+            return
+        log.warning("leading again", lock=self.lock_key)
+        self.setup_schedule()
 
     def apply_async(
         self, entry: RedBeatSchedulerEntry, producer: Any = None, advance: bool = True, **_: Any
@@ -43,9 +89,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         task = find_task(entry.task)
         payload = task.payload_model.model_validate(entry.args[0] if entry.args else {})
         handle = task.submit(
-            payload,
-            idempotency_key=f"tick:{entry.name}:{nominal.isoformat()}",
-            tags=[f"schedule:{entry.name}"],
+            payload, idempotency_key=f"tick:{entry.name}:{nominal.isoformat()}", tags=[_tag(entry.name)]
         )
         reach(CrashPoint.TICKED)
         log.info(
@@ -54,6 +98,17 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         if advance:
             self.reserve(entry)
         return handle
+
+
+class _Sender:
+    """What RedBeat's own signal handler asks of its sender."""
+
+    def __init__(self, scheduler: LedgerScheduler) -> None:
+        self.scheduler = scheduler
+
+
+def _tag(schedule: str) -> str:
+    return f"schedule:{schedule}"
 
 
 def _nominal_time(entry: RedBeatSchedulerEntry) -> datetime:

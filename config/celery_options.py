@@ -9,7 +9,7 @@ from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
 from config.settings import REDIS_SCHEMES, Settings
 
 BEAT_LOOP_SECONDS = 5
-BEAT_LOCK_SECONDS = 30
+BEAT_LOCK_SECONDS = 15
 KEY_PREFIX = "jobyard:"
 
 
@@ -100,5 +100,5 @@ def _beat(settings: Settings) -> dict[str, Any]:
         "redbeat_redis_url": settings.redis_url,
         "redbeat_redis_options": {"socket_timeout": settings.broker.timeout.total_seconds()},
         "redbeat_key_prefix": f"{KEY_PREFIX}beat:",
-        "redbeat_lock_timeout": BEAT_LOCK_SECONDS,  # a standby takes over after so long
+        "redbeat_lock_timeout": BEAT_LOCK_SECONDS,  # after so long, and one loop, a standby takes over
     }

@@ -84,6 +84,12 @@ def list_jobs(engine: Engine, wanted: JobFilter, limit: int, cursor: str | None 
     return Page(found[:limit], encode_cursor(found[limit - 1].id) if has_more else None)
 
 
+def latest_with_tag(engine: Engine, wanted: str) -> Job | None:
+    """Return the newest job with a tag, or None."""
+    page = list_jobs(engine, JobFilter(tag=wanted), 1)
+    return page.jobs[0] if page.jobs else None
+
+
 def finished_among(engine: Engine, job_ids: Collection[str]) -> set[str]:
     """Return the ids of those jobs that have ended."""
     statement = select(job.c.id).where(job.c.id.in_(job_ids), job.c.status.in_(FINAL))

@@ -16,6 +16,7 @@ def own(tmp_path: Path) -> Iterator[OwnYard]:
     yard.ledger.engine.connect().close()
     yard.start_valkey()
     yield yard
+    yard.app.close()
     yard.kill_everything()
     yard.ledger.engine.dispose()
 

@@ -58,10 +58,15 @@ class OwnYard(YardProcesses):
 
     def publish(self, job_ids: list[str], task: str = "bad.deed", queue: str = "default") -> None:
         """Send one message for these jobs at once, as a bundle where they are several."""
-        options = celery_options(Settings(home=self.home, valkey=ValkeySettings(port=self.port("VALKEY"))))
-        with Celery("tests", set_as_current=False) as app:
-            app.conf.update(options)
-            app.send_task(task, args=[job_ids], queue=queue, priority=5)
+        self.app.send_task(task, args=[job_ids], queue=queue, priority=5)
+
+    @cached_property
+    def app(self) -> Celery:
+        """A Celery application that shares the yard's broker and nothing else."""
+        app = Celery("tests", set_as_current=False)
+        settings = Settings(home=self.home, valkey=ValkeySettings(port=self.port("VALKEY")))
+        app.conf.update(celery_options(settings))
+        return app
 
     def job(self, job_id: str) -> Job:
         return get_job(self.ledger.engine, job_id)

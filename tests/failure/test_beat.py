@@ -1,0 +1,82 @@
+"""Beat under faults: two of them, one killed, its memory gone (rows 11, 25, 27 of the matrix)."""
+
+from datetime import timedelta
+
+import pytest
+from redbeat.schedulers import RedBeatSchedulerEntry
+
+from jobs.clock import utc_now
+from jobs.records import JobFilter, list_jobs
+from tests.support.own_yard import OwnYard
+from tests.support.processes import Program
+
+HEARTBEAT = "upkeep-heartbeat"
+KEY = f"jobyard:beat:{HEARTBEAT}"
+
+
+def start_beat(own: OwnYard) -> Program:
+    return own.start("beat", "celery", "-q", "-A", "tasks.app", "beat")
+
+
+def is_leading(beat: Program) -> bool:
+    return "beat: Acquired lock" in beat.output()
+
+
+def ticks(own: OwnYard) -> list[str]:
+    page = list_jobs(own.ledger.engine, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100)
+    return [job.id for job in page.jobs]
+
+
+def make_due(own: OwnYard) -> None:
+    """Set the last heartbeat back by a minute, so that the next one is due now."""
+    entry = RedBeatSchedulerEntry.from_key(KEY, app=own.app)
+    entry.reschedule(utc_now() - timedelta(seconds=61))
+
+
+def test_a_due_schedule_is_one_accepted_job(own: OwnYard) -> None:
+    beat = start_beat(own)
+    own.wait_until(lambda: own.broker.exists(KEY) and is_leading(beat), 30, "beat to lead")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 20, "a tick")
+    assert len(ticks(own)) == 1
+
+
+@pytest.mark.timeout(120)
+def test_rows_25_and_27_a_second_beat_waits_and_takes_over(own: OwnYard) -> None:
+    first = start_beat(own)
+    own.wait_until(lambda: is_leading(first), 30, "the first to lead")
+    second = start_beat(own)
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 20, "a tick")
+    assert not is_leading(second)
+    first.kill()
+    own.wait_until(lambda: is_leading(second), 30, "the second to take over")
+    make_due(own)
+    own.wait_until(lambda: len(ticks(own)) == 2, 20, "its tick")
+
+
+@pytest.mark.timeout(120)
+def test_row_11_a_beat_whose_redis_forgot_everything_goes_on(own: OwnYard) -> None:
+    beat = start_beat(own)
+    own.wait_until(lambda: is_leading(beat), 30, "beat to lead")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 20, "a tick")
+    own.broker.flushall()
+    own.wait_until(lambda: own.broker.exists(KEY), 30, "the schedules to be back")
+    entry = RedBeatSchedulerEntry.from_key(KEY, app=own.app)
+    last = own.job(ticks(own)[0]).created_at
+    assert abs(entry.last_run_at - last) < timedelta(seconds=1)
+    make_due(own)
+    own.wait_until(lambda: len(ticks(own)) == 2, 30, "the next tick")
+
+
+@pytest.mark.timeout(120)
+def test_a_beat_outlives_its_redis(own: OwnYard) -> None:
+    beat = start_beat(own)
+    own.wait_until(lambda: is_leading(beat), 30, "beat to lead")
+    own.valkey.kill()
+    own.wait_until(lambda: "no tick now" in beat.output(), 30, "beat to notice")
+    own.start_valkey()
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 30, "a tick")
+    assert beat.process.poll() is None
