@@ -1,0 +1,1 @@
+"""Examples of tasks, each a module to name in JOBYARD_TASKS__MODULES."""
