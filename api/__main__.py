@@ -5,12 +5,16 @@ import sys
 import uvicorn
 
 from config.settings import SettingsError, load_settings
+from jobs.database import get_engine
+from jobs.errors import JobyardError
+from jobs.migrate import check_is_migrated
 
 
 def main() -> None:
     try:
         settings = load_settings()
-    except SettingsError as error:
+        _check_parts()
+    except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     uvicorn.run(
         "api.app:app",
@@ -20,6 +24,15 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=5,
     )
+
+
+def _check_parts() -> None:
+    # Said here in a sentence, which uvicorn would bury in a traceback. The tasks read the settings when
+    # they are imported, so that comes after the settings were found right.
+    from tasks.registry import load_tasks
+
+    load_tasks()
+    check_is_migrated(get_engine())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """From a checked payload to the answer: accepted by the group commit, and waited for where that is wanted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from http import HTTPStatus
 from typing import NamedTuple
 from uuid import UUID
@@ -63,6 +65,8 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
         new_job(asked.task, payload.model_dump_json(), asked.options, _key_of(asked.idempotency_key, place))
         for place, payload in enumerate(payloads)
     ]
+    if asked.idempotency_key is not None:
+        new = _as_one_request(new)
     acceptances = await yard.intake.accept(new)
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(asked.idempotency_key or "")
@@ -75,8 +79,15 @@ def detail(yard: Yard, job_id: str) -> JobDetail:
     return JobDetail.of(get_job(yard.ledger.engine, job_id), get_attempts(yard.ledger.engine, job_id))
 
 
+def _as_one_request(jobs: Sequence[NewJob]) -> list[NewJob]:
+    whole = sha256("".join(job.request_hash or "" for job in jobs).encode()).hexdigest()
+    bulk = jobs[0].id  # of this call, so that a call that repeats it in the same group is not refused with it
+    return [replace(job, request_hash=whole, bulk=bulk) for job in jobs]
+
+
 def _key_of(idempotency_key: str | None, place: int) -> str | None:
-    return f"{idempotency_key}#{place}" if idempotency_key is not None else None
+    # A space is in no key of a caller's own, so these meet none of a single job.
+    return f"{idempotency_key} {place}" if idempotency_key is not None else None
 
 
 def _just_accepted(new: NewJob) -> JobView:

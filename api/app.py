@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
 
 from api.deps import Yard, check_caller
+from api.document import describe_bodies
 from api.errors import add_error_handlers
 from api.intake import Intake
+from api.query import check_query
 from api.routes import dead_letters, files, health, jobs, queues, tasks, workers
 from api.waiting import Waiting
 from config.log_setup import set_up_logging
@@ -18,7 +19,6 @@ from jobs.files import get_files
 from jobs.ledger import get_ledger
 from jobs.migrate import check_is_migrated
 from tasks.publisher import get_publisher
-from tasks.registry import load_tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."
@@ -29,14 +29,14 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Jobyard", version=VERSION, description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings = settings
     app.include_router(health.router)
-    guarded = [Depends(check_caller)]
+    guarded = [Depends(check_caller), Depends(check_query)]
     for router in (tasks.router, tasks.task_router(), jobs.router, dead_letters.router, files.router):
         app.include_router(router, dependencies=guarded)
     for router in (queues.router, workers.router):
         app.include_router(router, dependencies=guarded)
     app.get("/", include_in_schema=False)(_front_page)
     add_error_handlers(app)
-    _describe_payloads(app)
+    describe_bodies(app, dead_letters.ReplayOrder)
     return app
 
 
@@ -52,23 +52,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _front_page() -> RedirectResponse:
     return RedirectResponse("/docs")
-
-
-def _describe_payloads(app: FastAPI) -> None:
-    # The endpoints read their bodies themselves (bounded, and in one pass), so FastAPI does not know
-    # the payload models; here they take their place in the document.
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for task in load_tasks().values():
-            schema = dict(task.payload_schema)
-            schemas.update(schema.pop("$defs", {}))
-            schemas[task.payload_model.__name__] = schema
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 set_up_logging(get_settings().log)

@@ -1,6 +1,8 @@
 """Reads a request's JSON body: bounded in size and depth, and only where it says that it is JSON."""
 
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import TypeVar
 
 import pydantic_core
 from fastapi import Request
@@ -11,6 +13,8 @@ from api.deps import Yard
 from api.errors import Problem, invalid
 from tasks.base import AnyTask
 from tasks.payload import FILE_ID_FORMAT
+
+T = TypeVar("T")
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
@@ -36,7 +40,10 @@ async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ..
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
-    """Return the body; raises a 413 `Problem` as soon as it is clear that it is longer than the limit."""
+    """Return the body; raises a 413 `Problem` as soon as it is clear that it is longer than the limit.
+
+    The connection stays: clients that send all before they listen would see it break instead of the answer.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise too_large(limit_bytes)
@@ -55,35 +62,34 @@ def too_large(limit_bytes: int) -> Problem:
         f"the body is larger than {limit_bytes} bytes: send large data as a file (POST /v1/files) and its id",
         kind="too-large",
         field="body",
-        headers={"Connection": "close"},
     )
 
 
-def refuse_what_is_no_json(body: bytes) -> None:
-    """Raise a 400 `Problem` that says where the body stops being JSON."""
+def refuse_what_is_no_json(body: bytes, field: str = "body") -> None:
+    """Raise a 400 `Problem` that says where the body, or a part of it, stops being JSON."""
     try:
         pydantic_core.from_json(body, allow_inf_nan=False, cache_strings=False)
     except ValueError as error:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}", kind="invalid-json", field="body"
-        ) from error
+        detail = f"{field}: not valid JSON: {error}"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-json", field=field) from error
 
 
-def decode_payload(task: AnyTask, body: bytes, yard: Yard) -> BaseModel:
-    """Return the payload in a body; raises a 400 or 422 `Problem` that names the field."""
+def decode(validate_json: Callable[..., T], body: bytes, yard: Yard) -> T:
+    """Return what pydantic's `validate_json` reads; raises a 400 or 422 `Problem` that names the field."""
     if b"NaN" in body or b"Infinity" in body:  # pydantic reads both as numbers; JSON (RFC 8259) has neither
         refuse_what_is_no_json(body)
     try:
-        payload: BaseModel = task.payload_model.model_validate_json(body, context={"files": yard.files})
-        return payload
+        return validate_json(body, context={"files": yard.files})
     except ValidationError as error:
-        if any(detail["type"] == "json_invalid" for detail in error.errors(include_url=False)):
+        details = error.errors(include_url=False, include_input=False)
+        if any(detail["type"] == "json_invalid" for detail in details):
             refuse_what_is_no_json(body)
-        raise invalid(error.errors(include_url=False, include_input=False), "body") from error
+        raise invalid(details) from error
 
 
 async def payload_of(task: AnyTask, body: bytes, yard: Yard) -> BaseModel:
-    """Return the payload in a body, as `decode_payload` does, without holding up other requests."""
+    """Return the payload in a body, as `decode` does, without holding up other requests."""
+    validate_json: Callable[..., BaseModel] = task.payload_model.model_validate_json
     if FILE_ID_FORMAT in str(task.payload_schema):  # looks into the ledger whether the file is there
-        return await run_in_threadpool(decode_payload, task, body, yard)
-    return decode_payload(task, body, yard)
+        return await run_in_threadpool(decode, validate_json, body, yard)
+    return decode(validate_json, body, yard)

@@ -42,7 +42,7 @@ def check_caller(request: Request, yard: TheYard) -> None:
     keys = [key.get_secret_value() for key in yard.settings.api.keys]
     if not keys:
         _must_be_local(request)
-    elif not any(hmac.compare_digest(_given_key(request).encode(), key.encode()) for key in keys):
+    elif not any(hmac.compare_digest(_given_key(request), key.encode()) for key in keys):
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "send one of the keys in JOBYARD_API__KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -52,19 +52,29 @@ def check_caller(request: Request, yard: TheYard) -> None:
         )
 
 
-def _given_key(request: Request) -> str:
+def _given_key(request: Request) -> bytes:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    return given.encode("latin-1")  # as it came over the wire
 
 
 def _must_be_local(request: Request) -> None:
     # Uvicorn can be told to listen anywhere, whatever our settings say; and a stranger's web page can
-    # point a name of its own at 127.0.0.1, so the name that was asked for counts as well.
+    # point a name of its own at 127.0.0.1, or send a browser here, so both names count as well.
     caller = request.client.host if request.client else "localhost"
-    asked_for = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if not (is_loopback(caller) and is_loopback(asked_for)):
+    names = {"Host": f"//{request.headers.get('host', '')}", "Origin": request.headers.get("origin")}
+    strange = [name for name, url in names.items() if url is not None and not is_loopback(_host_of(url))]
+    if strange or not is_loopback(caller):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "without JOBYARD_API__KEYS only this machine may call, by the name localhost or 127.0.0.1",
             kind="forbidden",
+            field=strange[0] if strange else None,
         )
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # a bracket that does not close
+        return ""

@@ -55,18 +55,17 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         return JSONResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
 
 
-def invalid(errors: Sequence[Mapping[str, Any]], where: str) -> Problem:
-    """Return the problem for pydantic's errors: each names its field, counted from `where`."""
-    named = [{"field": _field(error["loc"], where), "message": _message(error)} for error in errors]
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem for pydantic's errors: each names its field, or `body` if it is about the whole."""
+    named = [{"field": _field(error["loc"]), "message": _message(error)} for error in errors]
     first = named[0]
     more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
     detail = f"{first['field']}: {first['message']}{more}"
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=named[:100])
 
 
-def _field(location: Sequence[Any], where: str) -> str:
-    parts = [str(part) for part in location if part not in ("body", "query", "path", "header")]
-    return ".".join(parts) or where
+def _field(location: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in location) or "body"
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -86,7 +85,9 @@ _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
     JobNotFoundError: "job_id",
     FileNotStoredError: "file_id",
+    IllegalMoveError: "job_id",
     IdempotencyConflictError: "Idempotency-Key",
+    FileTooLargeError: "file",
 }
 
 
@@ -115,18 +116,23 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return invalid(error.errors(), "request").response(request)
+        # FastAPI puts in front of each field whether it is of the path, the query or a header.
+        return invalid([detail | {"loc": detail["loc"][1:]} for detail in error.errors()]).response(request)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        detail = _HINTS.get(status, error.detail)
-        problem = Problem(status, detail, kind=status.phrase.lower().replace(" ", "-"), headers=error.headers)
-        return problem.response(request)
+        field, detail = _HINTS.get(status, (None, error.detail))
+        kind = status.phrase.lower().replace(" ", "-")
+        return Problem(status, detail, kind=kind, field=field, headers=error.headers).response(request)
 
     async def on_unknown(request: Request, _: Exception) -> JSONResponse:
         detail = "a fault in Jobyard; its log has the whole story"
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault").response(request)
+        # The server ends the connection after a fault, and says so to whoever would send on it again.
+        close = {"Connection": "close"}
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close).response(
+            request
+        )
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(JobyardError, on_known)
@@ -137,6 +143,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 _HINTS = {
-    HTTPStatus.NOT_FOUND: "there is nothing at this path; GET /docs lists what there is",
-    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method; GET /docs lists what there is",
+    HTTPStatus.NOT_FOUND: ("path", "there is nothing at this path; GET /docs lists what there is"),
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "method",
+        "this path does not take that method; GET /docs lists what there is",
+    ),
 }

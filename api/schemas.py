@@ -6,7 +6,9 @@ from typing import Any, Self
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.cursors import seal
 from jobs.job import Attempt, Cause, Failure, Job, Status
+from jobs.records import Page
 
 
 class View(BaseModel):
@@ -109,6 +111,10 @@ class JobList(View):
 
     jobs: list[JobView]
     next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        return cls(jobs=[JobView.of(job) for job in page.jobs], next_cursor=seal(page.next_cursor))
 
 
 class BulkAccepted(View):

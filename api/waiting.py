@@ -22,7 +22,7 @@ def wanted_wait(prefer: str | None, longest_seconds: float) -> float:
     found = _WAIT.search(prefer or "")
     if found is None:
         return 0.0
-    if not found[1].isdigit():
+    if not found[1].isdecimal():
         detail = "Prefer: wait=N takes a whole number of seconds"
         raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-request", field="Prefer")
     return min(float(found[1]), longest_seconds)

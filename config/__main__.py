@@ -1,5 +1,6 @@
-"""`python -m config`: every setting with its value and where it came from; secrets are masked."""
+"""`python -m config`: every setting with its value and what it is for; secrets are masked."""
 
+import re
 import sys
 from collections.abc import Iterator
 
@@ -15,7 +16,14 @@ def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, s
         if isinstance(value, BaseModel):
             yield from lines(value, f"{prefix}{name.upper()}__")
         else:
-            yield f"{prefix}{name.upper()}", str(value), field.description or ""
+            yield f"{prefix}{name.upper()}", _shown(value), field.description or ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    # Any of the URLs may hold a password.
+    return re.sub(r"(://[^/@]*:)[^/]*@", r"\1***@", str(value))
 
 
 def main() -> None:

@@ -44,10 +44,13 @@ def _transport(settings: Settings) -> str | None:
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
+    # Whoever asks the broker something is told at once that it is not there: kombu would try again for
+    # seconds on end (6 s measured), and the keeper or the next request does that anyway.
+    at_once = {"max_retries": 3, "interval_start": 0, "interval_step": 0}
     if urlsplit(settings.broker_url).scheme not in (*REDIS_SCHEMES, "sentinel"):
-        return {}
+        return at_once
     patience = settings.broker.timeout.total_seconds()
-    return {
+    return at_once | {
         "priority_steps": list(PRIORITIES),
         # Redis keeps no copy of what a worker has fetched. The copy is what kombu loses workers over when
         # Redis restarts, fills up or resets a connection, and half of what a job costs; here it would

@@ -2,6 +2,9 @@
 
 import os
 import secrets
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from config.settings import Settings
 
@@ -13,12 +16,17 @@ def flower_password(settings: Settings) -> str:
     if settings.flower.password is not None:
         return settings.flower.password.get_secret_value()
     path = settings.home / FILE_NAME
-    settings.home.mkdir(parents=True, exist_ok=True)
-    try:
-        # O_EXCL: of two processes that start together, one makes the password and the other reads it.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(12))
+    if not path.exists():
+        settings.home.mkdir(parents=True, exist_ok=True)
+        _make(path)
     return path.read_text().strip()
+
+
+def _make(path: Path) -> None:
+    # Written beside it and then linked, so that of two processes that start together one makes the
+    # password, and the other never reads a half.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=FILE_NAME) as new:  # readable by its owner alone
+        new.write(secrets.token_urlsafe(12))
+        new.flush()
+        with suppress(FileExistsError):
+            os.link(new.name, path)

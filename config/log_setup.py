@@ -46,4 +46,11 @@ def set_up_logging(settings: LogSettings) -> None:
 def _renderers(settings: LogSettings) -> list[Any]:
     if settings.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=40)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(),
+            pad_event_to=40,
+            # The default one prints every frame's variables: payloads and keys, a megabyte for one fault.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]

@@ -18,7 +18,7 @@ class AllowedPlace:
             return cls(ip_network(text, strict=False))
         except ValueError:
             network, _, port = text.rpartition(":")
-        if not port.isdigit() or not 0 < int(port) < 65536:
+        if not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(
                 f"{text!r} is neither a network, like 10.1.0.0/16, nor one with a port, like 127.0.0.1:80"
             )

@@ -5,15 +5,17 @@ working directory is read too; the environment wins over it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import cache
+from inspect import isclass
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,16 +23,22 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
+    ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingsError
 
 from config.durations import Duration
 from config.places import AllowedPlace
 
 ENV_PREFIX = "JOBYARD_"
+ENV_FILE = ".env"
+SEPARATOR = "\n  - "
+LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+FILES_SCHEMES = ("file", "s3", "gs", "az")
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "sqs")
 REDIS_SCHEMES = ("redis", "rediss")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
@@ -62,8 +70,16 @@ def _as_places(value: object) -> object:
     return tuple(AllowedPlace.parse(part) if isinstance(part, str) else part for part in parts)
 
 
+def _check_module(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"{name!r} is no module's name: write it as in an import, like shop.jobs")
+    return name
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+Modules = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_module)], ...], NoDecode, BeforeValidator(_split_commas)
+]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
 Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
 
@@ -73,7 +89,9 @@ class Section(BaseModel):
 
 
 class LedgerSettings(Section):
-    url: str | None = Field(None, description="SQLAlchemy URL; default `sqlite:///{home}/jobyard.db`.")
+    url: Annotated[str, _with_scheme(*LEDGER_SCHEMES)] | None = Field(
+        None, description="SQLAlchemy URL; default `sqlite:///{home}/jobyard.db`."
+    )
     busy_timeout: Duration = Field(
         timedelta(seconds=15), description="How long a statement waits for another writer (SQLite)."
     )
@@ -134,14 +152,14 @@ class MailboxSettings(Section):
 
 
 class FilesSettings(Section):
-    url: str | None = Field(
+    url: Annotated[str, _with_scheme(*FILES_SCHEMES)] | None = Field(
         None, description="`s3://`, `gs://`, `az://` or `file://` URL; default: `{home}/files`."
     )
     max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="Largest file that is taken or kept.")
 
 
 class TasksSettings(Section):
-    modules: Words = Field((), description="Comma-separated modules with your own tasks.")
+    modules: Modules = Field((), description="Comma-separated modules with your own tasks.")
     max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
 
 
@@ -212,7 +230,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
         frozen=True,
         extra="ignore",  # a .env file may hold other programs' variables; ours are checked by name below
     )
@@ -236,7 +255,9 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        return self.ledger.url or f"sqlite:///{self.home.absolute() / 'jobyard.db'}"
+        url = self.ledger.url or f"sqlite:///{self.home.absolute() / 'jobyard.db'}"
+        # SQLAlchemy would look for another driver than the one that is installed.
+        return f"postgresql+psycopg://{url[13:]}" if url.startswith("postgresql://") else url
 
     @property
     def embedded_redis_url(self) -> str:
@@ -261,12 +282,25 @@ class Settings(BaseSettings):
     def files_url(self) -> str:
         return self.files.url or (self.home.absolute() / "files").as_uri()
 
-    @model_validator(mode="after")
-    def _settings_fit_together(self) -> Self:
-        misfits = [*self._open_without_keys(), *self._ports_taken_twice(), *self._leases_too_short()]
-        if misfits:
-            raise ValueError("\n  - ".join(misfits))
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _is_right_as_a_whole(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        wrong: list[str] = []
+        try:
+            settings = handler(values)
+        except ValidationError as error:
+            # What does not fit together is said in the same message, so the right ones are looked at alone.
+            details = error.errors(include_url=False, include_input=False)
+            wrong = [_sentence(detail) for detail in details]
+            settings = handler(_without(values, [detail["loc"] for detail in details]))
+        wrong += [
+            *settings._open_without_keys(),
+            *settings._ports_taken_twice(),
+            *settings._leases_too_short(),
+        ]
+        if wrong:
+            raise ValueError(SEPARATOR.join(wrong))
+        return settings
 
     def _open_without_keys(self) -> Iterator[str]:
         if not self.api.keys and not is_loopback(self.api.host):
@@ -300,31 +334,56 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_smtp(url: SecretStr) -> SecretStr:
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in SMTP_SCHEMES or not parts.hostname:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_right = parts.scheme in SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that does not close
+        is_right = False
+    if not is_right:
         raise ValueError(f"must look like smtp://host:port, with one of {', '.join(SMTP_SCHEMES)}")
     return url
 
 
 def load_settings() -> Settings:
     """Read the settings; raises `SettingsError` that names every wrong one at once."""
-    wrong = _unknown_names(os.environ)
+    wrong = _unknown_names([*dotenv_values(ENV_FILE), *os.environ])
     try:
         settings = Settings()
+    except UnreadableSettingsError as error:  # a section that was given as a whole, and is named already
+        wrong = wrong or [str(error)]
     except ValidationError as error:
-        wrong += [_sentence(detail) for detail in error.errors(include_url=False, include_input=False)]
+        [whole] = error.errors(include_url=False, include_input=False)
+        wrong += whole["msg"].removeprefix("Value error, ").split(SEPARATOR)
     if wrong:
-        raise SettingsError("These settings are wrong:\n" + "\n".join(f"  - {line}" for line in wrong))
+        raise SettingsError(SEPARATOR.join(["These settings are wrong:", *dict.fromkeys(wrong)]))
     return settings
 
 
-def _unknown_names(names: Any) -> list[str]:
-    known = {f"{ENV_PREFIX}{field}".upper() for field in Settings.model_fields}
+def _without(values: Any, places: Iterable[tuple[Any, ...]]) -> Any:
+    rest = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
+    for section, *setting in places:
+        if setting:
+            rest[section].pop(setting[0], None)
+        else:
+            rest.pop(section, None)
+    return rest
+
+
+def _unknown_names(names: Iterable[str]) -> list[str]:
+    known = set(_names_of(Settings, ENV_PREFIX))
     return [
         f"{name}: there is no such setting; the README lists all of them"
         for name in names
-        if name.upper().startswith(ENV_PREFIX) and name.upper().split("__")[0] not in known
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
     ]
+
+
+def _names_of(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            yield from _names_of(field.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
 
 
 def _sentence(detail: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Float, Table, bindparam, case, func, select
+from sqlalchemy import Connection, Float, Table, bindparam, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs.clock import UtcDateTime, db_now
@@ -30,7 +30,22 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: tim
         missing = [new for new in missing if new.id not in verdicts]
         if not missing:
             break
+    _take_back_refused_bulks(connection, new_jobs, verdicts)
     return [verdicts[new.id] for new in new_jobs]
+
+
+def _take_back_refused_bulks(
+    connection: Connection, new_jobs: Sequence[NewJob], verdicts: dict[str, Acceptance]
+) -> None:
+    refused = {new.bulk for new in new_jobs if verdicts[new.id].verdict is Verdict.CONFLICT}
+    ids = [
+        new.id
+        for new in new_jobs
+        if new.bulk is not None and new.bulk in refused and verdicts[new.id].verdict is Verdict.NEW
+    ]
+    if ids:
+        connection.execute(delete(job).where(job.c.id.in_(ids)))
+        verdicts |= {id_: Acceptance(id_, Verdict.CONFLICT) for id_ in ids}
 
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 from sqlalchemy import Engine, insert, select
 
 from config.settings import get_settings
 from jobs.clock import utc_now
-from jobs.database import get_engine
-from jobs.errors import FileNotStoredError, FileTooLargeError
+from jobs.database import get_engine, reading, writing
+from jobs.errors import FileNotStoredError, FileTooLargeError, LedgerUnavailableError
 from jobs.job import new_id
 from jobs.schema import file as file_table
 
@@ -61,7 +62,7 @@ class FileStore:
 
     def describe(self, file_id: str) -> StoredFile:
         """Return what is known of a file; raises `FileNotStoredError`."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(select(file_table).where(file_table.c.id == file_id)).one_or_none()
         if row is None:
             raise FileNotStoredError(file_id)
@@ -70,7 +71,10 @@ class FileStore:
     def read(self, file_id: str) -> bytes:
         """Return the whole file; raises `FileNotStoredError`."""
         self.describe(file_id)
-        return bytes(obstore.get(self._store, _key(file_id)).bytes())
+        try:
+            return bytes(obstore.get(self._store, _key(file_id)).bytes())
+        except NotFoundError as error:  # known to the ledger, and gone from the store
+            raise FileNotStoredError(file_id) from error
 
     async def stream(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the file in chunks; the caller has asked `describe` before."""
@@ -87,8 +91,14 @@ class FileStore:
             sha256=tally.digest.hexdigest(),
             created_at=utc_now(),
         )
-        with self._engine.begin() as connection:
-            connection.execute(insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__}))
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(
+                    insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__})
+                )
+        except LedgerUnavailableError:
+            obstore.delete(self._store, _key(file_id))  # nobody will ever ask for it
+            raise
         return stored
 
 

@@ -83,7 +83,8 @@ class Failure:
 class NewJob:
     """A job as it is handed in; `payload` is JSON text that the task's model has accepted.
 
-    `delay` counts from the ledger's clock; `run_at` is a date and wins over it.
+    `delay` counts from the ledger's clock; `run_at` is a date and wins over it. Of jobs with the same `bulk`
+    none is accepted where one of them has an idempotency key that was used for another request.
     """
 
     task: str
@@ -98,6 +99,7 @@ class NewJob:
     request_hash: str | None = None
     unique_key: str | None = None
     tags: tuple[str, ...] = ()
+    bulk: str | None = None
     id: str = field(default_factory=new_id)
 
     @property

@@ -1,5 +1,6 @@
 """The Celery application. It imports no task module; `tasks/registry.py` loads them when a program starts."""
 
+import sys
 from typing import Any
 
 from celery import Celery
@@ -8,6 +9,7 @@ from celery.signals import import_modules, setup_logging
 from config.celery_options import celery_options
 from config.log_setup import set_up_logging
 from config.settings import get_settings
+from jobs.errors import TaskDeclarationError
 
 app = Celery("jobyard")
 app.conf.update(celery_options(get_settings()))
@@ -22,4 +24,7 @@ def _log_as_the_yard_does(**_: Any) -> None:
 def _load_tasks(**_: Any) -> None:
     from tasks.registry import load_tasks
 
-    load_tasks()
+    try:
+        load_tasks()
+    except TaskDeclarationError as error:
+        sys.exit(str(error))

@@ -78,10 +78,16 @@ class Collected(Payload):
 async def collect_page(order: Collect) -> Collected:
     """Fetch a page: public addresses only, robots.txt respected, one request at a time to each host."""
 
+    asked: set[str] = set()
+
     async def gate(url: httpx.URL) -> None:
-        settings = get_settings().collect
+        settings, host = get_settings().collect, url.netloc.decode()
         pause = await crawl_delay(url, settings) if order.respect_robots else settings.host_interval
-        await wait_for_turn(url.netloc.decode(), current_job().job_id, pause)
+        # A redirect within a host belongs to the same turn: put off for a second one, the job would
+        # begin again with its first request, and never come to the end.
+        if host not in asked:
+            await wait_for_turn(host, current_job().job_id, pause)
+            asked.add(host)
 
     fetched = await fetch(
         order.url, max_bytes=get_settings().collect.max_bytes, headers=_conditions(order), gate=gate

@@ -1,8 +1,8 @@
 """From a payload to a MIME message: headers, bodies, templates and attachments."""
 
+import re
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from config.settings import get_settings
 from jobs.errors import Discard, FileNotStoredError
-from jobs.files import get_files
+from jobs.files import UNKNOWN_MEDIA_TYPE, get_files
+from tasks.mail_policy import MAIL_POLICY
 
 if TYPE_CHECKING:
     from tasks.mail import Email
@@ -25,17 +26,30 @@ SPECIAL_USE_DOMAIN_NAMES.clear()
 
 MAX_ATTACHED_BYTES = 25 * 1024 * 1024
 JOB_HEADER = "X-Jobyard-Job"
+MEDIA_TYPE = re.compile(r"^[A-Za-z0-9.+_-]+/[A-Za-z0-9.+_-]+$")
+
+_SPECIALS = frozenset('()<>@,:;\\"[]')  # RFC 5322, 3.2.3, less the full stop
+_NESTED = ("multipart/", "message/")  # may not be sent as base64 (RFC 2045, 6.4)
 
 
-def parse_address(text: str) -> tuple[str, str]:
-    """Split `Ada <ada@example.org>` into the name and the address; raises `EmailNotValidError`.
+def parse_address(text: str) -> Address:
+    """Read `Ada Löwe <ada@example.org>`; raises `EmailNotValidError`.
 
-    Only the form is checked: `localhost` and names of a private network are addresses too.
+    Only the form is checked: `localhost` and names of a private network are addresses too. A domain of
+    another script is given in its ASCII form, which every mail server takes.
     """
     found = validate_email(
-        text, allow_display_name=True, check_deliverability=False, globally_deliverable=False
+        _quoted(text), allow_display_name=True, check_deliverability=False, globally_deliverable=False
     )
-    return found.display_name or "", found.normalized
+    user = found.ascii_local_part or found.local_part
+    return Address(display_name=found.display_name or "", username=user, domain=found.ascii_domain)
+
+
+def _quoted(text: str) -> str:
+    # Left bare, a name with a full stop or a letter like ö is refused by the package, and people write it.
+    name, bracket, address = text.rpartition("<")
+    is_bare = bracket and name.strip() and not _SPECIALS & set(name)
+    return f'"{name.strip()}" <{address}' if is_bare else text
 
 
 def build_message(email: "Email", job_id: str) -> tuple[EmailMessage, list[str]]:
@@ -44,28 +58,22 @@ def build_message(email: "Email", job_id: str) -> tuple[EmailMessage, list[str]]
     Raises `Discard` for a template or an attachment that cannot be used.
     """
     sender = email.sender or get_settings().smtp.sender
-    message = EmailMessage(policy=SMTP)
-    message["Message-ID"] = f"<{job_id}@{parse_address(sender)[1].rpartition('@')[2]}>"
+    message = EmailMessage(policy=MAIL_POLICY)
+    message["Message-ID"] = f"<{job_id}@{parse_address(sender).domain}>"
     message["Date"] = formatdate(usegmt=True)
-    message["From"] = _header(sender)
+    message["From"] = parse_address(sender)
     message["Subject"] = email.subject
     message[JOB_HEADER] = job_id
     for name, addresses in (("To", email.to), ("Cc", email.cc), ("Reply-To", _present(email.reply_to))):
         if addresses:
-            message[name] = [_header(address) for address in addresses]
+            message[name] = [parse_address(address) for address in addresses]
     _add_bodies(message, email)
     _attach(message, email)
-    return message, [parse_address(address)[1] for address in (*email.to, *email.cc, *email.bcc)]
+    return message, [parse_address(address).addr_spec for address in (*email.to, *email.cc, *email.bcc)]
 
 
 def _present(address: str | None) -> tuple[str, ...]:
     return (address,) if address else ()
-
-
-def _header(text: str) -> Address:
-    name, address = parse_address(text)
-    user, _, domain = address.rpartition("@")
-    return Address(display_name=name, username=user, domain=domain)
 
 
 def _add_bodies(message: EmailMessage, email: "Email") -> None:
@@ -90,13 +98,17 @@ def _render(email: "Email") -> tuple[str | None, str | None]:
 
 
 def _render_one(email: "Email", ending: str) -> str | None:
+    file = f"{email.template}.{ending}.j2"
     try:
-        template = _environment(get_settings().smtp.templates).get_template(f"{email.template}.{ending}.j2")
-        return template.render(email.variables)
+        template = _environment(get_settings().smtp.templates).get_template(file)
     except TemplateNotFound:
         return None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise Discard(f"mail template {email.template}.{ending}.j2: {error}") from error
+    except TemplateError as error:
+        raise Discard(f"mail template {file}: {error}") from error
+    try:
+        return template.render(email.variables)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise Discard(f"mail template {file}: {error}") from error
 
 
 @cache
@@ -115,12 +127,23 @@ def _attach(message: EmailMessage, email: "Email") -> None:
     for attachment in email.attachments:
         try:
             stored = get_files().describe(attachment.file)
+            left -= stored.size
+            if left < 0:
+                raise Discard(f"the attachments are larger than {MAX_ATTACHED_BYTES} bytes together")
+            content = get_files().read(stored.id)
         except FileNotStoredError as error:
             raise Discard(f"attachments: {error}") from error
-        left -= stored.size
-        if left < 0:
-            raise Discard(f"the attachments are larger than {MAX_ATTACHED_BYTES} bytes together")
-        main, _, sub = (attachment.media_type or stored.media_type).partition("/")
-        message.add_attachment(
-            get_files().read(stored.id), maintype=main, subtype=sub, filename=attachment.name or stored.name
-        )
+        main, _, sub = _usable_type(attachment.media_type or stored.media_type).partition("/")
+        name = attachment.name or _usable_name(stored.name)
+        message.add_attachment(content, maintype=main, subtype=sub, filename=name)
+
+
+def _usable_type(media_type: str) -> str:
+    # A stored file's type is what a client or a stranger's server said it was.
+    usable = MEDIA_TYPE.fullmatch(media_type) and not media_type.lower().startswith(_NESTED)
+    return media_type if usable else UNKNOWN_MEDIA_TYPE
+
+
+def _usable_name(name: str) -> str:
+    # So is its name; `=?` would begin an encoded word, see tasks/mail.py.
+    return "".join(character if character.isprintable() else "_" for character in name).replace("=?", "=_")

@@ -1,15 +1,32 @@
 """What can be said about a job besides its payload, from Python and over HTTP alike."""
 
-from datetime import timedelta
-from typing import Annotated, Self
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from config.durations import Duration, DurationOrZero
 from config.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY, Queue
 from jobs.clock import utc_now
 
 FARTHEST = timedelta(days=366)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _no_earlier(moment: datetime) -> datetime:
+    # What is past means now, however far; but in UTC some of the first dates of year 1 are none at all,
+    # and a ledger that holds one cannot list its jobs any more.
+    return max(moment, EARLIEST)
+
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")]
@@ -25,7 +42,7 @@ class JobOptions(BaseModel):
         None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="0 to 9; 9 is first."
     )
     delay: DurationOrZero | None = Field(None, description="Not before so long: seconds, or ISO 8601 (PT5M).")
-    run_at: AwareDatetime | None = Field(
+    run_at: Annotated[AwareDatetime, AfterValidator(_no_earlier)] | None = Field(
         None, description="Not before this time, with its zone; in the past means now."
     )
     expires_in: Duration | None = Field(
@@ -37,15 +54,29 @@ class JobOptions(BaseModel):
     )
     tags: tuple[Tag, ...] = Field((), alias="tag", max_length=20, description="Words to find the job by.")
 
-    @model_validator(mode="after")
-    def _times_make_sense(self) -> Self:
-        if self.delay is not None and self.run_at is not None:
+    # Each rule stands at the later of the fields that it is about, so that an error names that field.
+
+    @field_validator("delay", "expires_in")
+    @classmethod
+    def _is_not_too_long(cls, duration: timedelta | None) -> timedelta | None:
+        if duration is not None and duration > FARTHEST:
+            raise ValueError(f"is more than {FARTHEST.days} days")
+        return duration
+
+    @field_validator("run_at")
+    @classmethod
+    def _is_the_only_start(cls, run_at: datetime | None, info: ValidationInfo) -> datetime | None:
+        if run_at is not None and info.data.get("delay") is not None:
             raise ValueError("delay and run_at both say when to start: give one of them")
-        starts_in = self.delay or (self.run_at - utc_now() if self.run_at else timedelta(0))
-        if starts_in > FARTHEST:
-            raise ValueError(f"{'delay' if self.delay else 'run_at'} is more than {FARTHEST.days} days away")
-        if self.expires_in is not None and self.expires_in > FARTHEST:
-            raise ValueError(f"expires_in is more than {FARTHEST.days} days")
-        if self.expires_in is not None and self.expires_in <= starts_in:
-            raise ValueError("expires_in ends before the job may start")
-        return self
+        if run_at is not None and run_at - utc_now() > FARTHEST:
+            raise ValueError(f"is more than {FARTHEST.days} days away")
+        return run_at
+
+    @field_validator("expires_in")
+    @classmethod
+    def _ends_after_the_start(cls, expires_in: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        run_at = info.data.get("run_at")
+        starts_in = info.data.get("delay") or (run_at - utc_now() if run_at else timedelta(0))
+        if expires_in is not None and expires_in <= starts_in:
+            raise ValueError("ends before the job may start")
+        return expires_in

@@ -1,5 +1,7 @@
 """What every payload is: strict about its fields, frozen, and storable in any database."""
 
+from collections.abc import Iterator
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import (
@@ -25,25 +27,29 @@ class Payload(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _holds_no_nul(cls, value: Any) -> Any:
-        # PostgreSQL stores no NUL in text, and what one ledger takes the other must take too.
-        if _has_nul(value):
-            raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
+    def _can_be_stored(cls, value: Any) -> Any:
+        for part in _parts_of(value):
+            match part:
+                # PostgreSQL stores no NUL in text, and what one ledger takes the other must take too.
+                case str() if NUL in part:
+                    raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
+                # 1e999 is read as infinity, and would be stored as null.
+                case float() if not isfinite(part):
+                    raise ValueError("holds a number that is not finite, which JSON cannot write")
         return value
 
 
-def _has_nul(value: object) -> bool:
+def _parts_of(value: object) -> Iterator[object]:
     # A list of what is still to be looked at, and no recursion: requests choose how deep they nest.
     rest = [value]
     while rest:
         match rest.pop():
-            case str() as text if NUL in text:
-                return True
             case dict() as items:
                 rest += [*items.keys(), *items.values()]
             case list() | tuple() as items:
                 rest += items
-    return False
+            case part:
+                yield part
 
 
 def _is_stored(file_id: str, info: ValidationInfo) -> str:

@@ -31,8 +31,8 @@ def _import(module: str) -> None:
     try:
         import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something that it imports is not
         raise TaskDeclarationError(
             f"JOBYARD_TASKS__MODULES names {module!r}, which cannot be imported: put it in this folder or "
             "on PYTHONPATH"

@@ -3,7 +3,7 @@
 import smtplib
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +25,7 @@ def deliver(message: EmailMessage, recipients: Sequence[str]) -> tuple[list[str]
     """
     unique = list(dict.fromkeys(recipients))
     with _named_faults(), _session() as server:
-        refused = server.send_message(message, to_addrs=unique)
+        refused = server.send_message(message, message["From"].addresses[0].addr_spec, unique)
     words = {address: f"{code} {_text(said)}" for address, (code, said) in refused.items()}
     return [address for address in unique if address not in words], words
 
@@ -41,12 +41,30 @@ def _session() -> Iterator[smtplib.SMTP]:
         if url.scheme == "smtps"
         else smtplib.SMTP(host, port, timeout=timeout)
     )
-    with server:
+    try:
         if url.scheme == "smtp+starttls":
             server.starttls(context=trust)
         if url.username:
-            server.login(unquote(url.username), unquote(url.password or ""))
+            _log_in(server, unquote(url.username), unquote(url.password or ""))
         yield server
+    finally:
+        _say_goodbye(server)
+
+
+def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
+    try:
+        server.login(user, password)
+    except UnicodeError:
+        # smtplib knows ASCII alone; its error would show a character of the password.
+        raise Discard(f"the user name or the password holds characters beyond ASCII ({HINT})") from None
+
+
+def _say_goodbye(server: smtplib.SMTP) -> None:
+    # What the server says to QUIT changes nothing: its answer to the message has counted, and as a
+    # failure it would send a mail twice that was taken. smtplib's own `with` raises it.
+    with suppress(smtplib.SMTPException, OSError):
+        server.quit()
+    server.close()
 
 
 @contextmanager
@@ -61,8 +79,6 @@ def _named_faults() -> Iterator[None]:
         raise _by_code(
             error.smtp_code, f"the server refused the login: {_text(error.smtp_error)} ({HINT})"
         ) from error
-    except smtplib.SMTPNotSupportedError as error:
-        raise Discard(f"the mail server cannot do what this mail needs: {error} ({HINT})") from error
     except smtplib.SMTPResponseException as error:
         raise _by_code(
             error.smtp_code, f"the server said {error.smtp_code} {_text(error.smtp_error)}"
@@ -71,10 +87,16 @@ def _named_faults() -> Iterator[None]:
         raise Discard(
             f"the mail server's certificate is not to be trusted: {error.verify_message} ({HINT})"
         ) from error
-    except (smtplib.SMTPException, OSError) as error:
-        raise TemporaryMailError(
-            f"the mail server cannot be reached: {error or type(error).__name__}"
-        ) from error
+    except smtplib.SMTPServerDisconnected as error:
+        raise _out_of_reach(error) from error
+    except smtplib.SMTPException as error:  # no such extension, no login that both sides know
+        raise Discard(f"the mail server cannot do what this mail needs: {error} ({HINT})") from error
+    except OSError as error:
+        raise _out_of_reach(error) from error
+
+
+def _out_of_reach(error: OSError) -> TemporaryMailError:
+    return TemporaryMailError(f"the mail server cannot be reached: {error or type(error).__name__}")
 
 
 def _all_refused(refused: dict[str, tuple[int, bytes]]) -> JobyardError:

@@ -55,12 +55,12 @@ def main() -> None:
     set_up_logging(settings.log)
     if settings.smtp.url is not None:
         stay_idle("mails go to the server of JOBYARD_SMTP__URL, so none are caught")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     catcher = mail_catcher(settings.home / "mails", settings.mailbox.port)
     try:
         catcher.start()
     except OSError as error:
         sys.exit(f"port {settings.mailbox.port}: {error}; another is set with JOBYARD_MAILBOX__PORT")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         signal.pause()
     finally:

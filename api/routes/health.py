@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api.deps import TheYard, Yard
+from api.errors import RETRY_AFTER_SECONDS
 from config.queues import Queue
 from jobs.errors import LedgerUnavailableError
 from jobs.migrate import check_is_migrated
@@ -34,6 +35,7 @@ def readyz(yard: TheYard, response: Response) -> Readiness:
         checks["workers"] = _workers(yard)
     else:
         response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return Readiness(ready=ledger == "ok", checks=checks)
 
 

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.accepting import detail
+from api.cursors import Cursor
 from api.deps import TheYard
 from api.errors import Problem
 from api.schemas import JobDetail, JobList, JobView
@@ -17,8 +18,11 @@ from api.waiting import wanted_wait
 from config.queues import Queue
 from jobs.job import Status
 from jobs.records import JobFilter, get_job, list_jobs
+from tasks.options import Tag
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Name = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
 class FilterQuery(BaseModel):
@@ -26,9 +30,9 @@ class FilterQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str | None = Field(None, max_length=200)
+    task: Name | None = None
     queue: Queue | None = None
-    tag: str | None = Field(None, max_length=100)
+    tag: Tag | None = None
     since: AwareDatetime | None = Field(None, description="Accepted at this time or later.")
     until: AwareDatetime | None = Field(None, description="Accepted before this time.")
 
@@ -37,7 +41,7 @@ class ListQuery(FilterQuery):
     """What narrows a list, and which part of it is wanted."""
 
     status: tuple[Status, ...] = ()
-    cursor: str | None = Field(None, max_length=100, description="The `next_cursor` of the page before.")
+    cursor: Cursor | None = None
     limit: int = Field(50, ge=1, le=500)
 
 
@@ -59,7 +63,7 @@ JobIdPath = Annotated[str, Depends(job_id_of)]
 def search(yard: TheYard, query: Annotated[ListQuery, Query()]) -> JobList:
     """Jobs, newest first."""
     page = list_jobs(yard.ledger.engine, as_filter(query, *query.status), query.limit, query.cursor)
-    return JobList(jobs=[JobView.of(job) for job in page.jobs], next_cursor=page.next_cursor)
+    return JobList.of(page)
 
 
 @router.get("/{job_id}")

@@ -2,15 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from api.accepting import Asked, accept_bulk, accept_one
 from api.body import NDJSON, payload_of, read_json_body
 from api.bulk import payloads_of
 from api.deps import TheYard
+from api.document import payload_reference
 from api.schemas import BulkAccepted, JobDetail, JobView
 from tasks.base import AnyTask
 from tasks.options import JobOptions, Key
@@ -19,11 +22,15 @@ from tasks.registry import find_task, load_tasks
 IdempotencyKey = Annotated[
     Key | None,
     Header(
-        description="The same key with the same request gives the same job again, however often it is sent."
+        alias="Idempotency-Key",
+        description="The same key with the same request gives the same job again, however often it is sent.",
     ),
 ]
+# The place of each job is kept behind it.
+BulkIdempotencyKey = Annotated[IdempotencyKey, Field(max_length=240)]
 Prefer = Annotated[
-    str | None, Header(description="`wait=N`: answer when the job has ended, or after N seconds.")
+    str | None,
+    Header(alias="Prefer", description="`wait=N`: answer when the job has ended, or after N seconds."),
 ]
 Options = Annotated[JobOptions, Query()]
 Endpoint = Callable[..., Awaitable[Response]]
@@ -44,7 +51,7 @@ def _described(task: AnyTask) -> dict[str, Any]:
     return {
         "name": task.name,
         "aliases": task.aliases,
-        "description": task.__doc__,
+        "description": _description(task),
         "queue": declared.queue,
         "priority": declared.priority,
         "max_attempts": task.policy.max_attempts,
@@ -52,6 +59,10 @@ def _described(task: AnyTask) -> dict[str, Any]:
         "payload_schema": task.payload_model.model_json_schema(),
         "links": {"submit": f"/v1/tasks/{task.name}/jobs"},
     }
+
+
+def _description(task: AnyTask) -> str:
+    return cleandoc(task.__doc__ or "")
 
 
 def task_router() -> APIRouter:
@@ -88,7 +99,7 @@ def _add(
         if not bulk
         else None,
         summary=f"Hand in {what} of {task.name}",
-        description=task.__doc__ or "",
+        description=_description(task),
         operation_id=f"{task.name}{path}".replace("/", "_"),
         openapi_extra={"requestBody": body},
     )
@@ -111,7 +122,7 @@ def _one_of(task: AnyTask) -> Endpoint:
 
 def _bulk_of(task: AnyTask) -> Endpoint:
     async def create_many(
-        request: Request, yard: TheYard, options: Options, idempotency_key: IdempotencyKey = None
+        request: Request, yard: TheYard, options: Options, idempotency_key: BulkIdempotencyKey = None
     ) -> Response:
         body = await read_json_body(request, yard.settings.api.max_bulk_bytes, also=NDJSON)
         payloads = await run_in_threadpool(payloads_of, task, request, body, yard)
@@ -133,7 +144,11 @@ def _add_the_rest(router: APIRouter) -> None:
         return await _one_of(find_task(task))(request, yard, options, idempotency_key, prefer)
 
     async def bulk_by_alias(
-        task: str, request: Request, yard: TheYard, options: Options, idempotency_key: IdempotencyKey = None
+        task: str,
+        request: Request,
+        yard: TheYard,
+        options: Options,
+        idempotency_key: BulkIdempotencyKey = None,
     ) -> Response:
         return await _bulk_of(find_task(task))(request, yard, options, idempotency_key)
 
@@ -144,14 +159,14 @@ def _add_the_rest(router: APIRouter) -> None:
 
 
 def _one_body(task: AnyTask) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{task.payload_model.__name__}"}
+    schema = payload_reference(task.payload_model)
     example = next(iter(task.payload_schema.get("examples", ())), None)
     content: dict[str, Any] = {"schema": schema} | ({"example": example} if example else {})
     return {"required": True, "content": {"application/json": content}}
 
 
 def _bulk_body(task: AnyTask) -> dict[str, Any]:
-    one = {"$ref": f"#/components/schemas/{task.payload_model.__name__}"}
+    one = payload_reference(task.payload_model)
     return {
         "required": True,
         "content": {

@@ -36,7 +36,7 @@ def read_feed(body: bytes) -> Feed:
     """Return what a feed says; raises `NotAFeedError`."""
     # As a stream: given bytes, feedparser would try them as a file name first.
     parsed = feedparser.parse(BytesIO(body))
-    if not parsed.version and not parsed.entries:
+    if not parsed.get("version") and not parsed.entries:
         raise NotAFeedError("neither RSS nor Atom")
     budget = Budget()
     title = budget.take(parsed.feed.get("title", ""), most=1000)
@@ -46,7 +46,8 @@ def read_feed(body: bytes) -> Feed:
 
 
 def _entry(entry: "feedparser.FeedParserDict", budget: Budget) -> Entry:
-    when = entry.get("published_parsed") or entry.get("updated_parsed")
+    # dict.get, because feedparser's own warns where it takes one date for the other.
+    when = entry.get("published_parsed") or dict.get(entry, "updated_parsed")
     return Entry(
         title=budget.take(entry.get("title", ""), most=1000),
         link=budget.take(entry.get("link", ""), most=2000),

@@ -1,6 +1,7 @@
 """One guarded fetch: public addresses only, bounded in bytes and time, redirects followed by hand."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ LONGEST_RETRY_AFTER = timedelta(hours=1)
 MAX_URL_LENGTH = 2000
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,99}/[a-z0-9!#$&^_.+-]{1,99}")  # RFC 6838, 4.2
 
 Gate = Callable[[httpx.URL], Awaitable[None]]
 
@@ -46,7 +49,9 @@ class Fetched:
 
     @property
     def media_type(self) -> str:
-        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+        """Empty where the server names none, or something that is no media type."""
+        named = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return named if _MEDIA_TYPE.fullmatch(named) else ""
 
 
 def checked_url(text: str) -> httpx.URL:
@@ -61,6 +66,8 @@ def checked_url(text: str) -> httpx.URL:
         raise ValueError("only http:// and https:// pages are fetched")
     if not url.host:
         raise ValueError("names no host")
+    if not _HOST.fullmatch(url.raw_host) or not (url.port is None or 0 < url.port < 65536):
+        raise ValueError("names a host or a port that cannot be")
     if url.userinfo:
         raise ValueError("holds a user name or password, which would stand in the ledger for all to read")
     return url
@@ -89,7 +96,7 @@ async def fetch(
         ) from error
     except (httpx.TransportError, httpcore.ConnectError, NameNotResolvedError) as error:
         raise TemporaryFetchError(f"{url}: {error or type(error).__name__}") from error
-    except ValueError as error:
+    except (ValueError, httpx.InvalidURL) as error:
         raise Discard(f"{url}: {error}") from error
 
 

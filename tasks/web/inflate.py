@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable
 
 ACCEPTED = "gzip, deflate"
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib: 16 + 15 means a gzip header
+_GZIP_START = b"\x1f"
 
 
 class TooLargeError(ValueError):
@@ -22,7 +23,7 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: in
         return await _read_plain(chunks, limit_bytes)
     if encoding not in _WINDOWS:
         raise UndecodableError(f"Content-Encoding {encoding!r} was not asked for")
-    return await _read_deflated(chunks, zlib.decompressobj(_WINDOWS[encoding]), limit_bytes)
+    return await _read_deflated(chunks, _WINDOWS[encoding], limit_bytes)
 
 
 async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
@@ -34,18 +35,23 @@ async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def _read_deflated(
-    chunks: AsyncIterable[bytes], inflate: "zlib._Decompress", limit_bytes: int
-) -> bytes:
-    body = bytearray()
+async def _read_deflated(chunks: AsyncIterable[bytes], window: int, limit_bytes: int) -> bytes:
+    body, inflate, is_empty = bytearray(), zlib.decompressobj(window), True
     try:
         async for chunk in chunks:
-            # One byte more than fits shows that there is more, without making it all.
-            body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
-            if len(body) > limit_bytes:
-                raise TooLargeError
+            is_empty = is_empty and not chunk
+            while chunk:
+                if inflate.eof:
+                    if not chunk.startswith(_GZIP_START):
+                        break  # what trails behind a body is ignored, as browsers do
+                    inflate = zlib.decompressobj(window)  # a gzip body may have several members (RFC 1952)
+                # One byte more than fits shows that there is more, without making it all.
+                body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
+                if len(body) > limit_bytes:
+                    raise TooLargeError
+                chunk = inflate.unused_data
     except zlib.error as error:
         raise UndecodableError(f"the compressed body is broken: {error}") from error
-    if not inflate.eof:
+    if not (inflate.eof or is_empty):
         raise UndecodableError("the compressed body ends too early")
     return bytes(body)

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+import pydantic_core
+
+from tasks.payload import NUL
+
 RESULT_BYTES = 400_000
 
 
@@ -23,14 +27,19 @@ class Budget:
 
     def take(self, text: str, most: int = RESULT_BYTES) -> str:
         """Return as much of `text` as there is room for, without characters that cannot be stored."""
-        text = text.replace("\x00", "�")
+        text = storable(text)
         kept = text[:most]
-        while kept and _size(kept) > self.left:
-            kept = kept[: int(len(kept) * self.left / _size(kept))]
+        while kept and (size := _size(kept)) > self.left:
+            kept = kept[: max(0, int(len(kept) * self.left / size))]
         self.left -= _size(kept)
         self.is_spent = self.is_spent or len(kept) < len(text)
         return kept
 
 
+def storable(text: str) -> str:
+    """Return a text with a replacement for what no database takes: NUL, and halves of characters."""
+    return text.replace(NUL, "�").encode(errors="replace").decode()
+
+
 def _size(text: str) -> int:
-    return len(text.encode(errors="replace")) + text.count('"') + text.count("\\") + 3
+    return len(pydantic_core.to_json(text)) + 1  # as JSON writes it, and a comma

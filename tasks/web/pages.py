@@ -1,14 +1,17 @@
-"""Reads HTML: title, visible text and links."""
+"""Reads HTML, in a process of its own: see `tasks/web/outline.py` for why."""
 
-from urllib.parse import urldefrag, urljoin, urlsplit
-
-from selectolax.lexbor import LexborHTMLParser
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 from tasks.payload import Payload
 from tasks.web.limits import Budget
+from tasks.web.outline import CPU_SECONDS
 
-MAX_LINKS = 1000
-_INVISIBLE = ["script", "style", "noscript", "template", "svg", "iframe"]
+_PROGRAM = Path(__file__).with_name("outline.py")
+# Counted by the clock on the wall, for a machine that is busy with other things.
+_LONGEST_SECONDS = 10 * CPU_SECONDS
 
 
 class Page(Payload):
@@ -20,33 +23,25 @@ class Page(Payload):
     truncated: bool
 
 
+class TangledPageError(ValueError):
+    """A page that takes more time or memory to be read than any page should."""
+
+
 def read_page(text: str, url: str) -> Page:
-    """Return what an HTML page says, as much of it as fits a result."""
-    tree = LexborHTMLParser(text)
+    """Return what an HTML page says, as much of it as fits a result; raises `TangledPageError`."""
+    command = [sys.executable, "-I", str(_PROGRAM)]
+    page = f"{url}\n{text}".encode()
+    try:
+        done = subprocess.run(command, input=page, capture_output=True, timeout=_LONGEST_SECONDS, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        last_words = (error.stderr or b"").decode(errors="replace").strip().rpartition("\n")[2]
+        raise TangledPageError(
+            f"takes more than {CPU_SECONDS} s of computing, or more memory than a page should: "
+            f"{last_words or 'ended by force'}"
+        ) from error
+    found = json.loads(done.stdout)
     budget = Budget()
-    title_node = tree.css_first("title")
-    title = budget.take(_squeezed(title_node.text()) if title_node else "", most=1000)
-    base = tree.css_first("base[href]")
-    links = _links(tree, urljoin(url, base.attributes.get("href") or "") if base else url)
-    tree.strip_tags(_INVISIBLE)
-    kept = [link for link in links[:MAX_LINKS] if budget.has_room(link)]
-    body = budget.take(_squeezed(tree.body.text(separator=" ")) if tree.body else "")
-    is_cut = budget.is_spent or len(kept) < len(links)
-    return Page(title=title, text=body, links=tuple(kept), truncated=is_cut)
-
-
-def _links(tree: LexborHTMLParser, base: str) -> list[str]:
-    found: dict[str, None] = {}
-    for anchor in tree.css("a[href]"):
-        try:
-            link = urldefrag(urljoin(base, (anchor.attributes.get("href") or "").strip())).url
-            is_page = urlsplit(link).scheme in ("http", "https")
-        except ValueError:  # what a browser would not follow either
-            continue
-        if is_page:
-            found[link] = None
-    return list(found)
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(text.split())
+    title = budget.take(found["title"], most=1000)
+    links = tuple(link for link in found["links"] if budget.has_room(link))
+    body = budget.take(found["text"])
+    return Page(title=title, text=body, links=links, truncated=budget.is_spent or found["more"])

@@ -1,21 +1,27 @@
 """Finds out what a body is, and reads it accordingly."""
 
+import codecs
 import re
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 import pydantic_core
 
-from tasks.payload import NUL, Payload
+from tasks.payload import Payload
 from tasks.web.feeds import Feed, NotAFeedError, read_feed
 from tasks.web.fetch import Fetched
-from tasks.web.limits import RESULT_BYTES
-from tasks.web.pages import Page, read_page
+from tasks.web.limits import RESULT_BYTES, storable
+from tasks.web.pages import Page, TangledPageError, read_page
 from tasks.web.tables import Table, read_table
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _FEED_START = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
 _LOOKED_AT = 2048
+# pydantic reads JSON of 200 levels, and a result must be read again with a few levels around it.
+_DEEPEST = 190
+# A byte order mark tells more than a header does (WHATWG Encoding, "decode").
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class Kind(StrEnum):
@@ -62,7 +68,10 @@ def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
     """Return what a body says, or None for a raw one; raises `UnreadableError`."""
     match kind:
         case Kind.HTML:
-            return read_page(decoded(fetched), fetched.url)
+            try:
+                return read_page(decoded(fetched), fetched.url)
+            except TangledPageError as error:
+                raise UnreadableError(str(error)) from error
         case Kind.JSON:
             return _read_json(fetched.body)
         case Kind.FEED:
@@ -76,34 +85,41 @@ def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
 
 
 def decoded(fetched: Fetched) -> str:
-    """Return the body as text, by the header's charset, the page's own, UTF-8, or else Windows-1252."""
-    named = _CHARSET.search(fetched.headers.get("content-type", ""))
-    in_page = _CHARSET.search(fetched.body[:_LOOKED_AT].decode("ascii", "ignore"))
-    for name in (named and named[1], in_page and in_page[1], "utf-8-sig"):
-        if name:
-            try:
-                return fetched.body.decode(name)
-            except (UnicodeDecodeError, LookupError):
-                continue
-    return fetched.body.decode("windows-1252", "replace")
+    """Return the body as text: by its byte order mark, the header's charset, the page's own, as UTF-8, or
+    else as Windows-1252."""
+    marked = [codec for mark, codec in _MARKS.items() if fetched.body.startswith(mark)]
+    named = _CHARSET.findall(fetched.headers.get("content-type", ""))[:1]
+    in_page = _CHARSET.findall(fetched.body[:_LOOKED_AT].decode("ascii", "ignore"))[:1]
+    for name in (*marked, *named, *in_page, "utf-8"):
+        try:
+            return storable(fetched.body.decode(name))
+        except (UnicodeError, LookupError):  # some of Python's codecs raise the plain UnicodeError
+            continue
+    return storable(fetched.body.decode("windows-1252", "replace"))
 
 
 def _read_json(body: bytes) -> Document:
     try:
-        value = pydantic_core.from_json(body, allow_inf_nan=False)  # refuses NaN, and more than 200 levels
+        value = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False)
     except ValueError as error:
         raise UnreadableError(f"not JSON: {error}") from error
     if len(body) > RESULT_BYTES:
         return Document(value=None, truncated=True)
-    return Document(value=_storable(value), truncated=False)
+    value = _storable(value, _DEEPEST)
+    is_too_large = len(pydantic_core.to_json(value)) > RESULT_BYTES  # 1e15 is written out in full
+    return Document(value=None if is_too_large else value, truncated=is_too_large)
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, levels: int) -> Any:
     match value:
         case str():
-            return value.replace(NUL, "�")
+            return storable(value)
+        case float() if not isfinite(value):  # from 1e400; it would be stored as null
+            raise UnreadableError("holds a number that is too large")
+        case dict() | list() if levels == 0:
+            raise UnreadableError(f"nested deeper than {_DEEPEST} levels")
         case dict():
-            return {_storable(key): _storable(item) for key, item in value.items()}
+            return {storable(key): _storable(item, levels - 1) for key, item in value.items()}
         case list():
-            return [_storable(item) for item in value]
+            return [_storable(item, levels - 1) for item in value]
     return value

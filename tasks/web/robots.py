@@ -38,8 +38,8 @@ async def crawl_delay(url: httpx.URL, settings: CollectSettings) -> timedelta:
             f"{origin}/robots.txt does not let {settings.user_agent!r} fetch {url}; "
             "respect_robots=false fetches it all the same"
         )
-    wanted = timedelta(seconds=rules.crawl_delay(settings.user_agent) or 0)
-    return min(max(wanted, settings.host_interval), max(LONGEST_CRAWL_DELAY, settings.host_interval))
+    wanted = min(rules.crawl_delay(settings.user_agent) or 0, LONGEST_CRAWL_DELAY.total_seconds())
+    return max(timedelta(seconds=wanted), settings.host_interval)
 
 
 async def _rules(origin: str, settings: CollectSettings) -> Protego:
@@ -59,4 +59,5 @@ async def _text(origin: str, settings: CollectSettings) -> str:
         return ""  # a 4xx answer: the server has no rules (RFC 9309, 2.3.1.3)
     except TemporaryFetchError as error:
         raise TemporaryFetchError(f"robots.txt first: {error}") from error
-    return fetched.body.decode(errors="replace")
+    # Protego would take a byte order mark for part of the first line, and lose the first group of rules.
+    return fetched.body.decode("utf-8-sig", errors="replace")

@@ -74,6 +74,13 @@ def test_a_sender_who_goes_away_leaves_nothing_behind(files: FileStore, folder: 
     assert kept(folder) == []
 
 
+def test_a_file_whose_bytes_are_gone_is_unknown(files: FileStore, folder: Path) -> None:
+    stored = files.save(b"x", name="x")
+    kept(folder)[0].unlink()
+    with pytest.raises(FileNotStoredError, match=stored.id):
+        files.read(stored.id)
+
+
 def test_an_unknown_file_is_said_to_be_unknown(files: FileStore) -> None:
     nobodys = new_id()
     with pytest.raises(FileNotStoredError, match=nobodys):

@@ -1,0 +1,49 @@
+"""The query options of a request: each is one that the route has, and is given once unless it may repeat."""
+
+from collections import Counter
+from collections.abc import Iterator
+from http import HTTPStatus
+from inspect import isclass
+from typing import Any, get_origin
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api.errors import Problem
+
+
+def check_query(request: Request) -> None:
+    """Raise a 422 `Problem` for an option that would be ignored: one unknown, or given a second time."""
+    if not request.query_params:
+        return
+    options = _options_of(request.scope["route"])
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    for name, times in given.items():
+        if name not in options:
+            known = ", ".join(options) or "none"
+            raise _problem(name, f"there is no such option here; the options are: {known}")
+        if times > 1 and not options[name]:
+            raise _problem(name, "is given more than once, and only one of them could count")
+
+
+def _problem(name: str, message: str) -> Problem:
+    errors = [{"field": name, "message": message}]
+    detail = f"{name}: {message}"
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=errors)
+
+
+def _options_of(route: APIRoute) -> dict[str, bool]:
+    return {
+        name: get_origin(annotation) is tuple
+        for parameter in route.dependant.query_params
+        for name, annotation in _named(parameter.alias, parameter.field_info.annotation)
+    }
+
+
+def _named(name: str, annotation: Any) -> Iterator[tuple[str, Any]]:
+    if isclass(annotation) and issubclass(annotation, BaseModel):
+        for field_name, field in annotation.model_fields.items():
+            yield field.alias or field_name, field.annotation
+    else:
+        yield name, annotation

@@ -1,0 +1,66 @@
+"""Takes an HTML page apart: title, visible text and links. Run as a program, and it trusts no page.
+
+The HTML standard itself asks for work that grows with the square of a hostile page: 84 KB of
+`<p><b a=1></p>`, each with another number, took selectolax 4.5 GB, and 1 MB of `<div>` took it 197 s
+(measured), with Python's lock held, so that a worker could not have renewed its leases. Here only this
+program is lost.
+"""
+
+import json
+import sys
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser
+
+MAX_LINKS = 1000
+CPU_SECONDS = 3
+MEMORY_BYTES = 1024**3
+_INVISIBLE = ["script", "style", "noscript", "template", "svg", "iframe"]
+
+
+def outline(text: str, url: str) -> dict[str, Any]:
+    """Return `title`, `text` and the first of the `links`, and whether there were `more` of them."""
+    tree = LexborHTMLParser(text)
+    base = tree.css_first("base[href]")
+    links = _links(tree, urljoin(url, base.attributes.get("href") or "") if base else url)
+    tree.strip_tags(_INVISIBLE)
+    title = tree.css_first("title")
+    return {
+        "title": _squeezed(title.text()) if title else "",
+        "text": _squeezed(tree.body.text(separator=" ")) if tree.body else "",
+        "links": links[:MAX_LINKS],
+        "more": len(links) > MAX_LINKS,
+    }
+
+
+def _links(tree: LexborHTMLParser, base: str) -> list[str]:
+    found: dict[str, None] = {}
+    for anchor in tree.css("a[href]"):
+        try:
+            link = urldefrag(urljoin(base, (anchor.attributes.get("href") or "").strip())).url
+            is_page = urlsplit(link).scheme in ("http", "https")
+        except ValueError:  # what a browser would not follow either
+            continue
+        if is_page:
+            found[link] = None
+    return list(found)
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    url, _, text = sys.stdin.buffer.read().decode().partition("\n")
+    sys.stdout.write(json.dumps(outline(text, url)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Real API processes on loopback: the run's own beside its worker, and strict ones in yards of their own."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from jobs.migrate import migrate
+from tests.integration.api.calling import MakeYard, client_of, engine_of
+from tests.support.processes import YardProcesses, answers
+
+
+@pytest.fixture(scope="session")
+def api(worker: YardProcesses) -> Iterator[httpx.Client]:
+    """The API of the run's own yard, whose worker serves every queue."""
+    if not answers(worker.port("API")):
+        worker.start_api()
+    with client_of(worker) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def engine(migrated: Engine) -> Engine:
+    """The ledger's database of the run's own yard."""
+    return migrated
+
+
+@pytest.fixture(scope="session")
+def make_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeYard]:
+    """Make a yard of its own with other settings; its ledger has its tables, and nothing is started."""
+    yards: list[YardProcesses] = []
+
+    def make(**settings: str) -> YardProcesses:
+        home = tmp_path_factory.mktemp("yard")
+        engine = engine_of(home)
+        migrate(engine)
+        engine.dispose()
+        yards.append(
+            YardProcesses(home, {f"JOBYARD_{name.upper()}": value for name, value in settings.items()})
+        )
+        return yards[-1]
+
+    yield make
+    for yard in yards:
+        yard.stop_everything()
+
+
+@pytest.fixture(scope="session")
+def strict_yard(make_yard: MakeYard) -> YardProcesses:
+    """A yard with small limits that collects from public addresses only; it has no broker and no worker."""
+    yard = make_yard(
+        files__max_bytes="100000",
+        api__max_body_bytes="20000",
+        api__max_bulk_bytes="50000",
+        api__max_bulk_jobs="5",
+        api__max_wait="1",
+    )
+    yard.start_api()
+    return yard
+
+
+@pytest.fixture(scope="session")
+def strict_api(strict_yard: YardProcesses) -> Iterator[httpx.Client]:
+    with client_of(strict_yard) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def strict_engine(strict_yard: YardProcesses) -> Iterator[Engine]:
+    engine = engine_of(strict_yard.home)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,127 @@
+"""The OpenAPI document: each task with its own endpoint, payload and example, a user's own tasks as well."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.api.calling import JSON, MakeYard, accepted, client_of, problem
+
+JSON_TYPE = JSON["Content-Type"]
+
+LETTERS = "/v1/tasks/letter.send/jobs"
+
+
+@pytest.fixture(scope="module")
+def document(api: httpx.Client) -> dict[str, Any]:
+    told: dict[str, Any] = api.get("/openapi.json").json()
+    return told
+
+
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference leads to."""
+    found: dict[str, Any] = document
+    for step in schema["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def body_of(document: dict[str, Any], path: str) -> dict[str, Any]:
+    body: dict[str, Any] = document["paths"][path]["post"]["requestBody"]["content"][JSON_TYPE]
+    return body
+
+
+def references(part: Any) -> set[str]:
+    match part:
+        case {"$ref": str(reference)}:
+            return {reference}
+        case dict():
+            return set().union(*map(references, part.values()))
+        case list():
+            return set().union(*map(references, part))
+    return set()
+
+
+def test_every_task_has_an_endpoint_with_its_payload(document: dict[str, Any], api: httpx.Client) -> None:
+    for task in api.get("/v1/tasks").json():
+        schema = resolved(document, body_of(document, task["links"]["submit"])["schema"])
+        assert schema["properties"].keys() == task["payload_schema"]["properties"].keys()
+        assert schema["additionalProperties"] is False
+        bulk = body_of(document, f"{task['links']['submit']}/bulk")["schema"]
+        assert resolved(document, bulk["items"]) == schema
+        assert document["paths"][task["links"]["submit"]]["post"]["description"] == task["description"]
+
+
+@pytest.mark.parametrize("path", ["/email", "/images", "/collect", "/v1/tasks/page.collect/jobs"])
+def test_the_tasks_that_ship_have_examples(document: dict[str, Any], path: str) -> None:
+    assert body_of(document, path)["example"]
+
+
+@pytest.mark.parametrize("path", ["/email", "/collect"])
+def test_an_example_is_accepted_as_it_stands(document: dict[str, Any], api: httpx.Client, path: str) -> None:
+    job = accepted(api.post(path, params={"delay": 3600}, json=body_of(document, path)["example"]))
+    assert api.post(job["links"]["cancel"]).status_code == 200
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        assert resolved(document, {"$ref": reference})
+
+
+def test_every_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+
+
+def test_the_options_are_described_and_no_body_is_left_out(document: dict[str, Any]) -> None:
+    post = document["paths"]["/v1/tasks/bad.deed/jobs"]["post"]
+    assert {(one["in"], one["name"]) for one in post["parameters"]} == {
+        *(("query", name) for name in ("queue", "priority", "delay", "run_at", "expires_in", "max_attempts")),
+        *(("query", name) for name in ("unique_key", "tag")),
+        *(("header", name) for name in ("Idempotency-Key", "Prefer")),
+    }
+    order = resolved(document, body_of(document, "/v1/dead-letters/replay")["schema"])
+    assert order["properties"].keys() == {"ids", "filter", "limit"}
+    uploads = document["paths"]["/v1/files"]["post"]["requestBody"]["content"]
+    assert uploads.keys() == {"multipart/form-data", "application/octet-stream"}
+
+
+def test_the_documentation_is_where_the_front_door_leads(api: httpx.Client) -> None:
+    answer = api.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert api.get("/docs").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def own_api(make_yard: MakeYard) -> Iterator[httpx.Client]:
+    """The API of a yard with a user's own task in it."""
+    yard = make_yard(tasks__modules="tests.integration.api.letters")
+    yard.start_api()
+    with client_of(yard) as client:
+        yield client
+
+
+def test_a_task_of_ones_own_has_its_endpoint_and_example(own_api: httpx.Client) -> None:
+    document = own_api.get("/openapi.json").json()
+    body = body_of(document, LETTERS)
+    assert body["example"] == {"path": "High Street 1", "header": "Dear Ada"}
+    assert accepted(own_api.post(LETTERS, json=body["example"]))["task"] == "letter.send"
+
+
+def test_payloads_of_one_name_do_not_take_each_others_place(own_api: httpx.Client) -> None:
+    document = own_api.get("/openapi.json").json()
+    letter, mail = (resolved(document, body_of(document, path)["schema"]) for path in (LETTERS, "/email"))
+    assert letter["properties"].keys() == {"path", "header", "attachments"}
+    assert "subject" in mail["properties"]
+    enclosed, attached = (
+        resolved(document, schema["properties"]["attachments"]["items"]) for schema in (letter, mail)
+    )
+    assert enclosed["properties"].keys() == {"weight"}
+    assert "file" in attached["properties"]
+    assert all(resolved(document, {"$ref": reference}) for reference in references(document))
+
+
+def test_a_field_is_named_even_where_it_is_called_as_a_part_of_a_request_is(own_api: httpx.Client) -> None:
+    told = problem(own_api.post(LETTERS, json={"path": 1}), 422, "path")
+    assert {error["field"] for error in told["errors"]} == {"path", "header"}

@@ -1,0 +1,95 @@
+"""What Celery is told, for each kind of broker."""
+
+import json
+from typing import Any
+
+import pytest
+
+from config.celery_options import celery_options
+from config.queues import COMPUTING, PRIORITIES, PURPOSES, WAITING, Queue, broker_priority
+from config.settings import BrokerSettings, RedisSettings, Settings
+
+
+def options(broker_url: str, **settings: Any) -> dict[str, Any]:
+    return celery_options(Settings(broker=BrokerSettings(url=broker_url), **settings))
+
+
+REDIS, AMQP = "redis://example.org:6379/0", "amqp://example.org//"
+
+
+def test_the_same_settings_give_the_same_options() -> None:
+    def plain(told: dict[str, Any]) -> str:
+        return json.dumps(told, default=repr, sort_keys=True)
+
+    assert plain(options(REDIS)) == plain(options(REDIS))
+    assert plain(options(REDIS)) != plain(options(AMQP))
+
+
+@pytest.mark.parametrize(
+    "url", [REDIS, AMQP, "rediss://example.org", "amqps://example.org", "sentinel://example.org"]
+)
+def test_a_message_is_json_and_is_acknowledged_when_the_outcome_is_written(url: str) -> None:
+    told = options(url)
+    assert told["broker_url"] == url
+    assert told["accept_content"] == ["json"]
+    assert told["task_serializer"] == "json"
+    assert told["task_acks_late"] is True
+    assert told["worker_prefetch_multiplier"] == 1
+    assert told["result_backend"] is None
+    assert told["broker_channel_error_retry"] is True
+    assert told["broker_connection_max_retries"] is None
+
+
+@pytest.mark.parametrize("url", [REDIS, "rediss://example.org", "sentinel://example.org"])
+def test_redis_has_a_list_for_each_priority_and_is_waited_for_no_longer_than_set(url: str) -> None:
+    told = celery_options(Settings(broker=BrokerSettings.model_validate({"url": url, "timeout": "3"})))
+    transport = told["broker_transport_options"]
+    assert transport["priority_steps"] == list(PRIORITIES)
+    assert transport["queue_order_strategy"] == "priority"
+    assert transport["socket_timeout"] == transport["socket_connect_timeout"] == 3.0
+    assert told["broker_connection_timeout"] == 3.0
+    assert all(queue.queue_arguments is None for queue in told["task_queues"])
+
+
+@pytest.mark.parametrize("url", [AMQP, "amqps://example.org"])
+def test_rabbitmq_has_queues_with_ten_priorities(url: str) -> None:
+    told = options(url)
+    assert {queue.name for queue in told["task_queues"]} == set(Queue)
+    assert all(queue.queue_arguments == {"x-max-priority": 9} for queue in told["task_queues"])
+    assert "priority_steps" not in told["broker_transport_options"]
+    assert "socket_timeout" not in told["broker_transport_options"]
+
+
+@pytest.mark.parametrize("url", [REDIS, AMQP, "sqs://"])
+def test_a_broker_that_is_away_is_noticed_at_once(url: str) -> None:
+    transport = options(url)["broker_transport_options"]
+    assert (transport["max_retries"], transport["interval_start"], transport["interval_step"]) == (3, 0, 0)
+
+
+def test_no_queue_comes_into_being_by_a_slip_of_the_pen() -> None:
+    told = options(REDIS)
+    assert told["task_create_missing_queues"] is False
+    assert told["task_default_queue"] == "default"
+    assert {queue.routing_key for queue in told["task_queues"]} == set(Queue)
+
+
+def test_beat_keeps_its_schedules_in_redis_whatever_the_broker_is() -> None:
+    told = options(AMQP, redis=RedisSettings(url="redis://other/1"))
+    assert told["redbeat_redis_url"] == "redis://other/1"
+    assert told["redbeat_key_prefix"].startswith("jobyard:")
+    assert told["beat_max_loop_interval"] < told["redbeat_lock_timeout"]
+
+
+@pytest.mark.parametrize("url", [REDIS, "rediss://example.org", "sentinel://example.org"])
+def test_nine_is_first_on_redis_where_zero_is(url: str) -> None:
+    assert [broker_priority(priority, url) for priority in PRIORITIES] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("url", [AMQP, "amqps://example.org", "sqs://"])
+def test_nine_is_first_elsewhere_where_nine_is(url: str) -> None:
+    assert [broker_priority(priority, url) for priority in PRIORITIES] == list(PRIORITIES)
+
+
+def test_every_queue_has_a_purpose_and_one_kind_of_worker() -> None:
+    assert PURPOSES.keys() == set(Queue)
+    assert sorted((*WAITING, *COMPUTING)) == sorted(Queue)
