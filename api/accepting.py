@@ -17,6 +17,7 @@ from api.errors import Problem
 from api.schemas import BulkAccepted, JobDetail, JobView, job_links
 from api.waiting import wanted_wait
 from jobs.clock import utc_from_millis
+from jobs.dead_letters import interventions
 from jobs.errors import IdempotencyConflictError
 from jobs.job import NewJob, Status, Verdict
 from jobs.records import get_attempts, get_job
@@ -76,7 +77,8 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
 
 def detail(yard: Yard, job_id: str) -> JobDetail:
     """Return a job with all that belongs to it; raises `JobNotFoundError`."""
-    return JobDetail.of(get_job(yard.ledger.engine, job_id), get_attempts(yard.ledger.engine, job_id))
+    engine = yard.ledger.engine
+    return JobDetail.of(get_job(engine, job_id), get_attempts(engine, job_id), interventions(engine, job_id))
 
 
 def _as_one_request(jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -11,7 +11,7 @@ from api.document import describe_bodies
 from api.errors import add_error_handlers
 from api.intake import Intake
 from api.query import check_query
-from api.routes import dead_letters, files, health, jobs, queues, tasks, workers
+from api.routes import dead_letters, faults, files, health, jobs, queues, replays, tasks, workers
 from api.waiting import Waiting
 from config.log_setup import set_up_logging
 from config.settings import Settings, get_settings
@@ -32,11 +32,11 @@ def create_app(settings: Settings) -> FastAPI:
     guarded = [Depends(check_caller), Depends(check_query)]
     for router in (tasks.router, tasks.task_router(), jobs.router, dead_letters.router, files.router):
         app.include_router(router, dependencies=guarded)
-    for router in (queues.router, workers.router):
+    for router in (replays.router, queues.router, workers.router, faults.router):
         app.include_router(router, dependencies=guarded)
     app.get("/", include_in_schema=False)(_front_page)
     add_error_handlers(app)
-    describe_bodies(app, dead_letters.ReplayOrder)
+    describe_bodies(app, dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
     return app
 
 

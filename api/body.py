@@ -1,8 +1,9 @@
 """Reads a request's JSON body: bounded in size and depth, and only where it says that it is JSON."""
 
+import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic_core
 from fastapi import Request
@@ -11,10 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import Yard
 from api.errors import Problem, invalid
+from jobs.job import Job
 from tasks.base import AnyTask
 from tasks.payload import FILE_ID_FORMAT
+from tasks.registry import find_task
 
 T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
@@ -93,3 +97,21 @@ async def payload_of(task: AnyTask, body: bytes, yard: Yard) -> BaseModel:
     if FILE_ID_FORMAT in str(task.payload_schema):  # looks into the ledger whether the file is there
         return await run_in_threadpool(decode, validate_json, body, yard)
     return decode(validate_json, body, yard)
+
+
+async def read_model(request: Request, model: type[Model], limit_bytes: int, yard: Yard) -> Model:
+    """Return a body of ours, which is no payload; raises a 4xx `Problem` that names the field."""
+    body = await read_json_body(request, limit_bytes)
+    return await run_in_threadpool(decode, model.model_validate_json, body, yard)
+
+
+def mended(job: Job, payload: dict[str, Any], yard: Yard) -> str:
+    """Return a payload as the task of a job writes it; raises a 422 `Problem` that names the field."""
+    task = find_task(job.task)
+    context = {"files": yard.files}
+    try:
+        model: BaseModel = task.payload_model.model_validate_json(json.dumps(payload), context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise invalid([detail | {"loc": ("payload", *detail["loc"])} for detail in details]) from error
+    return model.model_dump_json()

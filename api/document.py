@@ -18,6 +18,12 @@ def payload_reference(model: type[BaseModel]) -> dict[str, Any]:
     return references[model, "validation"]
 
 
+def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """Return what a route says of a body that it reads itself; `describe_bodies` has to know the model."""
+    content = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 def describe_bodies(app: FastAPI, *others: type[BaseModel]) -> None:
     """Give the payloads, and other models by their names, a place in the document that FastAPI makes."""
     generate = app.openapi

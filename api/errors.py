@@ -17,6 +17,7 @@ from jobs.errors import (
     JobNotFoundError,
     JobyardError,
     LedgerUnavailableError,
+    ReplayNotFoundError,
     TaskNotFoundError,
 )
 from jobs.records import BadCursorError
@@ -76,6 +77,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     TaskNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-task"),
     JobNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-job"),
     FileNotStoredError: (HTTPStatus.NOT_FOUND, "unknown-file"),
+    ReplayNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-replay"),
     IllegalMoveError: (HTTPStatus.CONFLICT, "illegal-move"),
     IdempotencyConflictError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-conflict"),
     FileTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large"),
@@ -85,6 +87,7 @@ _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
     JobNotFoundError: "job_id",
     FileNotStoredError: "file_id",
+    ReplayNotFoundError: "replay_id",
     IllegalMoveError: "job_id",
     IdempotencyConflictError: "Idempotency-Key",
     FileTooLargeError: "file",

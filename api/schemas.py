@@ -1,5 +1,6 @@
 """What the API answers with."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -7,7 +8,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.cursors import seal
-from jobs.job import Attempt, Cause, Failure, Job, Status
+from jobs.job import Attempt, Cause, Failure, Intervention, InterventionKind, Job, Status
 from jobs.records import Page
 
 
@@ -75,20 +76,33 @@ class JobView(View):
         return cls(**_shown(job, cls))
 
 
+class InterventionView(View):
+    """What a person did to the job; `difference` is what a mended payload changed."""
+
+    kind: InterventionKind
+    at: datetime
+    reason: str | None
+    difference: list[dict[str, Any]] | None
+
+
 class JobDetail(JobView):
-    """A job with its payload, its result and the attempts that did not succeed."""
+    """A job with its payload, its result, the attempts that did not succeed, and what persons did to it."""
 
     payload: Any
     result: Any = None
     attempts: list[AttemptView] = []
+    interventions: list[InterventionView] = []
 
     @classmethod
-    def of(cls, job: Job, attempts: list[Attempt] | None = None) -> Self:
+    def of(
+        cls, job: Job, attempts: Sequence[Attempt] = (), interventions: Sequence[Intervention] = ()
+    ) -> Self:
         return cls(
             **_shown(job, JobView),
             payload=pydantic_core.from_json(job.payload),
             result=pydantic_core.from_json(job.result) if job.result is not None else None,
-            attempts=[AttemptView.of(attempt) for attempt in attempts or ()],
+            attempts=[AttemptView.of(attempt) for attempt in attempts],
+            interventions=[InterventionView.model_validate(one) for one in interventions],
         )
 
 
@@ -103,7 +117,7 @@ def _failure(failure: Failure | None) -> FailureView | None:
 
 def job_links(job_id: str) -> dict[str, str]:
     own = f"/v1/jobs/{job_id}"
-    return {"self": own, "result": f"{own}/result", "cancel": f"{own}/cancel", "replay": f"{own}/replay"}
+    return {"self": own} | {what: f"{own}/{what}" for what in ("result", "cancel", "replay", "discard")}
 
 
 class JobList(View):

@@ -1,6 +1,6 @@
 """A task whose effect happens once, however often its job runs: the job's id is the effect's key.
 
-    JOBYARD_TASKS__MODULES=examples.order_import make run
+JOBYARD_TASKS__MODULES=examples.order_import make run
 """
 
 import sqlite3

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +16,9 @@ from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, n
 from jobs.records import JobFilter, narrowed
 from jobs.schema import QUEUED_JOB, job
 from jobs.schema import intervention as table
+
+# PostgreSQL takes 65,535 parameters in one statement, SQLite as few as 32,766.
+_IDS_IN_ONE_STATEMENT: Final = 10_000
 
 
 class UniqueKeyTakenError(ValueError):
@@ -79,13 +82,16 @@ def _revived() -> dict[str, Any]:
 
 def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
     """Cancel those of the jobs that are dead, for good; return their ids."""
-    statement = (
-        update(job)
-        .where(job.c.id.in_(job_ids), job.c.status == Status.DEAD)
-        .values(status=Status.CANCELLED, finished_at=db_now())
-        .returning(job.c.id)
-    )
-    discarded = list(connection.execute(statement).scalars())
+    discarded: list[str] = []
+    for start in range(0, len(job_ids), _IDS_IN_ONE_STATEMENT):
+        statement = (
+            update(job)
+            .where(job.c.id.in_(job_ids[start : start + _IDS_IN_ONE_STATEMENT]))
+            .where(job.c.status == Status.DEAD)
+            .values(status=Status.CANCELLED, finished_at=db_now())
+            .returning(job.c.id)
+        )
+        discarded += connection.execute(statement).scalars()
     _note(connection, discarded, InterventionKind.DISCARDED, reason, None)
     return discarded
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 from sqlalchemy import Engine, insert, select
 
@@ -73,7 +72,7 @@ class FileStore:
         self.describe(file_id)
         try:
             return bytes(obstore.get(self._store, _key(file_id)).bytes())
-        except NotFoundError as error:  # known to the ledger, and gone from the store
+        except FileNotFoundError as error:  # known to the ledger, and gone from the store
             raise FileNotStoredError(file_id) from error
 
     async def stream(self, file_id: str) -> AsyncIterator[bytes]:

@@ -84,6 +84,13 @@ def list_jobs(engine: Engine, wanted: JobFilter, limit: int, cursor: str | None 
     return Page(found[:limit], encode_cursor(found[limit - 1].id) if has_more else None)
 
 
+def matching_ids(engine: Engine, wanted: JobFilter, limit: int) -> list[str]:
+    """Return the ids of jobs, newest first."""
+    statement = narrowed(select(job.c.id), wanted).order_by(job.c.id.desc()).limit(limit)
+    with reading(engine) as connection:
+        return list(connection.execute(statement).scalars())
+
+
 def latest_with_tag(engine: Engine, wanted: str) -> Job | None:
     """Return the newest job with a tag, or None."""
     page = list_jobs(engine, JobFilter(tag=wanted), 1)

@@ -116,7 +116,7 @@ class Soak:
         valkey.kill(signal.SIGCONT)
 
     def reset(self) -> None:
-        self._own.broker.client_kill_filter(_type="normal", skipme=True)  # type: ignore[no-untyped-call]
+        self._own.broker.client_kill_filter(_type="normal", skipme=True)
 
     def fill_up(self) -> None:
         self._own.broker.config_set("maxmemory", "1kb")

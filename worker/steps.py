@@ -3,17 +3,22 @@
 import os
 from typing import Any
 
+import structlog
 from celery import bootsteps
 
+from config.settings import get_settings
 from jobs.ledger import get_ledger
 from jobs.migrate import check_is_migrated
 from jobs.workers import Announcement, announce
 from tasks.app import app
+from tasks.eviction import eviction_warning
 from worker import children, strangers
 from worker.keeper import KeeperThread
 from worker.stopping import StoppingStep
 
 __all__ = ["KeeperStep", "StoppingStep", "children", "strangers"]
+
+log = structlog.get_logger()
 
 ANNOUNCE_EVERY_PASSES = 5
 
@@ -26,6 +31,8 @@ class KeeperStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         check_is_migrated(get_ledger().engine)
+        if warning := eviction_warning(get_settings()):
+            log.warning("broker", warning=warning)
 
     def start(self, worker: Any) -> None:
         def announce_at_times(number: int) -> None:

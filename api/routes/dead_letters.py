@@ -1,5 +1,6 @@
 """Dead letters: the jobs that nobody will try again unless told to."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Self
 from uuid import UUID
@@ -8,17 +9,22 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from api.body import JSON, decode, read_json_body
+from api.body import read_model
 from api.cursors import Cursor
 from api.deps import TheYard, Yard
-from api.document import REFERENCE
-from api.routes.jobs import FilterQuery, as_filter
-from api.schemas import JobList
-from jobs.dead_letters import replay_many
-from jobs.job import Status
-from jobs.records import list_jobs
+from api.document import body_of
+from api.routes.jobs import FilterQuery, Reason, as_filter
+from api.routes.replays import ReplayView, replay_view
+from api.schemas import JobList, View
+from jobs.database import writing
+from jobs.dead_letters import causes, discard
+from jobs.job import Cause, Status
+from jobs.records import list_jobs, matching_ids
+from jobs.replays import advance_replays, order_replay
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+
+MOST_AT_ONCE = 100_000
 
 
 class DeadQuery(FilterQuery):
@@ -28,14 +34,14 @@ class DeadQuery(FilterQuery):
     limit: int = Field(50, ge=1, le=500)
 
 
-class ReplayOrder(BaseModel):
-    """Which dead letters to replay: those of `ids`, or the newest `limit` that fit `filter`."""
+class Selection(BaseModel):
+    """Which dead letters are meant: those of `ids`, or the newest `limit` that fit `filter`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ids: tuple[UUID, ...] | None = Field(None, min_length=1, max_length=1000)
+    ids: tuple[UUID, ...] | None = Field(None, min_length=1, max_length=MOST_AT_ONCE)
     filter: FilterQuery | None = None
-    limit: int = Field(1000, ge=1, le=1000)
+    limit: int = Field(MOST_AT_ONCE, ge=1, le=MOST_AT_ONCE)
 
     @model_validator(mode="after")
     def _names_one_way(self) -> Self:
@@ -44,24 +50,36 @@ class ReplayOrder(BaseModel):
         return self
 
 
-REPLAY_BODY = {
-    "required": True,
-    "content": {JSON: {"schema": {"$ref": REFERENCE.format(model=ReplayOrder.__name__)}}},
-}
+class ReplayOrder(Selection):
+    """Which dead letters to replay; a canary goes in three stages and stops when one dies again."""
+
+    canary: bool = False
+    reason: Reason | None = None
 
 
-class Refused(BaseModel):
-    """A job that was not replayed, and why."""
+class DiscardOrder(Selection):
+    """Which dead letters to discard, and why."""
 
-    id: str
-    reason: str
+    reason: Reason
 
 
-class Replayed(BaseModel):
-    """What became of the order."""
+class Discarded(BaseModel):
+    """The ids of the jobs that were discarded; the others were not dead."""
 
-    replayed: list[str]
-    refused: list[Refused]
+    discarded: list[str]
+
+
+class CauseView(View):
+    """Dead jobs of one task that died the same way; `example` is the latest of them."""
+
+    task: str
+    cause: Cause
+    type: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+    message: str
 
 
 @router.get("")
@@ -71,22 +89,45 @@ def search(yard: TheYard, query: Annotated[DeadQuery, Query()]) -> JobList:
     return JobList.of(page)
 
 
-@router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra={"requestBody": REPLAY_BODY})
-async def replay(request: Request, yard: TheYard) -> Replayed:
-    """Replay many dead letters; those that cannot be are named with the reason, and change nothing."""
-    body = await read_json_body(request, yard.settings.api.max_body_bytes)
-    return await run_in_threadpool(_replay, decode(ReplayOrder.model_validate_json, body, yard), yard)
+@router.get("/causes")
+def list_causes(yard: TheYard, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
+    """Why jobs are dead, the most frequent cause first; what names a cause is a filter to replay by."""
+    groups = causes(yard.ledger.engine, as_filter(query, Status.DEAD))
+    return [CauseView.model_validate(group) for group in groups]
 
 
-def _replay(order: ReplayOrder, yard: Yard) -> Replayed:
-    if order.filter is not None:
-        page = list_jobs(yard.ledger.engine, as_filter(order.filter, Status.DEAD), order.limit)
-        ids = [job.id for job in page.jobs]
-    else:
-        ids = [str(job_id) for job_id in dict.fromkeys(order.ids or ())]
-    queued, refused = replay_many(yard.ledger, ids)
+@router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(ReplayOrder))
+async def replay(request: Request, yard: TheYard) -> ReplayView:
+    """Order a replay of many dead letters, which is carried out at a bounded rate."""
+    order = await read_model(request, ReplayOrder, yard.settings.api.max_bulk_bytes, yard)
+    return await run_in_threadpool(_replay, order, yard)
+
+
+@router.post("/discard", openapi_extra=body_of(DiscardOrder))
+async def discard_many(request: Request, yard: TheYard) -> Discarded:
+    """Give dead letters up for good: they stay in the ledger, cancelled, with failure and reason."""
+    order = await read_model(request, DiscardOrder, yard.settings.api.max_bulk_bytes, yard)
+    return await run_in_threadpool(_discard, order, yard)
+
+
+def _replay(order: ReplayOrder, yard: Yard) -> ReplayView:
+    keeper = yard.settings.keeper
+    ids = _selected(order, yard)
+    with writing(yard.ledger.engine) as connection:
+        replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
+        queued = advance_replays(connection, keeper.replay_rate, keeper.batch)
     yard.publisher.publish(queued)
-    return Replayed(
-        replayed=[job.id for job in queued],
-        refused=[Refused(id=job_id, reason=reason) for job_id, reason in refused.items()],
-    )
+    return replay_view(yard, replay_id)
+
+
+def _discard(order: DiscardOrder, yard: Yard) -> Discarded:
+    ids = _selected(order, yard)
+    with writing(yard.ledger.engine) as connection:
+        return Discarded(discarded=discard(connection, ids, order.reason))
+
+
+def _selected(selection: Selection, yard: Yard) -> list[str]:
+    if selection.filter is not None:
+        wanted = as_filter(selection.filter, Status.DEAD)
+        return matching_ids(yard.ledger.engine, wanted, selection.limit)
+    return [str(job_id) for job_id in selection.ids or ()]

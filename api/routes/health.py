@@ -9,6 +9,7 @@ from config.queues import Queue
 from jobs.errors import LedgerUnavailableError
 from jobs.migrate import check_is_migrated
 from jobs.workers import list_workers
+from tasks.eviction import eviction_warning
 
 router = APIRouter(tags=["health"])
 
@@ -50,7 +51,7 @@ def _ledger(yard: Yard) -> str:
 def _broker(yard: Yard) -> str:
     if yard.publisher.depth(Queue.DEFAULT) is None:
         return "silent: jobs are accepted and will run when it is back (JOBYARD_BROKER__URL)"
-    return "ok"
+    return eviction_warning(yard.settings) or "ok"
 
 
 def _workers(yard: Yard) -> str:

@@ -82,7 +82,7 @@ def test_the_options_are_described_and_no_body_is_left_out(document: dict[str, A
         *(("header", name) for name in ("Idempotency-Key", "Prefer")),
     }
     order = resolved(document, body_of(document, "/v1/dead-letters/replay")["schema"])
-    assert order["properties"].keys() == {"ids", "filter", "limit"}
+    assert order["properties"].keys() == {"ids", "filter", "limit", "canary", "reason"}
     uploads = document["paths"]["/v1/files"]["post"]["requestBody"]["content"]
     assert uploads.keys() == {"multipart/form-data", "application/octet-stream"}
 

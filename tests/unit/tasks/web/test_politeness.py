@@ -28,7 +28,7 @@ def host() -> str:
 
 
 def took_turn(host: str, job: str, pause: timedelta = HOUR) -> None:
-    run_coroutine(wait_for_turn(host, job, pause), 30)
+    run_coroutine(wait_for_turn(host, job, pause))
 
 
 def put_off(host: str, job: str, pause: timedelta = HOUR) -> timedelta:
@@ -64,7 +64,7 @@ def test_near_turns_are_waited_for_one_after_the_other(host: str) -> None:
         return await asyncio.gather(*(one(f"job {number}") for number in range(4)))
 
     began = monotonic()
-    times = sorted(run_coroutine(several(), 30))
+    times = sorted(run_coroutine(several()))
     for number, time in enumerate(times):
         assert time - began >= number * SHORT.total_seconds() - BLUR
 
