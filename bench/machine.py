@@ -1,0 +1,134 @@
+"""Processes, ports and a folder for one turn of a benchmark; all of it is gone when the turn ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+# Where turns have their folders and figures are kept; a test sends them elsewhere.
+RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "bench" / "results"))
+LOCAL = "127.0.0.1"
+
+
+class BenchError(RuntimeError):
+    """A turn could not be measured; the message says why, with the last words of the process."""
+
+
+class Machine:
+    """Starts processes with one environment, in one folder."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self._stack = folder, stack
+        self._logs: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+        # Settings of the shell, or of a .env file in the working directory, must not leak into a turn:
+        # so no JOBYARD_ variable is inherited, and the processes work in this folder.
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")
+        } | {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+
+    def start(self, name: str, command: Sequence[str] | str, extra: Mapping[str, str] | None = None) -> None:
+        """Start a process (a string goes through the shell) that is killed, children and all, at the end."""
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                command,
+                shell=isinstance(command, str),
+                env=self.environment | dict(extra or {}),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._stack.callback(_kill, process)
+        self._logs[name] = process, log
+
+    def run(self, name: str, *arguments: str, seconds: float = 120) -> None:
+        """Run a Python module to its end; raises `BenchError` where that is not a good one."""
+        self.start(name, [sys.executable, "-m", *arguments])
+        self.wait_for_end(name, seconds)
+
+    def wait_for_end(self, name: str, seconds: float) -> None:
+        """Wait for a process that ends by itself; raises `BenchError` where that is not a good end."""
+        process, log = self._logs.pop(name)
+        self.wait_until(lambda: process.poll() is not None, seconds, f"{name} to end")
+        if process.returncode:
+            _fail(name, log, process.returncode)
+
+    def check(self) -> None:
+        """Raise `BenchError` when a process has ended that should not have."""
+        for name, (process, log) in self._logs.items():
+            if process.poll() is not None:
+                _fail(name, log, process.returncode)
+
+    def wait_until(self, predicate: Callable[[], object], seconds: float, what: str) -> None:
+        """Wait for something that these processes do; raises `BenchError`."""
+        deadline = monotonic() + seconds
+        while not predicate():
+            self.check()
+            if monotonic() > deadline:
+                raise BenchError(f"waited {seconds:.0f} s in vain for {what}")
+            sleep(0.05)
+
+    def wait_for_port(self, port: int, what: str) -> None:
+        self.wait_until(lambda: _answers(port), 60, f"{what} to answer")
+
+    def output(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+
+@contextmanager
+def bare_machine() -> Iterator[Machine]:
+    """Give a machine with an empty folder; on the checkout's own disk, since /tmp may be memory."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="turn-", dir=RESULTS))
+        yield Machine(Path(folder), stack)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOCAL, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def end_on_sigterm() -> None:
+    """Make a SIGTERM end this process as Ctrl-C does: with everything that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def _fail(name: str, log: Path, code: int) -> NoReturn:
+    said = last_lines(log.read_text(errors="replace"))
+    raise BenchError(f"{name} ended with code {code}. Its last lines:\n{said}")
+
+
+def last_lines(text: str, count: int = 15) -> str:
+    return "\n".join(text.splitlines()[-count:])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((LOCAL, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    # Nothing here is worth a graceful end: the counts are taken before, and the folder goes as well.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,37 @@
+"""The other side: a plain Celery app with results in Redis, and the endpoint of every tutorial.
+
+Everything that is not said here is Celery's default. Nothing of Jobyard is imported.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from bench.runs import note_run
+
+REDIS = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
+
+celery = Celery("stock", broker=f"{REDIS}/0", backend=f"{REDIS}/1")
+api = FastAPI()
+
+
+class Note(BaseModel):
+    n: int
+    to: str
+    subject: str
+    text: str
+
+
+@celery.task
+def noop(note: dict[str, Any]) -> int:
+    note_run(note["n"])
+    number: int = note["n"]
+    return number
+
+
+@api.post("/jobs", status_code=202)
+async def create(note: Note) -> dict[str, str]:
+    return {"id": noop.delay(note.model_dump()).id}

@@ -1,0 +1,192 @@
+"""What docker-compose.yml promises: every queue served, every setting real, nothing open by accident."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from redbeat.schedulers import RedBeatConfig
+
+from config.__main__ import lines
+from config.queues import Queue
+from config.settings import Settings, load_settings
+from tasks.app import app
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OURS = {"api", "worker-io", "worker-cpu", "beat", "flower", "migrate"}
+WORKERS = {"worker-io", "worker-cpu"}
+SECRETS = {
+    "JOBYARD_API__KEYS": "key",
+    "JOBYARD_FLOWER__PASSWORD": "secret",
+    "JOBYARD_SMTP__URL": "smtp://mail.example.org:25",
+    "POSTGRES_PASSWORD": "p@ss/word:1",
+}
+PROFILES = pytest.mark.parametrize("profile", [(), ("--profile", "rabbitmq")], ids=["redis", "rabbitmq"])
+
+
+def filled_in(text: str) -> str:
+    """Return a value as Compose makes it of the secrets alone."""
+
+    def value(match: re.Match[str]) -> str:
+        name, sign, words = match.groups()
+        return SECRETS.get(name) or (words if sign == "-" else "")
+
+    return re.sub(r"\$\{(\w+)(?::([-?])([^}]*))?\}", value, text)
+
+
+def environment(service: str) -> dict[str, str]:
+    given: dict[str, Any] = SERVICES[service]["environment"]
+    return {name: filled_in(str(value)) for name, value in given.items() if value is not None}
+
+
+def option(command: list[str], flag: str) -> str:
+    return command[command.index(flag) + 1]
+
+
+def procfile_command(name: str) -> list[str]:
+    lines_of_it = (ROOT / "Procfile").read_text().splitlines()
+    return next(line for line in lines_of_it if line.startswith(f"{name}:")).split()
+
+
+def test_there_is_a_service_for_every_part_of_the_yard() -> None:
+    assert SERVICES.keys() == OURS | {"redis", "postgres", "rabbitmq"}
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["rabbitmq"]
+
+
+def test_every_queue_is_served_by_some_worker() -> None:
+    served = {queue for name in WORKERS for queue in option(SERVICES[name]["command"], "-Q").split(",")}
+    assert served == set(Queue)
+
+
+@pytest.mark.parametrize("name", sorted(WORKERS))
+def test_a_worker_is_the_one_that_make_run_starts(name: str) -> None:
+    here, there = SERVICES[name]["command"], procfile_command(name)
+    for flag in ("-P", "-c", "-Q", "-n"):
+        assert filled_in(option(here, flag)) == filled_in(option(there, flag))
+
+
+@pytest.mark.parametrize("name", sorted(WORKERS))
+def test_a_worker_can_be_scaled(name: str) -> None:
+    worker = SERVICES[name]
+    assert not {"container_name", "hostname", "ports"} & worker.keys()
+    assert option(worker["command"], "-n").endswith("@%h")
+
+
+def test_every_variable_with_our_prefix_is_a_setting() -> None:
+    settings = {variable for variable, _, _ in lines(Settings())}
+    assert set(re.findall(r"JOBYARD_[A-Z_]+", TEXT)) - settings == set()
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_service_starts_with_the_settings_it_is_given(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # away from any .env
+    monkeypatch.setattr(os, "environ", environment(name))
+    settings = load_settings()
+    assert settings.ledger_url.startswith("postgresql+psycopg://jobyard@postgres")
+    assert settings.broker_url == settings.redis_url == "redis://redis:6379/0"
+    assert Path(settings.files_url.removeprefix("file://")).is_relative_to(settings.home)
+
+
+def test_only_the_processes_that_need_a_secret_get_it() -> None:
+    given = {name: {secret for secret in SECRETS if secret in environment(name)} for name in OURS}
+    assert {name: secrets for name, secrets in given.items() if secrets} == {
+        "api": {"JOBYARD_API__KEYS"},
+        "flower": {"JOBYARD_FLOWER__PASSWORD"},
+        "worker-io": {"JOBYARD_SMTP__URL"},
+    }
+
+
+def test_everything_that_stays_has_a_health_check() -> None:
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrate"}
+
+
+def test_the_ledger_is_migrated_before_anything_touches_it() -> None:
+    for name in OURS - {"migrate"}:
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+def test_other_peoples_images_are_pinned_to_a_release() -> None:
+    images = [service["image"] for name, service in SERVICES.items() if name not in OURS]
+    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [image for image in images if not re.fullmatch(r"\w+:\d+\.\d+(\.\d+)?(-[a-z]+)*", image)] == []
+
+
+def test_nothing_is_published_beyond_this_machine_unless_told() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published.keys() == {"api", "flower"}
+    assert all(filled_in(port).startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_redis_keeps_what_it_has_and_evicts_nothing() -> None:
+    command = SERVICES["redis"]["command"]
+    assert option(command, "--appendonly") == "yes"
+    assert option(command, "--maxmemory-policy") == "noeviction"
+
+
+def test_the_health_of_beat_is_read_from_redbeats_own_lock() -> None:
+    assert f'"{RedBeatConfig(app).lock_key}"' in SERVICES["beat"]["healthcheck"]["test"][-1]
+
+
+def test_celery_finds_our_modules_in_the_image() -> None:
+    # Its script lies in /venv/bin, and what it imports later than the app is looked for on the path alone.
+    assert re.search(r"^ENV .*\bPYTHONPATH=/app\b", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_the_image_runs_as_nobody_special_and_holds_no_secrets() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text().splitlines()
+    assert [line for line in dockerfile if line.startswith("USER")] == ["USER jobyard"]
+    assert {".env", ".git", "var"} <= set((ROOT / ".dockerignore").read_text().splitlines())
+
+
+def compose(*arguments: str, given: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run `docker compose` on our file with these variables and no others."""
+    if not _has_compose():
+        pytest.skip("there is no `docker compose` here to read the file")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
+    return subprocess.run(
+        ["docker", "compose", "--env-file", os.devnull, *arguments],
+        cwd=ROOT,
+        env=kept | given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _has_compose() -> bool:
+    if not shutil.which("docker"):
+        return False
+    asked = subprocess.run(["docker", "compose", "version"], capture_output=True, timeout=60, check=False)
+    return asked.returncode == 0
+
+
+@PROFILES
+def test_compose_accepts_the_file(profile: tuple[str, ...]) -> None:
+    done = compose(*profile, "config", "--quiet", given=SECRETS)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_compose_names_a_secret_that_is_missing(name: str) -> None:
+    done = compose("config", "--quiet", given=SECRETS | {name: ""})
+    assert done.returncode != 0
+    assert re.search(rf"put .* into \.env as {name}=", done.stderr)
+
+
+def test_compose_passes_a_setting_on_and_leaves_out_what_is_not_set() -> None:
+    done = compose("config", "--format", "json", given=SECRETS | {"JOBYARD_LOG__LEVEL": "DEBUG"})
+    given = json.loads(done.stdout)["services"]["worker-cpu"]["environment"]
+    assert given["JOBYARD_LOG__LEVEL"] == "DEBUG"
+    assert given["JOBYARD_TASKS__MODULES"] is None
