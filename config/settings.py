@@ -35,7 +35,7 @@ from config.durations import Duration
 from config.places import AllowedPlace
 
 ENV_PREFIX = "JOBYARD_"
-ENV_FILE = ".env"
+ENV_FILE = os.environ.get("JOBYARD_ENV_FILE", ".env")  # an empty name reads none
 SEPARATOR = "\n  - "
 LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 FILES_SCHEMES = ("file", "s3", "gs", "az")

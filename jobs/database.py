@@ -1,6 +1,5 @@
 """The connection to the ledger's database: engines, pragmas, and one way to open a transaction."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Program
 
 from config.settings import Settings, get_settings
 from jobs.errors import LedgerUnavailableError
+from jobs.forking import close_at_fork, inside_gate
 
 _READS = "jobyard_reads"
 
@@ -26,8 +26,10 @@ def make_engine(settings: Settings) -> Engine:
         engine = create_engine(url, connect_args={"timeout": settings.ledger.busy_timeout.total_seconds()})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
-        return engine
-    return create_engine(url, pool_size=settings.ledger.pool_size, pool_pre_ping=True)
+    else:
+        engine = create_engine(url, pool_size=settings.ledger.pool_size, pool_pre_ping=True)
+    close_at_fork(engine)
+    return engine
 
 
 def _make_folder(folder: Path) -> None:
@@ -60,15 +62,15 @@ def _begin_immediate(connection: Connection) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`."""
-    with _named_faults(engine), engine.begin() as connection:
+    with inside_gate(), _named_faults(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection for single queries, which waits for no writer; raises `LedgerUnavailableError`."""
-    with _named_faults(engine), engine.connect().execution_options(**{_READS: True}) as connection:
-        yield connection
+    with inside_gate(), _named_faults(engine), engine.connect() as connection:
+        yield connection.execution_options(**{_READS: True})
 
 
 @contextmanager
@@ -95,12 +97,3 @@ def _explain(error: DBAPIError, engine: Engine) -> str:
 def get_engine() -> Engine:
     """Return this process's engine."""
     return make_engine(get_settings())
-
-
-def _forget_inherited_connections() -> None:
-    # No connection may cross a fork: the child opens its own, and leaves the parent's alone.
-    if get_engine.cache_info().currsize:
-        get_engine().dispose(close=False)
-
-
-os.register_at_fork(after_in_child=_forget_inherited_connections)

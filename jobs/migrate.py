@@ -11,13 +11,14 @@ from sqlalchemy import Connection, Engine
 
 from jobs.database import get_engine, writing
 from jobs.errors import JobyardError, LedgerUnavailableError
+from jobs.forking import inside_gate
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine) -> str:
     """Run the migrations that the database has not seen; return its version."""
-    with engine.connect() as connection:
+    with inside_gate(), engine.connect() as connection:
         command.upgrade(_config(connection), "head")
         connection.commit()
         return _version(connection) or ""

@@ -1,0 +1,79 @@
+"""A gate before the ledger's database, which is shut while a process forks.
+
+No connection may cross a fork. With SQLite not even one that the child never touches: a child that is born
+while a thread of its parent writes inherits the library's note that "another connection here holds the write
+lock", and is told "database is locked" for the rest of its life (https://sqlite.org/howtocorrupt.html, 2.6).
+So a fork waits until nobody is at the database, closes every connection, and lets nobody in until it is done.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from weakref import WeakSet
+
+from sqlalchemy import Engine
+
+# Longer than any transaction should take; then the fork goes on, for without children nothing is done at all.
+LONGEST_WAIT_SECONDS: Final = 20.0
+
+_engines: WeakSet[Engine] = WeakSet()
+
+
+class _Gate:
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.inside = 0
+        self.is_shut = False
+        self.own = threading.local()
+
+
+_gate = _Gate()
+
+
+def close_at_fork(engine: Engine) -> None:
+    """Have the connections of an engine closed before each fork of this process."""
+    _engines.add(engine)
+
+
+@contextmanager
+def inside_gate() -> Iterator[None]:
+    """Be at the database for the block; waits while the process forks."""
+    gate = _gate
+    depth = getattr(gate.own, "depth", 0)
+    with gate.changed:
+        # Who is inside already goes on, or the fork would wait for it for ever.
+        gate.changed.wait_for(lambda: depth or not gate.is_shut)
+        gate.inside += 1
+        gate.own.depth = depth + 1
+    try:
+        yield
+    finally:
+        with gate.changed:
+            gate.inside -= 1
+            gate.own.depth = depth
+            gate.changed.notify_all()
+
+
+def _shut() -> None:
+    own_depth = getattr(_gate.own, "depth", 0)
+    with _gate.changed:
+        _gate.is_shut = True
+        _gate.changed.wait_for(lambda: _gate.inside == own_depth, LONGEST_WAIT_SECONDS)
+    for engine in _engines:
+        engine.dispose()
+
+
+def _open() -> None:
+    with _gate.changed:
+        _gate.is_shut = False
+        _gate.changed.notify_all()
+
+
+def _open_in_child() -> None:
+    global _gate
+    _gate = _Gate()  # the old one's lock and counts belong to threads that are not here
+
+
+os.register_at_fork(before=_shut, after_in_parent=_open, after_in_child=_open_in_child)

@@ -1,0 +1,48 @@
+"""Forks while a thread is in the middle of a transaction, and says how the child fares with the ledger.
+
+python -m tests.support.fork_while_writing
+"""
+
+import os
+import sys
+import threading
+import time
+
+from jobs.database import get_engine, writing
+from jobs.errors import LedgerUnavailableError
+from jobs.migrate import migrate
+from jobs.tallies import Tally, all_counted, count
+
+SECONDS = 0.5
+
+
+def write_slowly(began: threading.Event) -> None:
+    with writing(get_engine()) as connection:
+        count(connection, Tally.LATE_RESULT)
+        began.set()
+        time.sleep(SECONDS)
+
+
+def main() -> None:
+    migrate(get_engine())
+    began = threading.Event()
+    writer = threading.Thread(target=write_slowly, args=(began,))
+    writer.start()
+    began.wait()
+    child = os.fork()
+    if child == 0:
+        try:
+            with writing(get_engine()) as connection:
+                count(connection, Tally.BAD_MESSAGE)
+        except LedgerUnavailableError as error:
+            print(error, flush=True)
+            os._exit(1)
+        os._exit(0)
+    writer.join()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print([(one.what.value, one.times) for one in all_counted(get_engine())])
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
