@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs.errors import (
     FileNotStoredError,
@@ -129,6 +130,11 @@ def add_error_handlers(app: FastAPI) -> None:
         kind = status.phrase.lower().replace(" ", "-")
         return Problem(status, detail, kind=kind, field=field, headers=error.headers).response(request)
 
+    async def on_gone(request: Request, _: Exception) -> JSONResponse:
+        # Nobody is there to read it, and a traceback in the log would help nobody.
+        detail = "the connection ended before the body did"
+        return Problem(HTTPStatus.BAD_REQUEST, detail, kind="incomplete", field="body").response(request)
+
     async def on_unknown(request: Request, _: Exception) -> JSONResponse:
         detail = "a fault in Jobyard; its log has the whole story"
         # The server ends the connection after a fault, and says so to whoever would send on it again.
@@ -142,6 +148,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(BadCursorError, on_known)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_gone)
     app.add_exception_handler(Exception, on_unknown)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from api.errors import Problem
 
 
-def check_query(request: Request) -> None:
+async def check_query(request: Request) -> None:
     """Raise a 422 `Problem` for an option that would be ignored: one unknown, or given a second time."""
     if not request.query_params:
         return

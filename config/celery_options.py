@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 from kombu import Queue as KombuQueue
 
+from config.kinds import REDIS_SCHEMES
 from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
-from config.settings import REDIS_SCHEMES, Settings
+from config.settings import Settings
 
 BEAT_LOOP_SECONDS = 5
 BEAT_LOCK_SECONDS = 15

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 _SHARED: tuple[Any, ...] = (
     structlog.contextvars.merge_contextvars,

@@ -1,6 +1,7 @@
 """The Celery application. It imports no task module; `tasks/registry.py` loads them when a program starts."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -10,6 +11,11 @@ from config.celery_options import celery_options
 from config.log_setup import set_up_logging
 from config.settings import get_settings
 from jobs.errors import TaskDeclarationError
+
+# The `celery` command has the yard's folder on its path only until it has found this module.
+_ROOT = str(Path(__file__).parents[1])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
 
 app = Celery("jobyard")
 app.conf.update(celery_options(get_settings()))

@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config.settings import REDIS_SCHEMES, Settings
+from config.kinds import REDIS_SCHEMES
+from config.settings import Settings
 
 SAFE_POLICY = "noeviction"
 

@@ -2,12 +2,13 @@
 
 from pathlib import PurePath
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from config.queues import Queue
 from config.settings import get_settings
-from jobs.errors import Discard, FileNotStoredError
+from jobs.errors import Discard, FileNotStoredError, FileTooLargeError
 from jobs.files import get_files
 from tasks.async_loop import run_coroutine
 from tasks.base import task
@@ -59,15 +60,16 @@ class Convert(Payload):
     )
 
     source: Source
-    outputs: tuple[Output, ...] = Field(min_length=1)
+    # Not `min_length`, by which pydantic calls a tuple empty whose entries it has refused.
+    outputs: tuple[Output, ...] = Field(json_schema_extra={"minItems": 1})
 
     @field_validator("outputs")
     @classmethod
-    def _are_not_too_many(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+    def _are_some_and_not_too_many(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
         most = get_settings().images.max_outputs
-        if len(outputs) > most:
+        if not 1 <= len(outputs) <= most:
             raise ValueError(
-                f"{len(outputs)} outputs, and at most {most} in one job (JOBYARD_IMAGES__MAX_OUTPUTS)"
+                f"{len(outputs)} outputs, and one job makes 1 to {most} (JOBYARD_IMAGES__MAX_OUTPUTS)"
             )
         return outputs
 
@@ -110,13 +112,15 @@ def convert_image(order: Convert) -> Converted:
     """
     name, content = _read(order.source)
     picture = open_picture(content, get_settings().images.max_pixels, order.outputs)
+    # All of them before the first is kept, so that a job that fails leaves no file behind.
+    rendered = [_within_limit(number, render(picture, output)) for number, output in enumerate(order.outputs)]
     made = [
-        _make(output, render(picture, output), f"{PurePath(name).stem or 'picture'}-{number}")
-        for number, output in enumerate(order.outputs, 1)
+        _make(output, content, f"{PurePath(name).stem or 'picture'}-{number}")
+        for number, (output, content) in enumerate(zip(order.outputs, rendered, strict=True), 1)
     ]
     width, height = picture.size
     return Converted(
-        source_format=(picture.image.format or "").lower(),
+        source_format=picture.format,
         source_width=width,
         source_height=height,
         frames=picture.frames,
@@ -128,12 +132,19 @@ def _read(source: Source) -> tuple[str, bytes]:
     if source.url is not None:
         limit = get_settings().files.max_bytes
         fetched = run_coroutine(fetch(source.url, max_bytes=limit))
-        return PurePath(fetched.url.split("?")[0]).name, fetched.body
+        return PurePath(urlsplit(fetched.url).path).name, fetched.body
+    files, file_id = get_files(), source.file or ""
     try:
-        files, file_id = get_files(), source.file or ""
         return files.describe(file_id).name, files.read(file_id)
     except FileNotStoredError as error:
         raise Discard(f"source: {error}") from error
+
+
+def _within_limit(number: int, rendered: Rendered) -> Rendered:
+    limit = get_settings().files.max_bytes
+    if len(rendered.content) > limit:
+        raise Discard(f"outputs.{number}: {FileTooLargeError(limit)}")
+    return rendered
 
 
 def _make(output: Output, rendered: Rendered, default_name: str) -> Made:

@@ -32,10 +32,15 @@ class Format(StrEnum):
         return self is not Format.JPEG
 
     @property
+    def max_side(self) -> int:
+        return _MAX_SIDES.get(self, 2**31 - 1)
+
+    @property
     def has_animation(self) -> bool:
         return self in (Format.GIF, Format.WEBP)
 
 
+_MAX_SIDES = {Format.JPEG: 65_500, Format.WEBP: MAX_SIDE, Format.AVIF: 65_535, Format.GIF: 65_535}
 _DEFAULT_QUALITY = {Format.JPEG: 85, Format.WEBP: 80, Format.AVIF: 60}
 
 
@@ -69,6 +74,14 @@ class Crop(Payload):
     width: int = Field(ge=1)
     height: int = Field(ge=1)
 
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
 
 class Shape(Payload):
     """One output: first cut by `crop`, then brought to `width` and `height` as `mode` says."""
@@ -80,7 +93,10 @@ class Shape(Payload):
     enlarge: bool = Field(False, description="Whether `fit` may make a picture larger than it is.")
     crop: Crop | None = None
     quality: int | None = Field(None, ge=1, le=100, description="Of jpeg, webp and avif.")
-    strip_metadata: bool = Field(True, description="Drop EXIF and turn colours to sRGB.")
+    strip_metadata: bool = Field(
+        True,
+        description="Drop all metadata and turn colours to sRGB; false keeps EXIF and the colour profile.",
+    )
     background: str = Field(
         "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Behind what is transparent."
     )

@@ -1,32 +1,33 @@
 """Pictures in memory: opened with care, turned upright, cut, resized and encoded.
 
-What a picture declares is checked before a pixel of it is decoded. Whatever else is wrong with it is a
-`PictureRefusedError`; running out of memory is always a `MemoryError`.
+What a picture declares is checked before a pixel of it is decoded; `tasks/picture_checks.py` says what is
+refused.
 """
 
-import warnings
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence
 
-from jobs.errors import Discard
+from tasks.picture_checks import (
+    DECLARES,
+    PictureRefusedError,
+    check_pixels,
+    identified,
+    pillows_own_limit,
+    refusing,
+    webp_size,
+)
+from tasks.picture_colours import in_plain_colours, in_plain_pixels, without_alpha
+from tasks.picture_room import ask_room_to_open_webp, ask_room_to_read, ask_room_to_write
 from tasks.picture_shapes import Crop, Format, Mode, Shape, save_options
 
-OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # the "frames" of a TIFF or of a phone's JPEG are other pictures
 FRAMES_LIMIT = 10_000
-
-# Our own check counts frames too and comes first; Pillow's would warn, and warnings belong to nobody.
-Image.MAX_IMAGE_PIXELS = None
-
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-class PictureRefusedError(Discard):
-    """A picture that cannot, or must not, be converted."""
+UNTOLD_DURATION_MS = 100
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Picture:
     image: Image.Image
     frames: int
     size: tuple[int, int]
+    max_pixels: int
+
+    @property
+    def format(self) -> str:
+        name = self.image.format or ""
+        return "jpeg" if name == "MPO" else name.lower()  # several JPEGs in one, as phones make them
 
 
 @dataclass(frozen=True)
@@ -52,17 +59,19 @@ def open_picture(content: bytes, max_pixels: int, shapes: Sequence[Shape] = ()) 
 
     Raises `PictureRefusedError`.
     """
-    if not content:
-        raise PictureRefusedError("the picture has zero bytes")
-    with _refusing("the picture cannot be read"):
-        image = Image.open(BytesIO(content), formats=OPENED)
-        _check_pixels(image.width, image.height, 1, max_pixels)
-        frames = _count_frames(image, max_pixels)
+    with refusing("the picture is damaged or truncated"), pillows_own_limit(max_pixels):
+        if webp := webp_size(content):
+            check_pixels(DECLARES, *webp, 1, max_pixels)
+            ask_room_to_open_webp(webp[0] * webp[1])
+        image = identified(content)
+        check_pixels(DECLARES, image.width, image.height, 1, max_pixels)
         size = _upright_size(image)
         _draft(image, size, shapes)
+        ask_room_to_read(image.format, image.width * image.height)
+        frames = _count_frames(image, max_pixels) if image.format in ANIMATED else 1
         if frames == 1:
             image.load()
-    return Picture(image, frames, size)
+    return Picture(image, frames, size, max_pixels)
 
 
 def render(picture: Picture, shape: Shape) -> Rendered:
@@ -70,43 +79,22 @@ def render(picture: Picture, shape: Shape) -> Rendered:
 
     Raises `PictureRefusedError`.
     """
-    with _refusing("the picture cannot be converted"):
-        frames = [_shaped(frame, picture.size, shape) for frame in _frames(picture, shape.format)]
+    with refusing("the picture cannot be converted"):
+        _check_target(picture, shape)
+        frames, durations = [], []
+        for frame in _frames(picture, shape.format):
+            frames.append(_shaped(frame, picture.size, shape))
+            # WebP and AVIF tell a frame's duration only while that frame is loaded.
+            durations.append(round(frame.info.get("duration", UNTOLD_DURATION_MS)))
         first, rest = frames[0], frames[1:]
         options = save_options(shape.format, shape.quality) | _metadata(first, shape)
         if rest:
-            options |= {"save_all": True, "append_images": rest, "duration": _durations(picture), "loop": 0}
+            options |= {"save_all": True, "append_images": rest, "duration": durations}
+            options |= _repeats(picture.image, shape.format)
+        first.info = {}  # from which Pillow's writers would take comments, and more that nobody named
         target = BytesIO()
         first.save(target, format=shape.format.upper(), **options)
     return Rendered(target.getvalue(), first.width, first.height)
-
-
-@contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damaged metadata, which does not hurt the picture
-            yield
-    except (PictureRefusedError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        names = ", ".join(OPENED)
-        raise PictureRefusedError(
-            f"{what}: it is none of {names} (its content counts, not its name)"
-        ) from None
-    except Exception as error:  # Pillow's decoders raise nearly every kind
-        if "out of memory" in str(error):
-            raise MemoryError(str(error)) from error
-        raise PictureRefusedError(f"{what}: {error or type(error).__name__}") from error
-
-
-def _check_pixels(width: int, height: int, frames: int, max_pixels: int) -> None:
-    if width * height * frames > max_pixels:
-        times = f" x {frames} frames" if frames > 1 else ""
-        raise PictureRefusedError(
-            f"the picture declares {width} x {height}{times} pixels, and at most {max_pixels} in all are "
-            "taken (JOBYARD_IMAGES__MAX_PIXELS)"
-        )
 
 
 def _count_frames(image: Image.Image, max_pixels: int) -> int:
@@ -120,7 +108,7 @@ def _count_frames(image: Image.Image, max_pixels: int) -> int:
         except EOFError:
             break
         count += 1
-        _check_pixels(image.width, image.height, count, max_pixels)
+        check_pixels(DECLARES, image.width, image.height, count, max_pixels)
         if count > FRAMES_LIMIT:
             raise PictureRefusedError(f"the picture has more than {FRAMES_LIMIT} frames")
     image.seek(0)
@@ -128,13 +116,22 @@ def _count_frames(image: Image.Image, max_pixels: int) -> int:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    is_on_its_side = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    # Pillow turns a TIFF by itself, and has swapped its sides already.
+    _drop_broken_exif(image)
+    is_on_its_side = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     return (image.height, image.width) if is_on_its_side else image.size
+
+
+def _drop_broken_exif(image: Image.Image) -> None:
+    try:
+        Image.Exif().load(image.info.get("exif", b""))
+    except (SyntaxError, ValueError, LookupError, struct.error):
+        del image.info["exif"]
 
 
 def _draft(image: Image.Image, size: tuple[int, int], shapes: Sequence[Shape]) -> None:
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work, where no output needs more.
-    if image.format != "JPEG" or not shapes or any(shape.crop for shape in shapes):
+    if image.format not in ("JPEG", "MPO") or not shapes or any(shape.crop for shape in shapes):
         return
     wanted = [_target(size, shape) for shape in shapes]
     longest = max(max(width, height) for width, height in wanted)
@@ -152,52 +149,45 @@ def _frames(picture: Picture, format: Format) -> Iterator[Image.Image]:
         yield picture.image
 
 
-def _durations(picture: Picture) -> list[int]:
-    return [int(frame.info.get("duration", 100)) for frame in ImageSequence.Iterator(picture.image)]
+def _check_target(picture: Picture, shape: Shape) -> None:
+    if shape.crop is not None:
+        _check_crop(picture.size, shape.crop)
+    width, height = _target(picture.size, shape)
+    if max(width, height) > shape.format.max_side:
+        raise PictureRefusedError(
+            f"the output would be {width} x {height}, and {shape.format} ends at {shape.format.max_side} "
+            "pixels a side"
+        )
+    frames = picture.frames if shape.format.has_animation else 1
+    check_pixels("the output would be", width, height, frames, picture.max_pixels)
+    source_pixels = picture.image.width * picture.image.height
+    ask_room_to_write(shape.format, source_pixels, width * height, frames)
+
+
+def _check_crop(size: tuple[int, int], crop: Crop) -> None:
+    if crop.right > size[0] or crop.bottom > size[1]:
+        raise PictureRefusedError(
+            f"crop reaches to {crop.right} x {crop.bottom}, and the picture ends at {size[0]} x {size[1]}"
+        )
+
+
+def _repeats(image: Image.Image, format: Format) -> dict[str, int]:
+    # 0 means for ever. A GIF that names no number is played once.
+    times = image.info.get("loop", 1 if image.format == "GIF" else 0)
+    return {} if format is Format.GIF and times == 1 else {"loop": times}
 
 
 def _shaped(frame: Image.Image, size: tuple[int, int], shape: Shape) -> Image.Image:
-    upright = _in_plain_colours(ImageOps.exif_transpose(frame), strip=shape.strip_metadata)
+    upright = in_plain_pixels(ImageOps.exif_transpose(frame))
     if shape.crop is not None:
-        upright = _cut(upright, shape.crop)
+        crop = shape.crop
+        upright = upright.crop((crop.left, crop.top, crop.right, crop.bottom))
         size = upright.size
     target = _target(size, shape)
     if target != upright.size:
         upright = _resized(upright, target, shape.mode)
-    return upright if shape.format.has_alpha else _without_alpha(upright, shape.background)
-
-
-def _in_plain_colours(image: Image.Image, *, strip: bool) -> Image.Image:
-    info = image.info
-    profile = info.get("icc_profile") if strip else None
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    elif image.mode in ("P", "PA", "LA", "La", "RGBa") or (image.mode == "RGB" and "transparency" in info):
-        has_alpha = image.mode != "P" or "transparency" in info
-        image = image.convert("RGBA" if has_alpha else "RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
-        image = _in_srgb(image, profile)
-    return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
-
-
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    target = "RGBA" if image.mode == "RGBA" else "RGB"
-    try:
-        source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, _SRGB, outputMode=target) or image
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # a broken profile says nothing about the colours
-
-
-def _cut(image: Image.Image, crop: Crop) -> Image.Image:
-    right, bottom = crop.left + crop.width, crop.top + crop.height
-    if right > image.width or bottom > image.height:
-        raise PictureRefusedError(
-            f"crop reaches to {right} x {bottom}, and the picture ends at {image.width} x {image.height}"
-        )
-    return image.crop((crop.left, crop.top, right, bottom))
+    plain = in_plain_colours(upright, keep_profile=_keeps_metadata(shape))
+    return plain if shape.format.has_alpha else without_alpha(plain, shape.background)
 
 
 def _target(size: tuple[int, int], shape: Shape) -> tuple[int, int]:
@@ -217,16 +207,12 @@ def _resized(image: Image.Image, target: tuple[int, int], mode: Mode) -> Image.I
     return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _without_alpha(image: Image.Image, background: str) -> Image.Image:
-    if image.mode != "RGBA":
-        return image
-    flat = Image.new("RGB", image.size, background)
-    flat.paste(image, mask=image.getchannel("A"))
-    return flat
+def _keeps_metadata(shape: Shape) -> bool:
+    return not shape.strip_metadata and shape.format is not Format.GIF  # which has no place for it
 
 
 def _metadata(image: Image.Image, shape: Shape) -> dict[str, Any]:
-    if shape.strip_metadata:
-        return {"exif": b"", "icc_profile": None} if shape.format is not Format.GIF else {}
+    if not _keeps_metadata(shape):
+        return {}
     kept = {"icc_profile": image.info.get("icc_profile"), "exif": image.getexif().tobytes()}
-    return {name: value for name, value in kept.items() if value} if shape.format is not Format.GIF else {}
+    return {name: value for name, value in kept.items() if value}

@@ -13,7 +13,8 @@ from http import HTTPStatus
 import httpcore
 import httpx
 
-from config.settings import CollectSettings, get_settings
+from config.sections import CollectSettings
+from config.settings import get_settings
 from jobs.clock import utc_now
 from jobs.errors import Discard, JobyardError, RetryLater
 from tasks.web.guard import GuardedBackend, NameNotResolvedError

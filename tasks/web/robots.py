@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 from protego import Protego
 
-from config.settings import CollectSettings
+from config.sections import CollectSettings
 from jobs.clock import monotonic
 from jobs.errors import Discard
 from tasks.web.fetch import PageRefusedError, TemporaryFetchError, fetch

@@ -9,7 +9,8 @@ import redis
 from celery import Celery
 
 from config.celery_options import celery_options
-from config.settings import Settings, ValkeySettings
+from config.sections import ValkeySettings
+from config.settings import Settings
 from jobs.database import make_engine
 from jobs.job import Job, NewJob, Status
 from jobs.ledger import Ledger

@@ -70,6 +70,7 @@ class YardProcesses:
         ports = {name: str(free_port()) for name in ("VALKEY", "API", "FLOWER", "MAILBOX")}
         self.settings = {
             "JOBYARD_HOME": str(self.home),
+            "JOBYARD_ENV_FILE": "",  # what stands in a developer's .env is no business of a test's
             "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks",
             **{f"JOBYARD_{name}__PORT": port for name, port in ports.items()},
         } | self.settings

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from config.settings import KeeperSettings, LedgerSettings, Settings, WorkerSettings
+from config.sections import KeeperSettings, LedgerSettings, WorkerSettings
+from config.settings import Settings
 from jobs.database import make_engine
 from jobs.ledger import Ledger
 from jobs.migrate import migrate

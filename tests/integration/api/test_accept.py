@@ -1,14 +1,26 @@
 """Handing in a job: what a 202 says, and which options a job can have."""
 
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
 from jobs.clock import utc_now
-from tests.integration.api.calling import DEEDS, EMAIL, a_word, accepted, deed, ended, raw, shown
-from tests.support.processes import ROOT
+from tests.integration.api.calling import (
+    DEEDS,
+    EMAIL,
+    a_word,
+    accepted,
+    deed,
+    ended,
+    nothing_accepted,
+    raw,
+    shown,
+)
+from tests.support.processes import ROOT, YardProcesses
 
 SAMPLE = ROOT / "yard" / "sample.png"
 
@@ -161,3 +173,14 @@ def test_text_that_only_looks_like_bad_json_is_taken(api: httpx.Client, body: by
 
 def test_the_media_type_may_be_written_in_other_ways(api: httpx.Client) -> None:
     accepted(api.post(DEEDS, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}))
+
+
+def test_a_client_that_hangs_up_leaves_no_job_and_no_traceback(
+    api: httpx.Client, engine: Engine, worker: YardProcesses
+) -> None:
+    with nothing_accepted(engine), socket.create_connection(("127.0.0.1", worker.port("API"))) as client:
+        head = f"POST {DEEDS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(f'{head}Content-Length: 1000\r\n\r\n{{"then":'.encode())
+    assert api.get("/healthz").status_code == 200
+    [log] = [program.output() for program in worker.programs if program.name == "api"]
+    assert "ClientDisconnect" not in log

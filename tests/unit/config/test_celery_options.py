@@ -7,7 +7,8 @@ import pytest
 
 from config.celery_options import celery_options
 from config.queues import COMPUTING, PRIORITIES, PURPOSES, WAITING, Queue, broker_priority
-from config.settings import BrokerSettings, RedisSettings, Settings
+from config.sections import BrokerSettings, RedisSettings
+from config.settings import Settings
 
 
 def options(broker_url: str, **settings: Any) -> dict[str, Any]:

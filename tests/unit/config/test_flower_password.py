@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from config.flower_password import FILE_NAME, flower_password
-from config.settings import FlowerSettings, Settings
+from config.sections import FlowerSettings
+from config.settings import Settings
 
 
 def test_a_password_that_is_set_is_used_and_nothing_is_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.support.processes import ROOT
 SET_UP = """
 import logging, structlog
 from config.log_setup import set_up_logging
-from config.settings import LogSettings
+from config.sections import LogSettings
 set_up_logging(LogSettings(level={level!r}, format={format!r}))
 log, library = structlog.get_logger("ours"), logging.getLogger("theirs")
 """

@@ -11,17 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.settings import (
-    ENV_PREFIX,
-    ApiSettings,
-    KeeperSettings,
-    LedgerSettings,
-    Settings,
-    SettingsError,
-    WorkerSettings,
-    is_loopback,
-    load_settings,
-)
+from config.sections import ApiSettings, KeeperSettings, LedgerSettings, WorkerSettings
+from config.settings import ENV_PREFIX, Settings, SettingsError, is_loopback, load_settings
 from tests.support.processes import ROOT
 
 UNKNOWN = "there is no such setting"

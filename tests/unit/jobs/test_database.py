@@ -8,7 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select, text
 
-from config.settings import LedgerSettings, Settings
+from config.sections import LedgerSettings
+from config.settings import Settings
 from jobs.clock import db_now, utc_now
 from jobs.database import make_engine, reading, writing
 from jobs.errors import LedgerUnavailableError

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from config.settings import ApiSettings, Settings, SmtpSettings
+from config.sections import ApiSettings, SmtpSettings
+from config.settings import Settings
 from tasks import masking
 from tasks.masking import MASK, masked
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from config.places import AllowedPlace
-from config.settings import CollectSettings
+from config.sections import CollectSettings
 from jobs.clock import utc_now
 from jobs.errors import Discard, RetryLater
 from tasks.web.fetch import (

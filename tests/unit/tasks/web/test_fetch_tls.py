@@ -13,7 +13,7 @@ import h2.events
 import pytest
 
 from config.places import AllowedPlace
-from config.settings import CollectSettings
+from config.sections import CollectSettings
 from jobs.errors import Discard
 from tasks.web import fetch as fetching
 from tasks.web.fetch import Fetched, TemporaryFetchError, fetch

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.places import AllowedPlace
-from config.settings import CollectSettings
+from config.sections import CollectSettings
 from jobs.errors import Discard, RetryLater
 from tasks.web.fetch import TemporaryFetchError
 from tasks.web.robots import LONGEST_CRAWL_DELAY, crawl_delay

@@ -1,0 +1,73 @@
+"""What a setting's value may be: ports, comma-separated lists, URLs, the address of a sender."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
+from pydantic_settings import NoDecode
+
+from config.places import AllowedPlace
+
+LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+FILES_SCHEMES = ("file", "s3", "gs", "az")
+BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "sqs")
+REDIS_SCHEMES = ("redis", "rediss")
+SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def with_scheme(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if urlsplit(url).scheme not in schemes:
+            raise ValueError(f"the URL must begin with one of {', '.join(f'{s}://' for s in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+def _as_places(value: object) -> object:
+    parts = _split_commas(value)
+    if not isinstance(parts, tuple):
+        return parts
+    return tuple(AllowedPlace.parse(part) if isinstance(part, str) else part for part in parts)
+
+
+def _check_module(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f"{name!r} is no module's name: write it as in an import, like shop.jobs")
+    return name
+
+
+def _check_smtp(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_right = parts.scheme in SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket that does not close
+        is_right = False
+    if not is_right:
+        raise ValueError(f"must look like smtp://host:port, with one of {', '.join(SMTP_SCHEMES)}")
+    return url
+
+
+def _check_sender(text: str) -> str:
+    try:
+        validate_email(text, allow_display_name=True, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        raise ValueError(f"no mail address: {error}") from None
+    return text
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Modules = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_module)], ...], NoDecode, BeforeValidator(_split_commas)
+]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
+Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
+SmtpUrl = Annotated[SecretStr, AfterValidator(_check_smtp)]
+Sender = Annotated[str, AfterValidator(_check_sender)]

@@ -1,0 +1,57 @@
+"""Colours: every kind of pixel to grey, RGB or RGBA, profiles to sRGB, transparency onto a background."""
+
+from io import BytesIO
+
+from PIL import Image, ImageCms
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_SPACES = {"L": "GRAY", "RGB": "RGB", "RGBA": "RGB"}
+
+
+def in_plain_pixels(image: Image.Image) -> Image.Image:
+    """Return the picture in grey, RGB, RGBA or CMYK of 8 bits, which can all be resized."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode == "1" and not image.has_transparency_data:
+        return image.convert("L")
+    wanted = "RGBA" if image.has_transparency_data else image.mode
+    wanted = wanted if wanted in (*_SPACES, "CMYK") else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def in_plain_colours(image: Image.Image, *, keep_profile: bool) -> Image.Image:
+    """Return the picture in grey, RGB or RGBA, its colours turned to sRGB by its profile.
+
+    With `keep_profile` they stay as they are, and so does the profile, where it fits such pixels.
+    """
+    profile = _read(image.info.get("icc_profile"))
+    if profile and keep_profile and _SPACES.get(image.mode) == profile.profile.xcolor_space.strip():
+        return image
+    info = {name: value for name, value in image.info.items() if name != "icc_profile"}
+    image = _in_srgb(image, profile) if profile else image
+    image.info = info
+    return image if image.mode in _SPACES else image.convert("RGB")
+
+
+def without_alpha(image: Image.Image, background: str) -> Image.Image:
+    """Return the picture laid onto a background (`#rrggbb`)."""
+    if image.mode != "RGBA":
+        return image
+    flat = Image.new("RGB", image.size, background)
+    flat.paste(image, mask=image.getchannel("A"))
+    return flat
+
+
+def _read(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    try:
+        return ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else None
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None  # a broken profile says nothing about the colours
+
+
+def _in_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        return ImageCms.profileToProfile(image, profile, _SRGB, outputMode=mode) or image
+    except (ImageCms.PyCMSError, ValueError):
+        return image  # nor does one for other pixels
