@@ -1,7 +1,7 @@
 """Every setting of the yard, as one frozen object read from the environment (prefix `JOBYARD_`).
 
 Nested settings are separated by two underscores: `JOBYARD_API__PORT=8080`. A `.env` file in the
-working directory is read too; the environment wins over it.
+working directory, or the file that `JOBYARD_ENV_FILE` names, is read too; the environment wins over it.
 """
 
 import os
@@ -46,7 +46,6 @@ from config.sections import (
 
 ENV_PREFIX = "JOBYARD_"
 ENV_FILE_VARIABLE = f"{ENV_PREFIX}ENV_FILE"
-ENV_FILE = os.environ.get(ENV_FILE_VARIABLE, ".env")  # an empty name reads none
 NO_SUCH_SETTING = "there is no such setting; `make config` shows all of them"
 SEPARATOR = "\n  - "
 
@@ -61,7 +60,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
-        env_file=ENV_FILE,
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",  # a .env file may hold other programs' variables; ours are checked by name below
@@ -166,9 +164,10 @@ def is_loopback(host: str) -> bool:
 
 def load_settings() -> Settings:
     """Read the settings; raises `SettingsError` that names every wrong one at once."""
-    wrong = _unknown_names([*dotenv_values(ENV_FILE), *os.environ])
+    file = os.environ.get(ENV_FILE_VARIABLE, ".env") or None  # an empty name reads none
+    wrong = _unknown_names([*(dotenv_values(file) if file else ()), *os.environ])
     try:
-        settings = Settings()
+        settings = Settings(_env_file=file)
     except UnreadableSettingsError as error:  # a section that was given as a whole, and is named already
         wrong = wrong or [str(error)]
     except ValidationError as error:

@@ -81,15 +81,15 @@ def test_a_task_may_clean_up_at_its_soft_limit_and_still_succeed() -> None:
 
 def test_what_blocks_past_its_hard_limit_is_given_up_and_its_thread_counted_until_it_ends() -> None:
     go_on = threading.Event()
-    before = threads_left_behind()
+    wait_until(lambda: threads_left_behind() == 0, 10, "the threads of other tests to end")
     outcome = run(doing(go_on.wait, time_limit=0.1, soft_time_limit=0.05))
     assert isinstance(outcome, Failed)
     assert outcome.failure.cause is Cause.TIME_LIMIT
     assert outcome.failure.type == "TimeLimitExceeded"
-    assert threads_left_behind() == before + 1
+    assert threads_left_behind() == 1
     assert isinstance(run(doing(lambda: "next")), Succeeded)  # on a new thread
     go_on.set()
-    wait_until(lambda: threads_left_behind() == before, 10, "the thread to end")
+    wait_until(lambda: threads_left_behind() == 0, 10, "the thread to end")
 
 
 def test_a_limit_in_autoretry_for_is_retried_soft_or_hard() -> None:
