@@ -1,6 +1,6 @@
 """RedBeat behind the ledger: a due schedule becomes an accepted job. The only file that touches RedBeat."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import structlog
@@ -25,6 +25,8 @@ from tasks.registry import find_task
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
+# Two beats on two machines may differ by so much.
+A_WRONG_CLOCK = timedelta(seconds=10)
 
 
 class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
@@ -62,11 +64,22 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         """Overridden so that a Redis that is away, or has forgotten everything, does not end beat."""
         try:
             if self.lock is not None and self.lock.owned():
+                self._call_back_from_the_future()
                 return float(super().tick(*arguments, **options))
             self._lead_again()
         except (RedisError, LedgerUnavailableError) as error:
             log.warning("no tick now, trying again", reason=repr(error))
         return RETRY_SECONDS
+
+    def _call_back_from_the_future(self) -> None:
+        # A clock that was set back leaves a last run in the future, after which nothing would be due for
+        # as long as the clock was wrong.
+        latest = utc_now() + A_WRONG_CLOCK
+        for shipped in SHIPPED:
+            entry = RedBeatSchedulerEntry.from_key(self._key(shipped.name), app=self.app)
+            if entry.last_run_at is not None and entry.last_run_at > latest:
+                log.warning("last run is in the future, counting from now", schedule=shipped.name)
+                entry.reschedule(utc_now())
 
     def _lead_again(self) -> None:
         # The lock was lost with Redis' memory, or to another beat while this one was away.

@@ -112,11 +112,11 @@ class Leases:
         except LedgerUnavailableError as error:
             log.warning("leases not renewed", jobs=len(held), reason=str(error))
             return
-        for (job_id, attempt), lease in held.items():
-            if job_id in ours:
+        for key, lease in held.items():
+            if key[0] in ours:
                 lease.renewed_at = now
-            else:
-                log.warning("lease lost", job_id=job_id, attempt=attempt)
+            elif key in self._held:  # and has not ended in the meantime
+                log.warning("lease lost", job_id=key[0], attempt=key[1])
                 lease.stop("the lease was lost: the job has been given to another worker, or ended")
 
 

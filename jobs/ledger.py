@@ -155,9 +155,10 @@ class Ledger:
                 queued = dead_letters.replay(connection, job_id, payload, reason)
                 if queued is None:
                     raise _refusal(connection, job_id, "replayed", "only a dead job can be")
-                return queued
         except dead_letters.UniqueKeyTakenError as error:
             raise IllegalMoveError(job_id, Status.DEAD, "replayed", str(error)) from error
+        reach(CrashPoint.REPLAYED)
+        return queued
 
     def discard(self, job_id: str, reason: str) -> None:
         """Cancel a dead job for good; raises `JobNotFoundError` or `IllegalMoveError`."""

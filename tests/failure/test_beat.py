@@ -6,6 +6,7 @@ import pytest
 from redbeat.schedulers import RedBeatSchedulerEntry
 
 from jobs.clock import utc_now
+from jobs.crash_points import EXIT_CODE, CrashPoint
 from jobs.records import JobFilter, list_jobs
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
@@ -53,6 +54,26 @@ def test_rows_25_and_27_a_second_beat_waits_and_takes_over(own: OwnYard) -> None
     own.wait_until(lambda: is_leading(second), 30, "the second to take over")
     make_due(own)
     own.wait_until(lambda: len(ticks(own)) == 2, 20, "its tick")
+
+
+def test_row_22_a_beat_that_dies_before_it_notes_a_tick_makes_it_once(own: OwnYard) -> None:
+    doomed = own.with_crash_at(CrashPoint.TICKED, lambda: start_beat(own))
+    own.wait_until(lambda: is_leading(doomed), 30, "beat to lead")
+    make_due(own)
+    own.wait_until(lambda: doomed.process.poll() == EXIT_CODE, 20, "beat to die")
+    own.broker.delete("jobyard:beat::lock")  # or the next one waits for a quarter of a minute
+    beat = start_beat(own)
+    own.wait_until(lambda: "is_new=False" in beat.output(), 30, "the same tick to come again")
+    assert len(ticks(own)) == 1
+
+
+def test_row_28_a_beat_whose_clock_was_wrong_goes_on(own: OwnYard) -> None:
+    beat = start_beat(own)
+    own.wait_until(lambda: own.broker.exists(KEY) and is_leading(beat), 30, "beat to lead")
+    RedBeatSchedulerEntry.from_key(KEY, app=own.app).reschedule(utc_now() + timedelta(hours=1))
+    own.wait_until(lambda: "in the future" in beat.output(), 20, "beat to notice")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 20, "a tick")
 
 
 @pytest.mark.timeout(120)

@@ -9,13 +9,14 @@ import redis
 from celery import Celery
 
 from config.celery_options import celery_options
-from config.sections import ValkeySettings
+from config.sections import LedgerSettings, ValkeySettings
 from config.settings import Settings
+from jobs.crash_points import CrashPoint
 from jobs.database import make_engine
 from jobs.job import Job, NewJob, Status
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
-from jobs.records import get_job
+from jobs.records import JobFilter, get_job, list_jobs
 from jobs.tallies import Tally, all_counted
 from tests.support.bad_tasks import Deed
 from tests.support.processes import Program, YardProcesses
@@ -36,7 +37,8 @@ class OwnYard(YardProcesses):
 
     @cached_property
     def ledger(self) -> Ledger:
-        settings = Settings(home=self.home)
+        url = self.settings.get("JOBYARD_LEDGER__URL")
+        settings = Settings(home=self.home, ledger=LedgerSettings(url=url))
         engine = make_engine(settings)
         migrate(engine)
         return Ledger(engine, settings)
@@ -86,6 +88,11 @@ class OwnYard(YardProcesses):
             others = [entry for entry in stand if entry[1] is not status][:5]
             raise AssertionError(f"{error}\namong the others: {others}") from None
 
+    def everything(self) -> list[tuple[str, Status]]:
+        """Return every job that the ledger knows, the yard's own upkeep apart."""
+        page = list_jobs(self.ledger.engine, JobFilter(), 500)
+        return [(job.id, job.status) for job in page.jobs if not job.task.startswith("upkeep.")]
+
     def runs(self) -> list[tuple[str, int]]:
         """Return what has run: job id and attempt, in order."""
         if not self.journal.exists():
@@ -121,6 +128,14 @@ class OwnYard(YardProcesses):
         """Return the end of every program's log, for whoever reads the failure."""
         ends = [f"--- {program.name}\n{program.output()[-1500:]}" for program in self.programs]
         return "\n".join(ends)
+
+    def with_crash_at(self, point: CrashPoint, start: Callable[[], Program]) -> Program:
+        """Start a program that ends at a crash point, the first time it gets there."""
+        self.extra["CRASH_AT"] = str(point.value)
+        try:
+            return start()
+        finally:
+            del self.extra["CRASH_AT"]
 
     def restart_valkey(self) -> Program:
         self.valkey.kill()

@@ -11,6 +11,7 @@ from time import monotonic
 
 from tests.support.waiting import wait_until
 
+ALL_QUEUES = "default,email,collect,images"
 ROOT = Path(__file__).parents[2]
 
 
@@ -65,6 +66,7 @@ class YardProcesses:
     home: Path
     settings: dict[str, str] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)  # what is no setting
 
     def __post_init__(self) -> None:
         ports = {name: str(free_port()) for name in ("VALKEY", "API", "FLOWER", "MAILBOX")}
@@ -78,7 +80,7 @@ class YardProcesses:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")}
-        return inherited | self.settings | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return inherited | self.settings | self.extra | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
     def port(self, name: str) -> int:
         return int(self.settings[f"JOBYARD_{name}__PORT"])
@@ -119,14 +121,15 @@ class YardProcesses:
         wait_until(lambda: answers(self.port("VALKEY")), 20, "Valkey to answer")
         return valkey
 
-    def start_worker(
-        self, pool: str = "threads", concurrency: int = 4, queues: str = "default,email,collect,images"
-    ) -> Program:
-        worker = self.start(
-            f"worker-{pool}",
+    def worker_command(self, pool: str, concurrency: int, queues: str = ALL_QUEUES) -> list[str]:
+        """Return what `python -m` runs for a worker."""
+        return [
             *("celery", "-q", "-A", "tasks.app", "worker", "-P", pool, "-c", str(concurrency), "-Q", queues),
             *("-n", f"{pool}{len(self.programs)}@%h", "--without-gossip", "--without-mingle"),
-        )
+        ]
+
+    def start_worker(self, pool: str = "threads", concurrency: int = 4, queues: str = ALL_QUEUES) -> Program:
+        worker = self.start(f"worker-{pool}", *self.worker_command(pool, concurrency, queues))
         wait_until(lambda: " ready." in worker.output() or worker.process.poll() is not None, 40, "a worker")
         assert worker.process.poll() is None, worker.output()
         return worker

@@ -31,9 +31,16 @@ class WholeYard(YardProcesses):
         return program
 
     def process_ids(self) -> list[int]:
-        """Return every process that was started with this yard's folder in its environment."""
+        """Return every process that has this yard's folder in its environment, or works there.
+
+        Valkey does the latter, and writes its title over the former.
+        """
         mark = f"JOBYARD_HOME={self.home}\0".encode()
-        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment(entry)]
+        return [
+            int(entry.name)
+            for entry in Path("/proc").glob("[0-9]*")
+            if mark in _environment(entry) or _folder(entry).is_relative_to(self.home)
+        ]
 
     def kill_all(self) -> None:
         """End every process of the yard at once, as a power cut would."""
@@ -52,6 +59,13 @@ def _environment(process: Path) -> bytes:
         return (process / "environ").read_bytes() + b"\0"
     except OSError:
         return b""
+
+
+def _folder(process: Path) -> Path:
+    try:
+        return (process / "cwd").readlink()
+    except OSError:
+        return Path("/")
 
 
 def printed_commands(welcome: str) -> list[str]:

@@ -1,23 +1,18 @@
 """A ledger of its own for each test, on SQLite and, where that is asked for, on PostgreSQL."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from config.sections import KeeperSettings, LedgerSettings, WorkerSettings
 from config.settings import Settings
 from jobs.database import make_engine
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
-
-POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+from tests.support.postgresql import new_database
 
 QUICK_WORKER = WorkerSettings(lease=timedelta(milliseconds=300))
 QUICK_KEEPER = KeeperSettings(
@@ -51,25 +46,9 @@ def own_ledger(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -
 
 
 def _on_postgresql() -> Iterator[Ledger]:
-    name = f"jobyard_{uuid4().hex}"
-    server = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no PostgreSQL at {server.url.render_as_string()}: {error.orig}")
-    url = server.url.set(database=name).render_as_string(hide_password=False)
-    settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
-    engine = make_engine(settings)
-    migrate(engine)
-    yield Ledger(engine, settings)
-    engine.dispose()
-    _drop(server, name)
-
-
-def _drop(server: Engine, name: str) -> None:
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+    with new_database() as url:
+        settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
+        engine = make_engine(settings)
+        migrate(engine)
+        yield Ledger(engine, settings)
+        engine.dispose()
