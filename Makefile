@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check fmt bench migrate config clean
+.PHONY: help run test test-all check fmt soak bench migrate config clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(READY) ## Check format, lint, types and the direction of imports
 
 fmt: $(READY) ## Format the code and mend what the linter can
 	@ruff check --fix . && ruff format .
+
+soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=...), and what was lost
+	@python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## Measure beside plain Celery, in one run
 	@python -m bench.accept && python -m bench.drain

@@ -56,8 +56,8 @@ class ValkeySettings(Section):
 
 
 class ApiSettings(Section):
-    host: str = "127.0.0.1"
-    port: Port = 8000
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: Port = Field(8000, description="Port that the API listens on.")
     keys: Secrets = Field((), description="Comma-separated API keys; needed on any address but loopback.")
     max_body_bytes: int = Field(1024 * 1024, ge=1024, description="Largest JSON body of one job.")
     max_bulk_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body of a bulk call.")
@@ -66,9 +66,9 @@ class ApiSettings(Section):
 
 
 class FlowerSettings(Section):
-    host: str = "127.0.0.1"
-    port: Port = 5555
-    user: str = Field("jobyard", min_length=1)
+    host: str = Field("127.0.0.1", description="Address that Flower listens on.")
+    port: Port = Field(5555, description="Port that Flower listens on.")
+    user: str = Field("jobyard", min_length=1, description="Who may look at Flower.")
     password: SecretStr | None = Field(
         None, description="Default: generated at first start and kept in `{home}/flower.password`."
     )
@@ -83,7 +83,7 @@ class SmtpSettings(Section):
     sender: Sender = Field(
         "jobyard@localhost.localdomain", description="From address where a mail names none."
     )
-    timeout: Duration = timedelta(seconds=20)
+    timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for an answer of the server.")
     templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")
 
 
@@ -141,12 +141,14 @@ class CollectSettings(Section):
     allow: Places = Field(
         (), description="Comma-separated private networks (or NETWORK:PORT) to collect pages from."
     )
-    user_agent: str = "Jobyard/0.1 (page.collect)"
+    user_agent: str = Field(
+        "Jobyard/0.1 (page.collect)", description="Who asks; robots.txt is read for this name."
+    )
     timeout: Duration = Field(
         timedelta(seconds=30), description="Whole time for one page, redirects included."
     )
     max_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest page, counted after decompression.")
-    max_redirects: int = Field(5, ge=0)
+    max_redirects: int = Field(5, ge=0, description="Most redirects that are followed for one page.")
     host_interval: Duration = Field(
         timedelta(seconds=1), description="Least time between two requests to one host."
     )
@@ -156,9 +158,9 @@ class ImagesSettings(Section):
     max_pixels: int = Field(
         50_000_000, ge=1, description="Most pixels a picture may declare, frames included."
     )
-    max_outputs: int = Field(10, ge=1)
+    max_outputs: int = Field(10, ge=1, description="Most pictures that one job may make.")
 
 
 class LogSettings(Section):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    format: Literal["console", "json"] = "console"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is worth a line.")
+    format: Literal["console", "json"] = Field("console", description="For people, or for machines.")

@@ -4,6 +4,7 @@ JOBYARD_TASKS__MODULES=examples.order_import make run
 """
 
 import sqlite3
+from contextlib import closing
 
 from config.settings import get_settings
 from tasks.base import task
@@ -27,7 +28,7 @@ class Booked(Payload):
 @task("order.book", autoretry_for=(sqlite3.OperationalError,), retry_backoff=True, time_limit=10)
 def book_order(order: Order) -> Booked:
     """Book an order, once."""
-    with sqlite3.connect(get_settings().home / "orders.db") as database:
+    with closing(sqlite3.connect(get_settings().home / "orders.db")) as database, database:
         database.execute("CREATE TABLE IF NOT EXISTS booking (job_id TEXT PRIMARY KEY, customer, cents)")
         row = (current_job().job_id, order.customer, order.amount_cents)
         # The effect and its key in one statement and one transaction: both are there, or neither.

@@ -80,15 +80,23 @@ class YardProcesses:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")}
-        return inherited | self.settings | self.extra | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        path = os.pathsep.join([str(ROOT), *filter(None, [self.extra.get("PYTHONPATH")])])
+        return inherited | self.settings | self.extra | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
     def port(self, name: str) -> int:
         return int(self.settings[f"JOBYARD_{name}__PORT"])
 
     def run(self, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a Python module to its end."""
+        return self._run("-m", *arguments, seconds=seconds)
+
+    def run_code(self, code: str) -> "subprocess.CompletedProcess[str]":
+        """Run a line of Python to its end."""
+        return self._run("-c", code)
+
+    def _run(self, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, *arguments],
             env=self.environment,
             cwd=ROOT,
             capture_output=True,
