@@ -78,6 +78,7 @@ def _messages() -> dict[str, Any]:
         "task_serializer": "json",
         "task_ignore_result": True,  # results are in the ledger; a producer never waits for a backend
         "result_backend": None,
+        "result_expires": None,  # or beat would schedule a clean-up of results that are none of Celery's
         "task_acks_late": True,  # acknowledged only after the ledger has the outcome
         "task_reject_on_worker_lost": False,  # the lease brings the job back, and counts the loss
         # A lost connection costs a job nothing: its result goes to the ledger, and the message

@@ -2,12 +2,15 @@
 
 import asyncio
 import traceback
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
+from jobs.clock import utc_now
 from jobs.errors import Discard, RetryLater
 from jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
 from jobs.retry import retry_delay
@@ -52,7 +55,15 @@ def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
     if not (is_worth_another and has_another):
         return _dead(job, failure)
     delay = retry_delay(task.policy, job.failures + 1, wanted=wanted)
+    if _is_too_old(task, job, delay):
+        words = f"{failure.message} (not tried again: older than {task.declaration.max_age} s by then)"
+        return _dead(job, replace(failure, message=words))
     return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts)
+
+
+def _is_too_old(task: "AnyTask", job: ClaimedJob, delay: timedelta) -> bool:
+    max_age = task.declaration.max_age
+    return max_age is not None and utc_now() + delay - job.created_at > timedelta(seconds=max_age)
 
 
 def _dead(job: ClaimedJob, failure: Failure) -> Failed:

@@ -196,13 +196,15 @@ def task(
     default_retry_delay: int = DEFAULT_POLICY.default_retry_delay,
     time_limit: float | None = None,
     soft_time_limit: float | None = None,
+    max_age: float | None = None,
     aliases: tuple[str, ...] = (),
     **unknown: Never,
 ) -> Declare:
     """Declare a task in Celery's own words; raises `TaskDeclarationError` at import for what cannot be.
 
-    Limits and delays are in seconds. Only exceptions in `autoretry_for`, and `RetryLater`, are retried;
-    any other makes the job a dead letter at once.
+    Limits, delays and ages are in seconds. Only exceptions in `autoretry_for`, and `RetryLater`, are retried;
+    any other makes the job a dead letter at once, and so does a retry that would come later than `max_age`
+    after the job was accepted.
     """
     refuse_unknown_options(
         name, unknown, known=inspect.signature(task).parameters.keys() - {"name", "unknown"}
@@ -222,6 +224,7 @@ def task(
         policy=policy,
         time_limit=time_limit,
         soft_time_limit=soft_time_limit,
+        max_age=max_age,
         aliases=aliases,
     )
     check(declaration, declared)

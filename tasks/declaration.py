@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What a task says of itself; limits are in seconds."""
+    """What a task says of itself; limits and ages are in seconds."""
 
     name: str
     queue: Queue
@@ -26,6 +26,7 @@ class Declaration:
     policy: RetryPolicy
     time_limit: float | None
     soft_time_limit: float | None
+    max_age: float | None
     aliases: tuple[str, ...]
 
 
@@ -68,10 +69,9 @@ def _about_work(declaration: Declaration) -> list[str]:
         complaints.append("autoretry_for holds Discard, which asks for no further attempt")
     if policy.retry_backoff < 0 or policy.retry_backoff_max <= 0 or policy.default_retry_delay < 0:
         complaints.append("retry delays must not be negative, nor retry_backoff_max zero")
-    if any(
-        limit is not None and limit <= 0 for limit in (declaration.time_limit, declaration.soft_time_limit)
-    ):
-        complaints.append("time limits must be longer than zero seconds")
+    spans = (declaration.time_limit, declaration.soft_time_limit, declaration.max_age)
+    if any(span is not None and span <= 0 for span in spans):
+        complaints.append("time limits and max_age must be longer than zero seconds")
     elif declaration.time_limit and (declaration.soft_time_limit or 0) >= declaration.time_limit:
         complaints.append("soft_time_limit must be shorter than time_limit")
     return complaints

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 MESSAGES_IN_ONE_WRITE = 100
 # Most jobs are claimed before their publishing is written down, and then it need not be.
 MARK_AFTER_SECONDS = 0.5
+# But well before a keeper would take them for unsent.
+MARK_AFTER_SHARE = 0.25
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 MOST_WAITING = 50_000
 
@@ -43,6 +45,9 @@ class Publisher:
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
         self._mark_at = 0.0
+        self._mark_after = min(
+            MARK_AFTER_SECONDS, MARK_AFTER_SHARE * settings.keeper.unsent_after.total_seconds()
+        )
         self._is_busy = False
         self._silent_until = 0.0
         self._thread: threading.Thread | None = None
@@ -103,7 +108,7 @@ class Publisher:
         else:
             reach(CrashPoint.PUBLISHED)
             if not self._unmarked:
-                self._mark_at = monotonic() + MARK_AFTER_SECONDS
+                self._mark_at = monotonic() + self._mark_after
             self._unmarked += [job.id for job in jobs]
 
     def _send_one(self, job: QueuedJob, producer: Producer) -> None:

@@ -171,11 +171,15 @@ def main() -> None:
         soak, load = Soak(own, dice), Load(own, random.Random(wanted.seed))
         load.start()
         until = time.monotonic() + wanted.minutes * 60
+        measure_at = time.monotonic() + 60
         while time.monotonic() < until:
             time.sleep(dice.uniform(1, 8))
             soak.bring_back_the_dead()
             soak.one_fault()
             soak.bring_back_the_dead()
+            if time.monotonic() > measure_at:
+                print(f"memory (MiB) {soak.memory_mib()}, descriptors {soak.descriptors()}", flush=True)
+                measure_at += 300
         load.is_stopping.set()
         load.join(10)
         wait_until(soak.is_over, LONGEST_END_SECONDS, "every job to end")

@@ -28,8 +28,8 @@ from tests.integration.api.calling import (
     shown,
     stored_files,
 )
-from tests.integration.api.relay import Relay, relayed
 from tests.support.processes import YardProcesses
+from tests.support.relay import Relay, relayed
 from tests.support.waiting import wait_until
 
 POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")

@@ -63,6 +63,17 @@ def test_the_last_attempt_is_the_last() -> None:
     assert failed(HiccupError("no"), failures=2).retry_in is None
 
 
+def test_a_retry_that_would_come_too_late_is_none() -> None:
+    @task(next(_names), autoretry_for=(HiccupError,), retry_backoff=60, retry_jitter=False, max_age=30)
+    def do(order: Order) -> None:
+        raise HiccupError("no")
+
+    outcome = attempt(do, claimed())
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_in is None
+    assert "older than 30 s" in outcome.failure.message
+
+
 def test_any_other_failure_is_final_with_its_traceback() -> None:
     outcome = failed(ValueError("as ordered"))
     assert outcome.retry_in is None

@@ -53,6 +53,7 @@ def test_a_name_or_alias_is_taken_once() -> None:
         ({"retry_backoff_max": 0}, "retry_backoff_max"),
         ({"default_retry_delay": -1}, "negative"),
         ({"time_limit": 0}, "longer than zero"),
+        ({"max_age": -1}, "max_age"),
         ({"time_limit": 5, "soft_time_limit": 5}, "shorter"),
     ],
 )

@@ -1,0 +1,35 @@
+"""Keepers: several side by side, and alone (row 25 of the matrix)."""
+
+from datetime import timedelta
+
+from jobs.job import Status
+from tests.support.own_yard import OwnYard
+
+
+def test_row_25_many_keepers_do_the_work_of_one(own: OwnYard) -> None:
+    due = own.hand_in(how_many=150, delay=timedelta(seconds=4))
+    unsent = own.hand_in(how_many=150)
+    keepers = [own.start("keeper", "worker.keeper") for _ in range(3)]
+    own.wait_until(lambda: all("keeping" in keeper.output() for keeper in keepers), 20, "the keepers")
+    own.wait_until(
+        lambda: all(job.published_at for job in own.jobs(due + unsent)), 30, "every job to be published"
+    )
+    assert {job.publish_count for job in own.jobs(due + unsent)} == {1}
+    assert own.broker.llen("default:5") == 300
+
+
+def test_a_keeper_needs_no_worker_and_stops_when_it_is_told_to(own: OwnYard) -> None:
+    keeper = own.start("keeper", "worker.keeper")
+    [job_id] = own.hand_in()
+    own.wait_until(lambda: own.job(job_id).publish_count == 1, 20, "the job to be published")
+    assert keeper.stop() == 0
+    assert own.job(job_id).status is Status.QUEUED
+
+
+def test_redis_keeps_nothing_of_what_a_worker_has_fetched(own: OwnYard) -> None:
+    # On this the whole of rows 9 to 16 rests; a kombu that changes underneath shows here.
+    own.start_worker()
+    [job_id] = own.hand_in("sleep", seconds=2)
+    own.wait_to_begin(job_id)
+    assert not own.broker.exists("unacked", "unacked_index")
+    own.wait_for([job_id], Status.SUCCEEDED)
