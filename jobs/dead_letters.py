@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,9 +16,7 @@ from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, n
 from jobs.records import JobFilter, narrowed
 from jobs.schema import QUEUED_JOB, job
 from jobs.schema import intervention as table
-
-# PostgreSQL takes 65,535 parameters in one statement, SQLite as few as 32,766.
-_IDS_IN_ONE_STATEMENT: Final = 10_000
+from jobs.slices import slices
 
 
 class UniqueKeyTakenError(ValueError):
@@ -83,10 +81,10 @@ def _revived() -> dict[str, Any]:
 def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
     """Cancel those of the jobs that are dead, for good; return their ids."""
     discarded: list[str] = []
-    for start in range(0, len(job_ids), _IDS_IN_ONE_STATEMENT):
+    for some in slices(job_ids):
         statement = (
             update(job)
-            .where(job.c.id.in_(job_ids[start : start + _IDS_IN_ONE_STATEMENT]))
+            .where(job.c.id.in_(some))
             .where(job.c.status == Status.DEAD)
             .values(status=Status.CANCELLED, finished_at=db_now())
             .returning(job.c.id)

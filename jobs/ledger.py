@@ -33,6 +33,7 @@ from jobs.job import (
 )
 from jobs.schema import is_in_time, job, status_is
 from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
+from jobs.slices import slices
 from jobs.tallies import Tally, count
 
 log = structlog.get_logger()
@@ -69,8 +70,7 @@ class Ledger:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
         statement = (
             update(job)
-            .where(job.c.id.in_(job_ids), job.c.status == Status.QUEUED)
-            .where(is_in_time())
+            .where(job.c.status == Status.QUEUED, is_in_time())
             .values(
                 status=Status.RUNNING,
                 attempt=job.c.attempt + 1,
@@ -81,18 +81,28 @@ class Ledger:
             .returning(*_CLAIMED)
         )
         with writing(self.engine) as connection:
-            return [ClaimedJob(*row) for row in connection.execute(statement)]
+            return [
+                ClaimedJob(*row)
+                for some in slices(job_ids)
+                for row in connection.execute(statement.where(job.c.id.in_(some)))
+            ]
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[str]:
         """Prolong the leases of (job id, attempt) pairs; return the ids that are still ours."""
         statement = (
             update(job)
-            .where(tuple_(job.c.id, job.c.attempt).in_(held), job.c.status == Status.RUNNING)
+            .where(job.c.status == Status.RUNNING)
             .values(lease_until=db_now(self._settings.worker.lease))
             .returning(job.c.id)
         )
         with writing(self.engine) as connection:
-            return set(connection.execute(statement).scalars())
+            return {
+                job_id
+                for some in slices(held)
+                for job_id in connection.execute(
+                    statement.where(tuple_(job.c.id, job.c.attempt).in_(some))
+                ).scalars()
+            }
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Record how attempts ended; return those that counted.
@@ -172,7 +182,7 @@ class Ledger:
         patience = self._settings.keeper.resend_after.total_seconds()
         statement = (
             update(job)
-            .where(job.c.id.in_(job_ids), status_is(Status.QUEUED))
+            .where(status_is(Status.QUEUED))
             .values(
                 published_at=db_now(),
                 publish_count=job.c.publish_count + 1,
@@ -180,7 +190,8 @@ class Ledger:
             )
         )
         with writing(self.engine) as connection:
-            connection.execute(statement)
+            for some in slices(job_ids):
+                connection.execute(statement.where(job.c.id.in_(some)))
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:

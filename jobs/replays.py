@@ -19,11 +19,11 @@ from jobs.errors import ReplayNotFoundError
 from jobs.job import QueuedJob, Status, new_id
 from jobs.schema import job, replay_item
 from jobs.schema import replay as table
+from jobs.slices import slices
 
 CANARY_SHARE: Final = 0.1
 # What a second's rate allows goes at once, so that a small order need not wait for the keeper.
 BURST: Final = timedelta(seconds=1)
-_ROWS_IN_ONE_STATEMENT: Final = 5000
 
 
 class ReplayStatus(StrEnum):
@@ -71,8 +71,8 @@ def order_replay(
         {"replay_id": replay_id, "job_id": job_id, "stage": _stage(place, len(unique), is_canary)}
         for place, job_id in enumerate(unique)
     ]
-    for start in range(0, len(rows), _ROWS_IN_ONE_STATEMENT):
-        connection.execute(insert(replay_item), rows[start : start + _ROWS_IN_ONE_STATEMENT])
+    for some in slices(rows):
+        connection.execute(insert(replay_item), some)
     return replay_id
 
 

@@ -9,17 +9,18 @@ from jobs.clock import db_now
 from jobs.job import Failed, Outcome, Status, Succeeded
 from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
+from jobs.slices import slices
 
 
 def still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
     """Return the (job id, attempt) pairs that are running now, and lock them."""
     job_ids = [outcome.job_id for outcome in outcomes]
-    statement = (
-        select(job.c.id, job.c.attempt)
-        .where(job.c.id.in_(job_ids), job.c.status == Status.RUNNING)
-        .with_for_update()
-    )
-    return {(id_, attempt) for id_, attempt in connection.execute(statement)}
+    statement = select(job.c.id, job.c.attempt).where(job.c.status == Status.RUNNING).with_for_update()
+    return {
+        (id_, attempt)
+        for some in slices(job_ids)
+        for id_, attempt in connection.execute(statement.where(job.c.id.in_(some)))
+    }
 
 
 _of_job = bindparam("job_id", type_=Id)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, 
 
 from jobs.clock import db_now
 from jobs.job import FINAL, WAITING, Cause, Failed, Failure, QueuedJob, Status
-from jobs.schema import QUEUED_JOB, job, replay, status_is
+from jobs.schema import QUEUED_JOB, job, replay, status_is, worker
 from jobs.settling import queued_again, record_attempts
 from jobs.tallies import Tally, count
 
@@ -143,6 +143,12 @@ def prune(connection: Connection, limit: int, keep: timedelta, statuses: Collect
     is_old = status_is(*FINAL) & job.c.status.in_(statuses) & (job.c.finished_at < db_now(plus=-keep))
     statement = delete(job).where(job.c.id.in_(_pick(is_old, job.c.finished_at, limit)))
     return connection.execute(statement).rowcount
+
+
+def forget_old(connection: Connection, keep: timedelta) -> None:
+    """Delete the orders to replay that ended, and the workers that fell silent, longer than `keep` ago."""
+    connection.execute(delete(replay).where(replay.c.ended_at < db_now(plus=-keep)))
+    connection.execute(delete(worker).where(worker.c.seen_at < db_now(plus=-keep)))
 
 
 def _pick(condition: ColumnElement[bool], order: ColumnElement[datetime], limit: int) -> Any:

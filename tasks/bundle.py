@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery.exceptions import Retry
@@ -14,7 +14,7 @@ from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import ClaimedJob, Failed, HandedBack, Outcome
-from jobs.leases import get_leases
+from jobs.leases import Lease, get_leases
 from tasks.supervision import run_attempt
 
 if TYPE_CHECKING:
@@ -44,14 +44,21 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     with ExitStack() as stack:
         leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
         outcomes = [
-            _logged(run_attempt(task, job, lease), task.name)
-            for job, lease in zip(claimed, leases, strict=True)
+            _logged(_run(task, job, lease), job.task) for job, lease in zip(claimed, leases, strict=True)
         ]
         reach(CrashPoint.RAN)
         _settle(outcomes, worker)
     reach(CrashPoint.SETTLED)
     if len(outcomes) == 1:
         _tell_celery(outcomes[0])
+
+
+def _run(named: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+    # A message only says which job waits; whose it is stands in the ledger.
+    task: Any = named if job.task == named.name else named.app.tasks.get(job.task)
+    if task is None:
+        return HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")
+    return run_attempt(task, job, lease)
 
 
 def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:

@@ -47,6 +47,8 @@ class Pruned(Payload):
 def prune(order: Prune) -> Pruned:
     """Delete finished jobs with their history, in slices that hold nobody up."""
     deleted = 0
+    with writing(get_ledger().engine) as connection:
+        upkeep.forget_old(connection, order.keep)
     while True:
         with writing(get_ledger().engine) as connection:
             of_slice = upkeep.prune(connection, SLICE, order.keep)

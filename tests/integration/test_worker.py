@@ -145,6 +145,14 @@ def test_two_messages_for_one_job_run_it_once(tmp_path: Path, ledger: Ledger) ->
     assert journal.read_text().splitlines() == [f"{handle.id}:1"]
 
 
+def test_a_message_that_names_another_task_runs_the_jobs_own(ledger: Ledger) -> None:
+    mine = NewJob(task=deed.name, payload='{"text": "mine"}', max_attempts=1)
+    ledger.accept([mine])
+    get_publisher().publish([QueuedJob(mine.id, "upkeep.heartbeat", mine.queue, mine.priority)])
+    wait_until(lambda: get_job(ledger.engine, mine.id).status.is_final, 20, "the job to end")
+    assert get_job(ledger.engine, mine.id).result == '{"said":"mine"}'
+
+
 def test_the_more_urgent_job_runs_first(yard: YardProcesses, tmp_path: Path, ledger: Ledger) -> None:
 
     journal = tmp_path / "journal"

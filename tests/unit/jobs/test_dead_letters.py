@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import dead_letters
+from jobs import dead_letters, upkeep
 from jobs.database import writing
 from jobs.errors import IllegalMoveError, JobNotFoundError, ReplayNotFoundError
 from jobs.job import Cause, Failed, Failure, InterventionKind, Status, Succeeded, new_id
@@ -168,6 +168,17 @@ def test_an_order_that_was_stopped_releases_nothing_more(own_ledger: Ledger) -> 
         stop_replay(connection, replay_id)
     assert advance(own_ledger) == []
     assert [one.status for one in list_replays(own_ledger.engine, 10)] == [ReplayStatus.STOPPED]
+
+
+def test_orders_that_ended_long_ago_are_forgotten(own_ledger: Ledger) -> None:
+    ended, running = order(own_ledger, []), order(own_ledger, [dead(own_ledger)])
+    with writing(own_ledger.engine) as connection:
+        stop_replay(connection, ended)
+        upkeep.forget_old(connection, timedelta(hours=1))
+    assert len(list_replays(own_ledger.engine, 10)) == 2
+    with writing(own_ledger.engine) as connection:
+        upkeep.forget_old(connection, -timedelta(hours=1))
+    assert [one.id for one in list_replays(own_ledger.engine, 10)] == [running]
 
 
 def test_an_unknown_order_is_said_to_be_unknown(own_ledger: Ledger) -> None:
