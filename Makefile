@@ -12,10 +12,8 @@ export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-# The sample job of the welcome collects a page of the yard itself; nothing else on loopback is allowed.
-run: export JOBYARD_COLLECT__ALLOW ?= 127.0.0.1:$(or $(JOBYARD_API__PORT),8000)
 run: $(READY) ## Start everything in the foreground, on the embedded default; Ctrl-C ends it
-	@python -m yard.preflight && { honcho start; test $$? -eq 130; }
+	@exec python -m yard.start
 
 test: $(READY) ## Run the unit and integration tests (T=path runs one)
 	@python -m pytest $(T)

@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
     """Commit one job: 202 with the job, or 200 where it ended within the time of `Prefer: wait`."""
     seconds = wanted_wait(asked.prefer, yard.settings.api.max_wait.total_seconds())
-    new = new_job(asked.task, payload.model_dump_json(), asked.options, asked.idempotency_key)
+    new = new_job(asked.task, asked.task.dump(payload), asked.options, asked.idempotency_key)
     [acceptance] = await yard.intake.accept([new])
     if acceptance.verdict is Verdict.CONFLICT:
         raise IdempotencyConflictError(asked.idempotency_key or "")
@@ -63,7 +63,7 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
         )
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="unique_key")
     new = [
-        new_job(asked.task, payload.model_dump_json(), asked.options, _key_of(asked.idempotency_key, place))
+        new_job(asked.task, asked.task.dump(payload), asked.options, _key_of(asked.idempotency_key, place))
         for place, payload in enumerate(payloads)
     ]
     if asked.idempotency_key is not None:

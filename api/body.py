@@ -114,4 +114,4 @@ def mended(job: Job, payload: dict[str, Any], yard: Yard) -> str:
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         raise invalid([detail | {"loc": ("payload", *detail["loc"])} for detail in details]) from error
-    return model.model_dump_json()
+    return task.dump(model)

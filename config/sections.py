@@ -33,6 +33,10 @@ class LedgerSettings(Section):
     busy_timeout: Duration = Field(
         timedelta(seconds=15), description="How long a statement waits for another writer (SQLite)."
     )
+    timeout: Duration = Field(
+        timedelta(seconds=10),
+        description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
+    )
     pool_size: int = Field(5, ge=1, description="Connections kept for each process.")
 
 

@@ -12,6 +12,8 @@ from jobs.job import WAITING, Acceptance, NewJob, Status, Verdict
 from jobs.schema import job, status_is, tag
 
 _TRIES = 3
+# Jobs that a publisher sends in `unsent_after` (2 s by default) at the least; measured: 1,500/s to 4,000/s.
+PUBLISHED_IN_THAT_TIME = 1000
 
 
 def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> list[Acceptance]:
@@ -20,7 +22,8 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: tim
     The keeper may publish what nobody has published `unsent_after` the acceptance.
     """
     verdicts: dict[str, Acceptance] = {}
-    missing = list(new_jobs)
+    # In one order for everybody, so that two groups with the same keys wait for each other and never both.
+    missing = sorted(new_jobs, key=lambda new: (new.unique_key or "", new.idempotency_key or ""))
     # A rival may end between our refused insert and our look at it: then the insert is due again.
     for _ in range(_TRIES):
         inserted = _insert(connection, missing, unsent_after)
@@ -50,7 +53,9 @@ def _take_back_refused_bulks(
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
     statement = _insert_or_skip(connection, job).values(_computed_values()).returning(job.c.id)
-    rows = [_row(new) | {"unsent_after": unsent_after.total_seconds()} for new in new_jobs]
+    # A long list takes its publisher a while, and is not to be taken for unsent meanwhile.
+    patience = unsent_after.total_seconds() * (1 + len(new_jobs) / PUBLISHED_IN_THAT_TIME)
+    rows = [_row(new) | {"unsent_after": patience} for new in new_jobs]
     inserted = set(connection.execute(statement, rows).scalars())
     tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
     if tags:
@@ -96,6 +101,9 @@ def _insert_or_skip(connection: Connection, table: Table) -> sqlite.Insert | pos
 
 
 def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:
+    # Handed in before by the same call, which was cut off between the commit and its answer.
+    if connection.execute(select(job.c.id).where(job.c.id == new.id)).one_or_none():
+        return Acceptance(new.id, Verdict.NEW)
     if new.idempotency_key is not None:
         same_key = select(job.c.id, job.c.request_hash).where(job.c.idempotency_key == new.idempotency_key)
         for id_, request_hash in connection.execute(same_key):

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.errors import UndefinedTable
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.settings import Settings, get_settings
 from jobs.errors import LedgerUnavailableError
@@ -27,9 +28,29 @@ def make_engine(settings: Settings) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
     else:
-        engine = create_engine(url, pool_size=settings.ledger.pool_size, pool_pre_ping=True)
+        patience = settings.ledger.timeout.total_seconds()
+        engine = create_engine(
+            url,
+            pool_size=settings.ledger.pool_size,
+            pool_pre_ping=True,
+            pool_timeout=patience,
+            connect_args=_postgresql_patience(patience),
+        )
     close_at_fork(engine)
     return engine
+
+
+def _postgresql_patience(seconds: float) -> dict[str, Any]:
+    # A server that is gone without a word: noticed by the network (keepalives, unanswered data), a
+    # statement that takes too long by the server itself.
+    return {
+        "connect_timeout": max(2, round(seconds)),
+        "options": f"-c statement_timeout={round(seconds * 1000)}",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": round(seconds * 1000),
+    }
 
 
 def _make_folder(folder: Path) -> None:
@@ -79,6 +100,11 @@ def _named_faults(engine: Engine) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise LedgerUnavailableError(_explain(error, engine)) from error
+    except PoolTimeoutError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise LedgerUnavailableError(
+            f"every connection to the ledger at {where} is taken (JOBYARD_LEDGER__POOL_SIZE)"
+        ) from error
     except ProgrammingError as error:
         if not isinstance(error.orig, UndefinedTable):
             raise  # a fault of ours, not of the database

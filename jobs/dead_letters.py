@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
@@ -16,6 +16,7 @@ from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, n
 from jobs.records import JobFilter, narrowed
 from jobs.schema import QUEUED_JOB, job
 from jobs.schema import intervention as table
+from jobs.settling import queued_again
 from jobs.slices import slices
 
 
@@ -41,18 +42,22 @@ class CauseGroup:
 
 
 def replay(
-    connection: Connection, job_id: str, payload: str | None = None, reason: str | None = None
+    connection: Connection,
+    job_id: str,
+    unsent_after: timedelta,
+    payload: str | None = None,
+    reason: str | None = None,
 ) -> QueuedJob | None:
     """Queue a dead job again with a fresh count of attempts, or return None where it is not dead.
 
-    A new `payload` takes the place of the old one, and what it changed is written down. Raises
-    `UniqueKeyTakenError`.
+    Whoever asks publishes it; where nobody does, the keeper will, `unsent_after` from now. A new `payload`
+    takes the place of the old one, and what it changed is written down. Raises `UniqueKeyTakenError`.
     """
     is_it = (job.c.id == job_id) & (job.c.status == Status.DEAD)
     old = connection.execute(select(job.c.payload).where(is_it).with_for_update()).scalar_one_or_none()
     if old is None:
         return None
-    values = _revived() | ({"payload": payload} if payload is not None else {})
+    values = _revived(unsent_after) | ({"payload": payload} if payload is not None else {})
     try:
         with connection.begin_nested():
             row = connection.execute(update(job).where(is_it).values(values).returning(*QUEUED_JOB)).one()
@@ -63,16 +68,12 @@ def replay(
     return QueuedJob(*row)
 
 
-def _revived() -> dict[str, Any]:
-    return {
-        "status": Status.QUEUED,
+def _revived(unsent_after: timedelta) -> dict[str, Any]:
+    return queued_again(unsent_after) | {
         "replays": job.c.replays + 1,
         "failures": 0,
         "lost": 0,
         "run_at": db_now(),
-        "published_at": None,
-        "publish_count": 0,
-        "resend_at": db_now(),
         "expires_at": None,
         "finished_at": None,
     }

@@ -71,6 +71,10 @@ class FileTooLargeError(JobyardError):
         super().__init__(f"the file is larger than {limit_bytes} bytes (JOBYARD_FILES__MAX_BYTES)")
 
 
+class Interruption(BaseException):
+    """Raised in a thread from outside, wherever it is: about the thread, and not about what it does."""
+
+
 class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not a fault)
     """Raised by a task: try this job again after `delay`, if it has attempts left.
 

@@ -5,6 +5,7 @@ reads and never writes.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -16,6 +17,7 @@ from jobs import upkeep
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
 from jobs.database import reading, writing
+from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
 from jobs.replays import advance_replays
 from jobs.upkeep import Duty
@@ -44,21 +46,33 @@ class Keeper:
         """Do every duty that has work; return how many jobs were moved or published again."""
         with reading(self._engine) as connection:
             pending = upkeep.pending(connection)
-        moved = sum(self._do(duty) for duty in Duty if duty in pending)
-        return moved + self._send_passed_over()
+        duties: list[Callable[[], int]] = [partial(self._do, duty) for duty in Duty if duty in pending]
+        return sum(self._whatever_happens(duty) for duty in [*duties, self._send_passed_over])
+
+    def _whatever_happens(self, duty: Callable[[], int]) -> int:
+        try:
+            return duty()
+        except LedgerUnavailableError:
+            raise  # for every duty alike
+        except Exception:
+            # One duty that fails must not keep the others from being done.
+            log.exception("a duty of the keeper failed, the others go on")
+            return 0
 
     def _do(self, duty: Duty) -> int:
         limit, unsent_after = self._settings.batch, self._settings.unsent_after
         match duty:
             case Duty.LOST:
-                return self._move(duty, lambda c: upkeep.take_back_lost(c, limit, self._settings.max_lost))
+                return self._move(
+                    duty, lambda c: upkeep.take_back_lost(c, limit, self._settings.max_lost, unsent_after)
+                )
             case Duty.LATE:
                 return self._expire(limit)
             case Duty.DUE:
                 return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
             case Duty.REPLAY:
                 rate = self._settings.replay_rate
-                return self._move(duty, lambda c: advance_replays(c, rate, limit))
+                return self._move(duty, lambda c: advance_replays(c, rate, limit, unsent_after))
             case Duty.UNSENT:
                 return self._move(duty, lambda c: upkeep.take_unsent(c, limit, unsent_after))
 
@@ -67,7 +81,7 @@ class Keeper:
             queued = move(connection)
         if queued:
             reach(CrashPoint.TAKEN_UP)
-            log.info("published by the keeper", reason=reason, jobs=len(queued))
+            log.info("published by the keeper", reason=str(reason), jobs=len(queued))
             self._doorbell.publish(queued)
         return len(queued)
 

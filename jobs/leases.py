@@ -113,7 +113,7 @@ class Leases:
             log.warning("leases not renewed", jobs=len(held), reason=str(error))
             return
         for key, lease in held.items():
-            if key[0] in ours:
+            if key in ours:
                 lease.renewed_at = now
             elif key in self._held:  # and has not ended in the meantime
                 log.warning("lease lost", job_id=key[0], attempt=key[1])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import structlog
-from sqlalchemy import Connection, Engine, case, literal, select, tuple_, update
+from sqlalchemy import Connection, Engine, case, func, literal, select, tuple_, update
 
 from config.settings import Settings, get_settings
 from jobs import dead_letters
@@ -31,7 +31,7 @@ from jobs.job import (
     Status,
     Succeeded,
 )
-from jobs.schema import is_in_time, job, status_is
+from jobs.schema import in_order, is_in_time, job, status_is
 from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
 from jobs.slices import slices
 from jobs.tallies import Tally, count
@@ -74,6 +74,7 @@ class Ledger:
             .values(
                 status=Status.RUNNING,
                 attempt=job.c.attempt + 1,
+                unknown_since=None,
                 worker=worker,
                 started_at=db_now(),
                 lease_until=db_now(self._settings.worker.lease),
@@ -84,24 +85,27 @@ class Ledger:
             return [
                 ClaimedJob(*row)
                 for some in slices(job_ids)
-                for row in connection.execute(statement.where(job.c.id.in_(some)))
+                for row in connection.execute(statement.where(job.c.id.in_(in_order(some))))
             ]
 
-    def renew(self, held: Sequence[tuple[str, int]]) -> set[str]:
-        """Prolong the leases of (job id, attempt) pairs; return the ids that are still ours."""
+    def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
         statement = (
             update(job)
             .where(job.c.status == Status.RUNNING)
             .values(lease_until=db_now(self._settings.worker.lease))
-            .returning(job.c.id)
+            .returning(job.c.id, job.c.attempt)
         )
         with writing(self.engine) as connection:
             return {
-                job_id
+                (job_id, attempt)
                 for some in slices(held)
-                for job_id in connection.execute(
-                    statement.where(tuple_(job.c.id, job.c.attempt).in_(some))
-                ).scalars()
+                for job_id, attempt in connection.execute(
+                    statement.where(
+                        tuple_(job.c.id, job.c.attempt).in_(some),
+                        job.c.id.in_(in_order([job_id for job_id, _ in some])),
+                    )
+                )
             }
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -129,7 +133,7 @@ class Ledger:
             count(connection, Tally.UNKNOWN_TASK)
             connection.execute(
                 update(job)
-                .where(is_one, job.c.run_at < db_now(plus=-keeper.unknown_for))
+                .where(is_one, job.c.unknown_since < db_now(plus=-keeper.unknown_for))
                 .values(
                     status=Status.DEAD,
                     finished_at=db_now(),
@@ -139,7 +143,10 @@ class Ledger:
                 )
             )
             statement = update(job).where(is_one).values(queued_again())
-            connection.execute(statement.values(resend_at=db_now(plus=keeper.resend_after)))
+            since = func.coalesce(job.c.unknown_since, db_now())
+            connection.execute(
+                statement.values(resend_at=db_now(plus=keeper.resend_after), unknown_since=since)
+            )
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""
@@ -162,7 +169,9 @@ class Ledger:
         """
         try:
             with writing(self.engine) as connection:
-                queued = dead_letters.replay(connection, job_id, payload, reason)
+                queued = dead_letters.replay(
+                    connection, job_id, self._settings.keeper.unsent_after, payload, reason
+                )
                 if queued is None:
                     raise _refusal(connection, job_id, "replayed", "only a dead job can be")
         except dead_letters.UniqueKeyTakenError as error:
@@ -191,7 +200,8 @@ class Ledger:
         )
         with writing(self.engine) as connection:
             for some in slices(job_ids):
-                connection.execute(statement.where(job.c.id.in_(some)))
+                # Who holds a row is about to move it, and then the note is of no use.
+                connection.execute(statement.where(job.c.id.in_(in_order(some, skip_locked=True))))
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:

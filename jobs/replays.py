@@ -82,11 +82,13 @@ def _stage(place: int, total: int, is_canary: bool) -> int:
     return 1 if place <= max(1, round(total * CANARY_SHARE)) else 2
 
 
-def advance_replays(connection: Connection, rate: float, most: int) -> list[QueuedJob]:
+def advance_replays(
+    connection: Connection, rate: float, most: int, unsent_after: timedelta
+) -> list[QueuedJob]:
     """Release the jobs whose turn it is, at most `rate` a second and order and `most` at once."""
     running = select(table).where(table.c.status == ReplayStatus.RUNNING).with_for_update(skip_locked=True)
     orders = connection.execute(running).all()
-    return [job for order in orders for job in _advance(connection, order, rate, most)]
+    return [job for order in orders for job in _advance(connection, order, rate, most, unsent_after)]
 
 
 def stop_replay(connection: Connection, replay_id: str) -> None:
@@ -125,7 +127,9 @@ def refusals(engine: Engine, replay_id: str, limit: int) -> dict[str, str]:
         return {row.job_id: row.refused for row in connection.execute(statement)}
 
 
-def _advance(connection: Connection, order: Any, rate: float, most: int) -> list[QueuedJob]:
+def _advance(
+    connection: Connection, order: Any, rate: float, most: int, unsent_after: timedelta
+) -> list[QueuedJob]:
     if order.is_canary and _has_released(connection, order.id, Status.DEAD):
         _end(connection, table.c.id == order.id, ReplayStatus.STOPPED)
         return []
@@ -133,12 +137,14 @@ def _advance(connection: Connection, order: Any, rate: float, most: int) -> list
         (replay_item.c.replay_id == order.id) & replay_item.c.refused.is_(None) & ~replay_item.c.released
     )
     now = connection.execute(select(db_now())).scalar_one()
-    allowed = min(most, int((now - order.released_at).total_seconds() * rate))
+    # Never more than a burst, however long nobody looked, nor less than nothing, where a clock was set back.
+    since = min(max(now - order.released_at, timedelta(0)), max(BURST, timedelta(seconds=1 / rate)))
+    allowed = min(most, int(since.total_seconds() * rate))
     turn = select(replay_item.c.job_id).where(waiting, replay_item.c.stage == order.stage)
     job_ids = list(connection.execute(turn.order_by(replay_item.c.job_id).limit(allowed)).scalars())
     if job_ids:
         connection.execute(update(table).where(table.c.id == order.id).values(released_at=now))
-        return [queued for job_id in job_ids if (queued := _release(connection, order, job_id))]
+        return [queued for job_id in job_ids if (queued := _release(connection, order, job_id, unsent_after))]
     if allowed and not connection.execute(select(exists(turn))).scalar():
         _go_on(connection, order, has_more=bool(connection.execute(select(exists().where(waiting))).scalar()))
     return []
@@ -154,10 +160,10 @@ def _go_on(connection: Connection, order: Any, *, has_more: bool) -> None:
         _end(connection, table.c.id == order.id, ReplayStatus.DONE)
 
 
-def _release(connection: Connection, order: Any, job_id: str) -> QueuedJob | None:
+def _release(connection: Connection, order: Any, job_id: str, unsent_after: timedelta) -> QueuedJob | None:
     its_item = (replay_item.c.replay_id == order.id) & (replay_item.c.job_id == job_id)
     try:
-        queued = replay(connection, job_id, reason=order.reason)
+        queued = replay(connection, job_id, unsent_after, reason=order.reason)
         refused = None if queued else "no job with this id is dead"
     except UniqueKeyTakenError as error:
         queued, refused = None, str(error)

@@ -16,6 +16,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+
+# Nothing is put off for longer, be it asked for or computed: a date has to be a date in every database.
+FARTHEST: Final = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +56,10 @@ def retry_delay(
     together do not come back together.
     """
     if wanted is not None:
-        return max(wanted, timedelta(0))
+        return min(max(wanted, timedelta(0)), FARTHEST)
+    farthest = FARTHEST.total_seconds()
     if not policy.retry_backoff:
-        return timedelta(seconds=policy.default_retry_delay)
+        return timedelta(seconds=min(policy.default_retry_delay, farthest))
     # 2**32 s is longer than any cap; the bound keeps a job with a thousand retries from overflowing.
-    full = min(int(policy.retry_backoff) * 2 ** min(failures - 1, 32), policy.retry_backoff_max)
+    full = min(int(policy.retry_backoff) * 2 ** min(failures - 1, 32), policy.retry_backoff_max, farthest)
     return timedelta(seconds=uniform(0, full) if policy.retry_jitter else full)

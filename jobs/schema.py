@@ -1,5 +1,7 @@
 """The ledger's tables. `jobs/migrations/` brings a database to this shape."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -9,6 +11,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     SmallInteger,
     String,
     Table,
@@ -16,6 +19,7 @@ from sqlalchemy import (
     TextClause,
     false,
     or_,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import UUID
@@ -70,6 +74,8 @@ job = Table(
     Column("publish_count", Integer, nullable=False, server_default="0"),
     # When the keeper may publish the job (again), if nobody has claimed it by then.
     Column("resend_at", UtcDateTime, nullable=False),
+    # When a worker first met the job and did not know its task.
+    Column("unknown_since", UtcDateTime),
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64)),
     Column("unique_key", String(255)),
@@ -93,6 +99,20 @@ QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority)
 def is_in_time() -> ColumnElement[bool]:
     """Return the condition that a job has started once, or may start now; `expires_at` asks no more."""
     return or_(job.c.expires_at.is_(None), job.c.started_at.is_not(None), job.c.expires_at > db_now())
+
+
+def in_order(job_ids: Sequence[str], *, skip_locked: bool = False) -> Select[tuple[str]]:
+    """Return a query of these jobs that locks them in the order of their ids.
+
+    Two statements that lock the same rows in the same order wait for each other; in different orders
+    they can wait for ever (PostgreSQL ends one of them as a deadlock). SQLite has one writer.
+    """
+    return (
+        select(job.c.id)
+        .where(job.c.id.in_(job_ids))
+        .order_by(job.c.id)
+        .with_for_update(skip_locked=skip_locked)
+    )
 
 
 _partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)

@@ -1,6 +1,7 @@
 """How attempts end in the ledger: results stored, failures recorded, retries written down as rows."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Float, Integer, Update, bindparam, insert, select, update
@@ -15,7 +16,12 @@ from jobs.slices import slices
 def still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
     """Return the (job id, attempt) pairs that are running now, and lock them."""
     job_ids = [outcome.job_id for outcome in outcomes]
-    statement = select(job.c.id, job.c.attempt).where(job.c.status == Status.RUNNING).with_for_update()
+    statement = (
+        select(job.c.id, job.c.attempt)
+        .where(job.c.status == Status.RUNNING)
+        .order_by(job.c.id)
+        .with_for_update()
+    )
     return {
         (id_, attempt)
         for some in slices(job_ids)
@@ -64,14 +70,17 @@ def settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
         connection.execute(statement)
 
 
-def queued_again() -> dict[str, Any]:
-    """Return the values of a job that no worker has any longer: the keeper publishes it at once."""
+def queued_again(unsent_after: timedelta = timedelta(0)) -> dict[str, Any]:
+    """Return the values of a job that no worker has any longer.
+
+    The keeper publishes it at once, or where somebody is about to, `unsent_after` from now.
+    """
     return {
         "status": Status.QUEUED,
         "lease_until": None,
         "published_at": None,
         "publish_count": 0,
-        "resend_at": db_now(),
+        "resend_at": db_now(plus=unsent_after),
     }
 
 

@@ -93,7 +93,9 @@ def take_passed_over(
     return _take(connection, and_(waited, or_(drained, *overtaken)), limit, unsent_after)
 
 
-def take_back_lost(connection: Connection, limit: int, max_lost: int) -> list[QueuedJob]:
+def take_back_lost(
+    connection: Connection, limit: int, max_lost: int, unsent_after: timedelta
+) -> list[QueuedJob]:
     """Queue the jobs whose lease ran out again, or call them dead when it was the `max_lost`th time."""
     lost = connection.execute(
         select(job.c.id, job.c.attempt, job.c.lost, job.c.worker)
@@ -123,7 +125,7 @@ def take_back_lost(connection: Connection, limit: int, max_lost: int) -> list[Qu
     statement = (
         update(job)
         .where(job.c.id.in_([row.id for row in lost if row.id not in doomed]))
-        .values(queued_again() | {"lost": job.c.lost + 1})
+        .values(queued_again(unsent_after) | {"lost": job.c.lost + 1})
     )
     return _queued(connection, statement)
 

@@ -12,10 +12,9 @@ from config.log_setup import set_up_logging
 from config.settings import get_settings
 from jobs.errors import TaskDeclarationError
 
-# The `celery` command has the yard's folder on its path only until it has found this module.
-_ROOT = str(Path(__file__).parents[1])
-if _ROOT not in sys.path:
-    sys.path.insert(0, _ROOT)
+# The `celery` command has the yard's folder on its path only until it has found this module; what the yard
+# and its settings name is looked for there all the time.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 app = Celery("jobyard")
 app.conf.update(celery_options(get_settings()))

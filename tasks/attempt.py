@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
+MAX_TYPE_LENGTH = 200
+SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 
 # A task that calls sys.exit, runs out of memory or is cancelled has failed; its worker goes on.
 _TAKEN = (Exception, SystemExit, asyncio.CancelledError)
@@ -71,13 +73,25 @@ def _dead(job: ClaimedJob, failure: Failure) -> Failed:
 
 
 def _describe(task: "AnyTask", error: BaseException) -> Failure:
-    cause = _cause(error)
-    words = str(error) or type(error).__qualname__
-    if type(error) is SoftTimeLimitExceeded:
-        words = f"stopped at its limit of {task.soft_limit} s"
+    cause, kind = _cause(error), type(error).__qualname__
+    words = f"stopped at its limit of {task.soft_limit} s" if kind == SOFT_LIMIT else _words_of(error)
     expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
-    trace = None if expected else _shorten("".join(traceback.format_exception(error)), MAX_TRACEBACK_LENGTH)
-    return Failure(cause, type(error).__qualname__, _shorten(words), trace)
+    trace = None if expected else _shorten(_traceback_of(error), MAX_TRACEBACK_LENGTH)
+    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(words), trace)
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__qualname__
+    except Exception as another:  # an exception may be as wrong as anything else
+        return f"an exception whose words cannot be told: {type(another).__qualname__}"
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        return "".join(traceback.format_tb(error.__traceback__))
 
 
 def _cause(error: BaseException) -> Cause:
@@ -96,6 +110,7 @@ def _cause(error: BaseException) -> Cause:
 
 
 def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
-    # PostgreSQL keeps no NUL in text, and nobody reads a megabyte of it.
-    words = masked(words.replace("\x00", "�"))
+    # No ledger keeps half a character (an undecodable file name has them), PostgreSQL no NUL; and nobody
+    # reads a megabyte of it.
+    words = masked(words.replace("\x00", "�").encode(errors="replace").decode())
     return words if len(words) <= limit else f"{words[:limit]}… ({len(words)} characters in all)"

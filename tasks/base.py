@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Never, Protocol, TypeAlias, TypeVar, cast, overload
 
 from celery import Task
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from config.queues import DEFAULT_PRIORITY, Queue
 from config.settings import get_settings
+from jobs.errors import TaskDeclarationError
 from jobs.job import Acceptance, Verdict
 from jobs.retry import RetryPolicy
 from tasks.app import app
@@ -55,6 +56,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
     ) -> None:
         self.name = declaration.name
         self.function, self.declaration, self.payload_model = function, declaration, model
+        self._has_come_round = False
         self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)
         self.__doc__ = function.__doc__
         hard, soft = declaration.time_limit, declaration.soft_time_limit
@@ -97,6 +99,28 @@ class JobTask(CeleryTask, Generic[In, Out]):
         if isinstance(returned, Coroutine):
             return cast(Out, run_coroutine(returned))
         return cast(Out, returned)
+
+    def dump(self, payload: In) -> str:
+        """Return a payload as JSON text that `decode` reads; raises `TypeError` for what is none."""
+        if not isinstance(payload, self.payload_model):
+            raise TypeError(
+                f"task {self.name!r} takes a {self.payload_model.__name__}, not a {type(payload).__name__}"
+            )
+        text = payload.model_dump_json(by_alias=True, round_trip=True)
+        if not self._has_come_round:
+            self._check_round_trip(text)
+        return text
+
+    def _check_round_trip(self, text: str) -> None:
+        # Once for each process: a model that does not read what it writes would fail in the worker.
+        try:
+            self.decode(text)
+        except ValidationError as error:
+            raise TaskDeclarationError(
+                f"task {self.name!r}: {self.payload_model.__name__} does not read the JSON that it writes "
+                f"itself, so its jobs could not be run: {error}"
+            ) from error
+        self._has_come_round = True
 
     def decode(self, payload: str) -> In:
         """Read a stored payload; raises pydantic's `ValidationError`."""

@@ -13,7 +13,7 @@ from jobs.clock import monotonic, utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import ClaimedJob, Failed, HandedBack, Outcome
+from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, Outcome
 from jobs.leases import Lease, get_leases
 from tasks.supervision import run_attempt
 
@@ -76,15 +76,26 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
     # However long the ledger is out of reach: nobody else can get at the jobs meanwhile, and should
     # somebody be given them before this gets through, the ledger refuses what comes too late.
-    pause = 0.05
+    pause, is_second_try = 0.05, False
     while outcomes:
         try:
             get_grouped_ledger(worker).settle(outcomes)
             return
         except LedgerUnavailableError as error:
             log.warning("outcomes not recorded, trying again", jobs=len(outcomes), reason=str(error))
+        except Exception as error:
+            log.exception("outcomes refused by the ledger", jobs=len(outcomes))
+            if is_second_try:
+                return  # the leases run out, and the jobs are taken back
+            outcomes, is_second_try = [_refused(outcome, error) for outcome in outcomes], True
         sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _refused(outcome: Outcome, error: Exception) -> Failed:
+    words = f"the ledger refused to keep how this attempt ended: {type(error).__name__}"
+    failure = Failure(Cause.RESULT_REFUSED, type(error).__name__, words)
+    return Failed(outcome.job_id, outcome.attempt, failure, retry_in=None)
 
 
 def _logged(outcome: Outcome, task_name: str) -> Outcome:
@@ -93,13 +104,17 @@ def _logged(outcome: Outcome, task_name: str) -> Outcome:
         case HandedBack():
             log.warning("handed back", **words, reason=outcome.reason)
         case Failed(retry_in=None):
-            log.error("dead", **words, cause=outcome.failure.cause, reason=outcome.failure.message)
+            log.error("dead", **words, cause=outcome.failure.cause, reason=_reason(outcome.failure))
         case Failed(retry_in=timedelta() as delay):
             seconds = round(delay.total_seconds(), 1)
-            log.warning("failed, will retry", **words, retry_in_s=seconds, reason=outcome.failure.message)
+            log.warning("failed, will retry", **words, retry_in_s=seconds, reason=_reason(outcome.failure))
         case _:
             log.info("succeeded", **words)
     return outcome
+
+
+def _reason(failure: Failure) -> str:
+    return f"{failure.type}: {failure.message}"
 
 
 def _tell_celery(outcome: Outcome) -> None:
@@ -107,6 +122,6 @@ def _tell_celery(outcome: Outcome) -> None:
         case HandedBack(reason=reason):
             raise Retry(reason)
         case Failed(retry_in=None, failure=failure):
-            raise AttemptFailedError(f"{failure.type}: {failure.message}")
+            raise AttemptFailedError(_reason(failure))
         case Failed(retry_in=timedelta() as delay, failure=failure):
             raise Retry(failure.message, when=utc_now() + delay)

@@ -1,6 +1,7 @@
 """Checks what a task's declaration says, at import, with a sentence that names the fix."""
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,14 @@ def _about_work(declaration: Declaration) -> list[str]:
     return complaints
 
 
+def _first_secret(schema: dict[str, Any]) -> str | None:
+    for part in (schema, *schema.get("$defs", {}).values()):
+        for field, its_schema in part.get("properties", {}).items():
+            if '"writeOnly": true' in json.dumps(its_schema, default=str):
+                return str(field)
+    return None
+
+
 def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], Any]:
     """Return the model of the function's one parameter and its return annotation."""
     parameters = list(inspect.signature(function).parameters)
@@ -85,6 +94,11 @@ def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[Ba
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         raise TaskDeclarationError(
             f"task {name!r}: the function must take exactly one parameter, annotated with a pydantic model"
+        )
+    if secret := _first_secret(model.model_json_schema()):
+        raise TaskDeclarationError(
+            f"task {name!r}: the field {secret!r} is a secret, and secrets are written as asterisks: "
+            "keep it in a setting, or take a plain str and know that it stands in the ledger"
         )
     if "return" not in hints:
         raise TaskDeclarationError(f"task {name!r}: annotate what the function returns (None is a type too)")

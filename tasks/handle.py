@@ -67,8 +67,9 @@ class JobHandle(Generic[Out]):
         deadline = None if timeout is None else monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while not (job := self.job).status.is_final:
-            if deadline is not None and monotonic() + pause > deadline:
+            left = pause if deadline is None else deadline - monotonic()
+            if left <= 0:
                 raise TimeoutError(f"job {self.id} is still {job.status} after {timeout} s")
-            sleep(pause)
+            sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
         return job

@@ -17,8 +17,8 @@ from pydantic import (
 from config.durations import Duration, DurationOrZero
 from config.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY, Queue
 from jobs.clock import utc_now
+from jobs.retry import FARTHEST
 
-FARTHEST = timedelta(days=366)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -5,9 +5,10 @@ too many claims nothing. So nobody who hands in a job ever waits for the broker.
 """
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 (redis-py asks for it late, which fails once the program is ending)
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -96,20 +97,30 @@ class Publisher:
         if monotonic() < self._silent_until:
             return
         reach(CrashPoint.BEFORE_PUBLISH)
+        sent = 0
         try:
-            with app.producer_pool.acquire(block=True) as producer:
-                pool_member: Any = producer  # `batch` is newer than the stubs
-                with pool_member.batch(MESSAGES_IN_ONE_WRITE):
-                    for job in jobs:
-                        self._send_one(job, producer)
+            for some in batched(jobs, MESSAGES_IN_ONE_WRITE):
+                self._send_some(some)
+                sent += len(some)
+                self._note([job.id for job in some])
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
-            log.warning("not published, the keeper will", jobs=len(jobs), reason=repr(error))
-        else:
-            reach(CrashPoint.PUBLISHED)
-            if not self._unmarked:
-                self._mark_at = monotonic() + self._mark_after
-            self._unmarked += [job.id for job in jobs]
+            log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
+
+    def _send_some(self, jobs: Sequence[QueuedJob]) -> None:
+        with app.producer_pool.acquire(block=True) as producer:
+            pool_member: Any = producer  # `batch` is newer than the stubs
+            with pool_member.batch(MESSAGES_IN_ONE_WRITE):
+                for job in jobs:
+                    self._send_one(job, producer)
+        reach(CrashPoint.PUBLISHED)
+
+    def _note(self, job_ids: Sequence[str]) -> None:
+        if not self._unmarked:
+            self._mark_at = monotonic() + self._mark_after
+        self._unmarked += job_ids
+        if monotonic() >= self._mark_at:
+            self._mark()
 
     def _send_one(self, job: QueuedJob, producer: Producer) -> None:
         app.send_task(
@@ -128,6 +139,11 @@ class Publisher:
             self._ledger.mark_published(job_ids)
         except LedgerUnavailableError as error:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
+
+
+def batched(jobs: Sequence[QueuedJob], size: int) -> Iterator[Sequence[QueuedJob]]:
+    for start in range(0, len(jobs), size):
+        yield jobs[start : start + size]
 
 
 @cache

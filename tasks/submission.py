@@ -48,7 +48,7 @@ def submit(
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
-    new_jobs = [new_job(task, payload.model_dump_json(), options, idempotency_key) for payload in payloads]
+    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
     acceptances = get_grouped_ledger().accept(new_jobs)
     ring_for(new_jobs, acceptances)
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):

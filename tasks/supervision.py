@@ -10,6 +10,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs.clock import monotonic
+from jobs.errors import Interruption
 from jobs.job import ClaimedJob, HandedBack, Outcome
 from jobs.leases import Lease
 from jobs.ledger import get_ledger
@@ -26,11 +27,21 @@ log = structlog.get_logger()
 STOP_GRACE_SECONDS: Final = 2.0
 
 
+class SoftLimitReached(SoftTimeLimitExceeded, Interruption):
+    """Celery's exception, as it is raised in a task that has reached its soft limit."""
+
+
+SoftLimitReached.__qualname__ = SoftTimeLimitExceeded.__qualname__  # the name that people know
+
+
 class TimeLimitExceeded(SoftTimeLimitExceeded):
     """An attempt that did not heed its soft limit was given up at the hard one."""
 
+    def __str__(self) -> str:
+        return str(self.args[0])
 
-class AttemptStopped(BaseException):
+
+class AttemptStopped(Interruption):
     """Raised in a task whose attempt no longer counts; no `Exception`, lest a task take it for a fault."""
 
 
@@ -54,7 +65,7 @@ def run_attempt(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
             return _given_up(task, job, run)
         if soft is not None and now >= soft and not has_been_told:
             has_been_told = True
-            run.interrupt(SoftTimeLimitExceeded(task.soft_limit))
+            run.interrupt(SoftLimitReached(task.soft_limit))
 
 
 def _wait(run: Run[Outcome], *deadlines: float | None) -> None:
@@ -76,7 +87,7 @@ def _stopped(job: ClaimedJob, run: Run[Outcome], reason: str) -> Outcome:
     if run.is_over and run.value is not None:
         return run.value  # it ended after all; whether it still counts is for the ledger to say
     if not run.is_over:
-        _leave_behind(job, reason)
+        get_runner().leave_behind()  # the process is about to end, or the thread no longer to count
     log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
     return HandedBack(job.id, job.attempt, reason)
 

@@ -1,13 +1,13 @@
-"""What must be right before anything starts: settings, ports, a broker to start, the ledger's shape."""
+"""What must be right before anything starts: task modules, ports, a broker to start, the ledger's shape."""
 
 import sys
 from collections.abc import Iterator
 
 from config.flower_password import flower_password
-from config.settings import Settings, SettingsError, load_settings
+from config.settings import Settings
 from jobs.database import get_engine
-from jobs.errors import JobyardError
 from jobs.migrate import migrate
+from tasks.registry import load_tasks
 from yard.ports import listeners, needs_valkey
 from yard.valkey import NoServerError, find_server
 
@@ -27,17 +27,14 @@ def complaints(settings: Settings) -> Iterator[str]:
             yield str(error)
 
 
-def main() -> None:
-    try:
-        settings = load_settings()
-        wrong = list(complaints(settings))
-        if wrong:
-            sys.exit("The yard cannot start:\n" + "\n".join(f"  - {line}" for line in wrong))
-        flower_password(settings)
-        migrate(get_engine())
-    except (SettingsError, JobyardError) as error:
-        sys.exit(str(error))
+def prepare(settings: Settings) -> None:
+    """Make what has to be there before the processes are; ends the program where they could not start.
 
-
-if __name__ == "__main__":
-    main()
+    Raises `TaskDeclarationError` and `LedgerUnavailableError`.
+    """
+    load_tasks()
+    wrong = list(complaints(settings))
+    if wrong:
+        sys.exit("The yard cannot start:\n" + "\n".join(f"  - {line}" for line in wrong))
+    flower_password(settings)
+    migrate(get_engine())

@@ -26,10 +26,20 @@ def is_ready(base: str) -> bool:
     return all(state == "ok" for state in checks.values())
 
 
+def is_stored(base: str, settings: Settings, file_id: str) -> bool:
+    """Tell whether this yard's ledger knows a file; the folder may have been another's."""
+    request = urllib.request.Request(f"{base}/v1/files/{file_id}", headers=_headers(settings, "*/*"))
+    try:
+        with urllib.request.urlopen(request, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return False
+
+
 def upload_sample(base: str, settings: Settings) -> str:
     """Return the id of the sample picture, uploaded at the first start."""
     note = settings.home / "sample.id"
-    if note.exists():
+    if note.exists() and is_stored(base, settings, note.read_text()):
         return note.read_text()
     request = urllib.request.Request(
         f"{base}/v1/files?name={SAMPLE.name}", SAMPLE.read_bytes(), _headers(settings, "image/png")
@@ -49,6 +59,7 @@ def welcome(base: str, settings: Settings, sample_id: str) -> str:
     """Return the text: addresses, and three commands that work as they stand."""
     home, flower = settings.home, settings.flower
     key = ' -H "X-API-Key: $KEY"' if settings.api.keys else ""
+    set_key = "\n  KEY=...    (one of JOBYARD_API__KEYS)" if settings.api.keys else ""
     post = f"curl -s{key} -H 'Content-Type: application/json' -H 'Prefer: wait=10'"
     mail = {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from the yard."}
     image = {"source": {"file": sample_id}, "outputs": [{"format": "webp", "width": 200}]}
@@ -65,7 +76,7 @@ The yard is open.
   Data     {home}
 
 Three jobs to try, from another terminal:
-
+{set_key}
   {post} {base}/email -d '{json.dumps(mail)}'
   {post} {base}/images -d '{json.dumps(image)}'
   {post} {base}/collect -d '{json.dumps({"url": f"{base}/docs"})}'

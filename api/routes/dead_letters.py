@@ -115,7 +115,7 @@ def _replay(order: ReplayOrder, yard: Yard) -> ReplayView:
     ids = _selected(order, yard)
     with writing(yard.ledger.engine) as connection:
         replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
-        queued = advance_replays(connection, keeper.replay_rate, keeper.batch)
+        queued = advance_replays(connection, keeper.replay_rate, keeper.batch, keeper.unsent_after)
     yard.publisher.publish(queued)
     return replay_view(yard, replay_id)
 

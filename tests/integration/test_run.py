@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,3 +78,44 @@ def test_wrong_settings_stop_the_start_all_of_them_named_at_once(own_yard: Whole
     for name in ("JOBYARD_API__PORT", "JOBYARD_LOG__LEVEL", "JOBYARD_NOSUCH"):
         assert name in program.output()
     assert "Traceback" not in program.output()
+
+
+def test_a_second_yard_in_the_same_folder_is_refused_with_the_first_ones_process(own_yard: WholeYard) -> None:
+    first = own_yard.open()
+    second = own_yard.make_run()
+    wait_until(lambda: second.process.poll() is not None, 60, "the second to give up")
+    assert "a yard runs in" in second.output()
+    assert first.process.poll() is None
+    press_ctrl_c(own_yard, first)
+
+
+def test_jobs_that_run_at_ctrl_c_are_handed_back_and_count_nothing(own_yard: WholeYard) -> None:
+    running = own_yard.open()
+    base = f"http://127.0.0.1:{own_yard.port('API')}"
+    order = {"then": "sleep", "seconds": 30}
+    path = f"{base}/v1/tasks/bad.deed/jobs"
+    for queue in ("default", "images"):  # threads, and child processes
+        httpx.post(f"{path}/bulk", params={"queue": queue}, json=[order] * 2).raise_for_status()
+
+    def jobs(**query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(
+            f"{base}/v1/jobs", params={"task": "bad.deed"} | query
+        ).json()["jobs"]
+        return found
+
+    wait_until(lambda: len(jobs(status="running")) == 4, 20, "all of them to run")
+    press_ctrl_c(own_yard, running)
+    again = own_yard.open()
+    wait_until(lambda: len(jobs(status="running")) == 4, 20, "all of them to run again")
+    assert {(job["attempt"], job["lost"]) for job in jobs()} == {(2, 0)}
+    press_ctrl_c(own_yard, again)
+
+
+def test_a_file_called_env_counts_less_than_the_environment(own_yard: WholeYard) -> None:
+    file = own_yard.home / "settings.env"
+    file.write_text(f"JOBYARD_API__PORT=1\nJOBYARD_WORKER__THREADS=3\nJOBYARD_HOME={own_yard.home}/other\n")
+    own_yard.settings["JOBYARD_ENV_FILE"] = str(file)
+    running = own_yard.open()
+    workers = httpx.get(f"http://127.0.0.1:{own_yard.port('API')}/v1/workers").json()
+    assert 3 in [worker["concurrency"] for worker in workers]
+    press_ctrl_c(own_yard, running)

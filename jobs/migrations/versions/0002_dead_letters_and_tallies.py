@@ -18,6 +18,7 @@ _ID = sa.String(length=36).with_variant(sa.UUID(as_uuid=False), "postgresql")
 
 
 def upgrade() -> None:
+    op.add_column("job", sa.Column("unknown_since", UtcDateTime(), nullable=True))
     op.create_table(
         "tally",
         sa.Column("what", sa.String(length=50), nullable=False),
@@ -66,3 +67,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("replay_item", "replay", "intervention", "tally"):
         op.drop_table(table)
+    op.drop_column("job", "unknown_since")

@@ -19,7 +19,7 @@ from jobs.replays import (
     refusals,
     stop_replay,
 )
-from tests.unit.jobs.test_ledger import accepted, claimed, dead, found
+from tests.unit.jobs.test_ledger import SOON, accepted, claimed, dead, found
 
 
 def die(ledger: Ledger, cause: Cause = Cause.EXCEPTION, kind: str = "ValueError", **fields: object) -> str:
@@ -93,7 +93,7 @@ def order(ledger: Ledger, job_ids: list[str], *, is_canary: bool = False) -> str
 
 def advance(ledger: Ledger, rate: float = 1_000_000, most: int = 1000) -> list[str]:
     with writing(ledger.engine) as connection:
-        return [job.id for job in advance_replays(connection, rate, most)]
+        return [job.id for job in advance_replays(connection, rate, most, SOON)]
 
 
 def end(ledger: Ledger, job_ids: list[str], *, well: bool) -> None:
@@ -190,7 +190,7 @@ def test_an_unknown_order_is_said_to_be_unknown(own_ledger: Ledger) -> None:
 
 def test_a_job_of_a_task_that_nobody_knows_waits_and_is_dead_in_the_end(own_ledger: Ledger) -> None:
     fresh, old = accepted(own_ledger), accepted(own_ledger)
-    own_ledger.put_off_unknown([fresh], "nobody knows it")
+    own_ledger.put_off_unknown([fresh, old], "nobody knows it")
     assert found(own_ledger, fresh).status is Status.QUEUED
     own_ledger._settings = own_ledger._settings.model_copy(
         update={"keeper": own_ledger._settings.keeper.model_copy(update={"unknown_for": timedelta(0)})}

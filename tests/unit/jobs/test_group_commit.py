@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jobs.errors import Interruption, LedgerUnavailableError
 from jobs.group_commit import GroupCommit
 from tests.support.waiting import wait_until
 
@@ -73,3 +74,64 @@ def test_a_commit_that_forgets_an_answer_is_an_error_and_no_silence() -> None:
     ask: GroupCommit[int, int] = GroupCommit(lambda items: [])
     with pytest.raises(ValueError, match="zip"):
         ask(1)
+
+
+def together(ask: GroupCommit[int, int], items: Sequence[int], hold: threading.Lock) -> list[object]:
+    """Ask for items in one group; return each answer or error."""
+
+    def one(item: int) -> object:
+        try:
+            return ask(item)
+        except BaseException as error:
+            return type(error)
+
+    with ThreadPoolExecutor(len(items) + 1) as pool:
+        with hold:
+            first = pool.submit(one, 0)
+            wait_until(lambda: ask._committing.locked() and not ask._waiting, 10, "the first to commit")
+            rest = [pool.submit(one, item) for item in items]
+            wait_until(lambda: len(ask._waiting) == len(items), 10, "the others to wait")
+        return [first.result(), *(answer.result() for answer in rest)]
+
+
+def test_an_item_that_cannot_be_committed_costs_the_others_nothing() -> None:
+    hold = threading.Lock()
+
+    def commit(items: Sequence[int]) -> Sequence[int]:
+        with hold:
+            if 13 in items:
+                raise ValueError("not storable")
+            return [item * 10 for item in items]
+
+    assert together(GroupCommit(commit), [1, 13, 2], hold) == [0, 10, ValueError, 20]
+
+
+def test_a_database_out_of_reach_is_so_for_the_whole_group() -> None:
+    hold, calls = threading.Lock(), list[int]()
+
+    def commit(items: Sequence[int]) -> Sequence[int]:
+        with hold:
+            calls.append(len(items))
+            raise LedgerUnavailableError("gone")
+
+    assert together(GroupCommit(commit), [1, 2], hold) == [LedgerUnavailableError] * 3
+    assert calls == [1, 2]
+
+
+def test_an_interruption_is_the_committing_threads_own() -> None:
+    hold, interrupted = threading.Lock(), list[int]()
+
+    def commit(items: Sequence[int]) -> Sequence[int]:
+        with hold:
+            if len(items) == 3:
+                interrupted.append(1)
+                raise Interruption
+            return [item * 10 for item in items]
+
+    answers = together(GroupCommit(commit), [1, 2, 3], hold)
+    assert interrupted == [1]
+    assert answers.count(Interruption) == 1
+    assert [answer for answer in answers if answer is not Interruption] == sorted(
+        {0, 10, 20, 30} & set(answers)
+    )
+    assert len(answers) == 4

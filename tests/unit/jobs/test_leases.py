@@ -61,7 +61,7 @@ def test_a_job_that_hangs_is_not_renewed_for_ever(own_ledger: Ledger) -> None:
 
 
 class OutOfReach(Ledger):
-    def renew(self, held: object) -> set[str]:
+    def renew(self, held: object) -> set[tuple[str, int]]:
         raise LedgerUnavailableError("gone")
 
 

@@ -162,7 +162,7 @@ def test_a_superseded_attempt_changes_nothing(own_ledger: Ledger) -> None:
 
 def take_back(ledger: Ledger, max_lost: int = 3) -> list[Any]:
     with writing(ledger.engine) as connection:
-        return upkeep.take_back_lost(connection, 100, max_lost)
+        return upkeep.take_back_lost(connection, 100, max_lost, SOON)
 
 
 def test_a_renewed_lease_is_not_taken_back(own_ledger: Ledger) -> None:
@@ -177,7 +177,7 @@ def test_a_renewed_lease_is_not_taken_back(own_ledger: Ledger) -> None:
 
     wait_until(one_is_lost, 5, "the other lease to run out")
     assert kept not in taken
-    assert own_ledger.renew([(kept, attempt), (taken[0], 1)]) == {kept}
+    assert own_ledger.renew([(kept, attempt), (taken[0], 1)]) == {(kept, attempt)}
 
 
 def test_a_job_that_loses_three_workers_is_dead_with_the_cause(own_ledger: Ledger) -> None:

@@ -1,11 +1,12 @@
 """When a failed attempt is tried again."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.retry import RetryPolicy, retry_delay
+from jobs.retry import FARTHEST, RetryPolicy, retry_delay
 
 policies = st.builds(
     RetryPolicy,
@@ -62,5 +63,12 @@ def test_a_delay_that_the_task_asked_for_wins_but_is_never_negative(wanted: time
 
 
 def test_a_thousand_failures_do_not_overflow() -> None:
-    policy = RetryPolicy(retry_backoff=1, retry_backoff_max=10**9)
-    assert retry_delay(policy, 1000, uniform=_longest) == timedelta(seconds=10**9)
+    policy = RetryPolicy(retry_backoff=1, retry_backoff_max=10**6)
+    assert retry_delay(policy, 1000, uniform=_longest) == timedelta(seconds=10**6)
+
+
+def test_nothing_is_put_off_for_longer_than_a_date_can_tell() -> None:
+    endless = RetryPolicy(retry_backoff=10**30, retry_backoff_max=10**30, default_retry_delay=10**30)
+    assert retry_delay(endless, 1000, uniform=_longest) == FARTHEST
+    assert retry_delay(replace(endless, retry_backoff=False), 1) == FARTHEST
+    assert retry_delay(endless, 1, wanted=timedelta.max) == FARTHEST

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict, Field, SecretStr
 
 from config.queues import Queue
 from jobs.errors import Discard, TaskDeclarationError
@@ -88,3 +89,37 @@ def test_a_declared_task_is_still_a_function() -> None:
         assert echo.payload_schema["properties"]["text"]["type"] == "string"
     finally:
         declared.pop("test.echo")
+
+
+class Secretive(Payload):
+    password: SecretStr
+
+
+class Renamed(Payload):
+    model_config = ConfigDict(validate_by_name=False)
+    number: int = Field(0, validation_alias="no")
+
+
+def _secretive(order: Secretive) -> None: ...
+
+
+def _renamed(order: Renamed) -> None: ...
+
+
+def test_a_secret_in_a_payload_is_refused_since_it_would_be_stored_as_asterisks() -> None:
+    with pytest.raises(TaskDeclarationError, match=r"password.*asterisks"):
+        task("test.secretive")(_secretive)
+
+
+def test_a_model_that_does_not_read_what_it_writes_is_refused_before_a_job_is_accepted() -> None:
+    try:
+        renamed = task("test.renamed")(_renamed)
+        with pytest.raises(TaskDeclarationError, match="does not read"):
+            renamed.dump(Renamed.model_validate({"no": 1}))
+    finally:
+        declared.pop("test.renamed", None)
+
+
+def test_only_the_tasks_own_payload_is_taken() -> None:
+    with pytest.raises(TypeError, match="takes a Deed, not a Order"):
+        deed.dump(Order())  # type: ignore[arg-type]
