@@ -32,11 +32,20 @@ A_WRONG_CLOCK = timedelta(seconds=10)
 class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
     """RedBeat's lock and clock; each tick is a job in the ledger, unique on (schedule, nominal time)."""
 
+    _is_installed = False
+
     def setup_schedule(self) -> None:
         """Overridden so that the schedules that ship are installed, and removed when they ship no longer.
 
-        One that Redis has forgotten goes on from the last tick that the ledger knows of.
+        One that Redis has forgotten goes on from the last tick that the ledger knows of. Where Redis or the
+        ledger is not there yet, the next tick installs them.
         """
+        try:
+            self._install_what_ships()
+        except (RedisError, LedgerUnavailableError) as error:
+            log.warning("schedules not installed yet", reason=str(error))
+
+    def _install_what_ships(self) -> None:
         self.app.redbeat_conf.schedule = {
             shipped.name: {
                 "task": shipped.task.name,
@@ -51,6 +60,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         super().setup_schedule()
         for name in forgotten:
             self._go_on_from_last_tick(name)
+        self._is_installed = True
 
     def _key(self, name: str) -> str:
         return str(RedBeatSchedulerEntry.generate_key(self.app, name))
@@ -64,11 +74,13 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         """Overridden so that a Redis that is away, or has forgotten everything, does not end beat."""
         try:
             if self.lock is not None and self.lock.owned():
+                if not self._is_installed:
+                    self._install_what_ships()
                 self._call_back_from_the_future()
                 return float(super().tick(*arguments, **options))
             self._lead_again()
         except (RedisError, LedgerUnavailableError) as error:
-            log.warning("no tick now, trying again", reason=repr(error))
+            log.warning("no tick now, trying again", reason=str(error))
         return RETRY_SECONDS
 
     def _call_back_from_the_future(self) -> None:
@@ -88,7 +100,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         elif not self.lock.acquire(blocking=False):
             return
         log.warning("leading again", lock=self.lock_key)
-        self.setup_schedule()
+        self._install_what_ships()
 
     def apply_async(
         self, entry: RedBeatSchedulerEntry, producer: Any = None, advance: bool = True, **_: Any

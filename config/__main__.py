@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from config.settings import ENV_PREFIX, SettingsError, load_settings
+from config.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 
 
 def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
@@ -17,6 +17,17 @@ def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, s
             yield from lines(value, f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}", _shown(value), field.description or ""
+
+
+def in_effect(settings: Settings) -> dict[str, str]:
+    """Return what stands for the URLs that were not given, by environment variable."""
+    return {
+        f"{ENV_PREFIX}LEDGER__URL": settings.ledger_url,
+        f"{ENV_PREFIX}BROKER__URL": settings.broker_url,
+        f"{ENV_PREFIX}REDIS__URL": settings.redis_url,
+        f"{ENV_PREFIX}SMTP__URL": settings.smtp_url,
+        f"{ENV_PREFIX}FILES__URL": settings.files_url,
+    }
 
 
 def _shown(value: object) -> str:
@@ -31,8 +42,10 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
+    defaults = in_effect(settings)
     for variable, value, purpose in lines(settings):
-        print(f"{variable:36} {value:36} {purpose}".rstrip())
+        shown = _shown(defaults.get(variable, value)) if value == "None" else value
+        print(f"{variable:36} {shown:36} {purpose}".rstrip())
 
 
 if __name__ == "__main__":

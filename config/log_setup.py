@@ -43,6 +43,24 @@ def set_up_logging(settings: LogSettings) -> None:
     )
 
 
+def join_the_hosts_logging() -> None:
+    """Hand what we have to say to `logging`, in a program of somebody else's that submits jobs.
+
+    What becomes of it is that program's affair; `structlog` by itself would print it among its output.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 def _renderers(settings: LogSettings) -> list[Any]:
     if settings.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

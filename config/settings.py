@@ -166,6 +166,8 @@ def load_settings() -> Settings:
     """Read the settings; raises `SettingsError` that names every wrong one at once."""
     file = os.environ.get(ENV_FILE_VARIABLE, ".env") or None  # an empty name reads none
     wrong = _unknown_names([*(dotenv_values(file) if file else ()), *os.environ])
+    if file and ENV_FILE_VARIABLE in os.environ and not Path(file).is_file():
+        wrong.append(f"{ENV_FILE_VARIABLE}: there is no file {file}")
     try:
         settings = Settings(_env_file=file)
     except UnreadableSettingsError as error:  # a section that was given as a whole, and is named already

@@ -22,9 +22,8 @@ def make_engine(settings: Settings) -> Engine:
     """Return an engine for the ledger's URL; it connects at first use."""
     url = make_url(settings.ledger_url)
     if url.get_backend_name() == "sqlite":
-        if url.database:
-            _make_folder(Path(url.database).parent)
         engine = create_engine(url, connect_args={"timeout": settings.ledger.busy_timeout.total_seconds()})
+        event.listen(engine, "do_connect", _make_no_file)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
     else:
@@ -53,14 +52,24 @@ def _postgresql_patience(seconds: float) -> dict[str, Any]:
     }
 
 
-def _make_folder(folder: Path) -> None:
+def make_sqlite_file(engine: Engine) -> None:
+    """Make the file of an SQLite ledger, and its folder, where they are not there yet."""
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or not path:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
     except OSError as error:
         raise LedgerUnavailableError(
-            f"the ledger's folder {folder} cannot be made: {error.strerror} "
-            "(JOBYARD_HOME, JOBYARD_LEDGER__URL)"
+            f"the ledger {path} cannot be made: {error.strerror} (JOBYARD_HOME, JOBYARD_LEDGER__URL)"
         ) from error
+
+
+def _make_no_file(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+    # Only a migration makes a ledger: a program with a wrong JOBYARD_HOME would find an empty one.
+    arguments[0] = f"{Path(arguments[0]).absolute().as_uri()}?mode=rw"
+    options["uri"] = True
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -114,6 +123,11 @@ def _named_faults(engine: Engine) -> Iterator[None]:
 def _explain(error: DBAPIError, engine: Engine) -> str:
     words = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
     where = engine.url.render_as_string(hide_password=True)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        return (
+            f"there is no ledger at {where}: `make run` or `make migrate` makes one "
+            "(JOBYARD_HOME, JOBYARD_LEDGER__URL)"
+        )
     if isinstance(error.orig, UndefinedTable) or "no such table" in words:
         return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
     return f"the ledger at {where} cannot be used: {words} (JOBYARD_LEDGER__URL)"

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-from jobs.database import get_engine, writing
+from jobs.database import get_engine, make_sqlite_file, writing
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.forking import inside_gate
 
@@ -18,6 +18,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 def migrate(engine: Engine) -> str:
     """Run the migrations that the database has not seen; return its version."""
+    make_sqlite_file(engine)
     with inside_gate(), engine.connect() as connection:
         command.upgrade(_config(connection), "head")
         connection.commit()

@@ -8,16 +8,28 @@ from celery import Celery
 from celery.signals import import_modules, setup_logging
 
 from config.celery_options import celery_options
-from config.log_setup import set_up_logging
-from config.settings import get_settings
+from config.log_setup import join_the_hosts_logging, set_up_logging
+from config.settings import Settings, SettingsError, get_settings
 from jobs.errors import TaskDeclarationError
 
 # The `celery` command has the yard's folder on its path only until it has found this module; what the yard
 # and its settings name is looked for there all the time.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+
+def _settings() -> Settings:
+    """Return the settings; where they are wrong, the `celery` command says so and ends, a program raises."""
+    try:
+        return get_settings()
+    except SettingsError as error:
+        if "celery" in Path(sys.argv[0]).parts[-2:]:
+            sys.exit(str(error))
+        raise
+
+
+join_the_hosts_logging()
 app = Celery("jobyard")
-app.conf.update(celery_options(get_settings()))
+app.conf.update(celery_options(_settings()))
 
 
 @setup_logging.connect

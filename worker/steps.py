@@ -1,12 +1,14 @@
 """What Celery loads into every worker: the keeper, the worker's announcement, and how it stops."""
 
 import os
+import sys
 from typing import Any
 
 import structlog
 from celery import bootsteps
 
 from config.settings import get_settings
+from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
 from jobs.migrate import check_is_migrated
 from jobs.workers import Announcement, announce
@@ -30,7 +32,10 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        check_is_migrated(get_ledger().engine)
+        try:
+            check_is_migrated(get_ledger().engine)
+        except LedgerUnavailableError as error:
+            sys.exit(str(error))
         if warning := eviction_warning(get_settings()):
             log.warning("broker", warning=warning)
 

@@ -42,6 +42,11 @@ async def crawl_delay(url: httpx.URL, settings: CollectSettings) -> timedelta:
     return max(timedelta(seconds=wanted), settings.host_interval)
 
 
+def forget() -> None:
+    """Ask every origin anew."""
+    _kept.clear()
+
+
 async def _rules(origin: str, settings: CollectSettings) -> Protego:
     kept = _kept.get(origin)
     if kept is None or kept.until < monotonic():

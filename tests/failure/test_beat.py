@@ -42,6 +42,18 @@ def test_a_due_schedule_is_one_accepted_job(own: OwnYard) -> None:
     assert len(ticks(own)) == 1
 
 
+def test_a_beat_that_is_started_before_its_redis_waits_for_it_and_can_be_stopped(own: OwnYard) -> None:
+    own.valkey.kill()
+    beat, another = start_beat(own), start_beat(own)
+    own.wait_until(lambda: "not installed yet" in beat.output(), 20, "the first to miss Redis")
+    own.wait_until(lambda: "not installed yet" in another.output(), 20, "the other to miss Redis")
+    assert another.stop() == 0, another.output()
+    own.start_valkey()
+    own.wait_until(lambda: own.broker.exists(KEY), 20, "the schedules")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 20, "a tick")
+
+
 @pytest.mark.timeout(120)
 def test_rows_25_and_27_a_second_beat_waits_and_takes_over(own: OwnYard) -> None:
     first = start_beat(own)

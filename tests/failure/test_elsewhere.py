@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from jobs.database import reading
 from jobs.job import NewJob, Status
 from jobs.schema import job
+from tests.support.bad_tasks import Deed
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.postgresql import new_database
 from tests.support.processes import ROOT
@@ -139,6 +140,23 @@ def test_row_32_a_long_queue_is_not_sent_again(own: OwnYard) -> None:
             own.ledger.mark_published([entry.id for entry in new[part : part + 2000]])
     own.start_worker()
     own.wait_until(lambda: len(own.runs()) > 500, 60, "several periods to pass")
+    with reading(own.ledger.engine) as connection:
+        again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
+    assert again < total / 100
+
+
+def test_row_32_many_jobs_over_http_are_sent_once(own: OwnYard) -> None:
+    # Here the publisher sends them, while the keeper looks for what was not sent.
+    total = 10_000
+    own.start_api()
+    order = Deed(journal=str(own.journal)).model_dump()
+    answer = httpx.post(
+        f"http://127.0.0.1:{own.port('API')}/v1/tasks/bad.deed/jobs/bulk", json=[order] * total, timeout=60
+    )
+    assert answer.json()["accepted"] == total
+    own.wait_until(lambda: own.broker.llen("default:5") >= total, 60, "all of them to be sent")
+    own.start_worker()
+    own.wait_until(lambda: len(own.runs()) > 300, 60, "several periods to pass")
     with reading(own.ledger.engine) as connection:
         again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
     assert again < total / 100

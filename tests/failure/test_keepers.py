@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+from jobs.database import writing
 from jobs.job import Status
+from jobs.replays import ReplayStatus, get_replay, order_replay
 from tests.support.own_yard import OwnYard
 
 
@@ -33,3 +35,21 @@ def test_redis_keeps_nothing_of_what_a_worker_has_fetched(own: OwnYard) -> None:
     own.wait_to_begin(job_id)
     assert not own.broker.exists("unacked", "unacked_index")
     own.wait_for([job_id], Status.SUCCEEDED)
+
+
+def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) -> None:
+    worker = own.start_worker()
+    dead = own.hand_in("raise", how_many=60)
+    own.publish(dead)
+    own.wait_for(dead, Status.DEAD)
+    assert worker.stop() == 0
+    with writing(own.ledger.engine) as connection:
+        replay_id = order_replay(connection, dead, is_canary=False, reason="again")
+    for _ in range(3):
+        own.start("keeper", "worker.keeper")
+    own.wait_until(
+        lambda: get_replay(own.ledger.engine, replay_id).status is ReplayStatus.DONE, 30, "the order to end"
+    )
+    own.wait_until(lambda: own.broker.llen("default:5") >= len(dead), 20, "every job to be published")
+    assert {(job.status, job.replays) for job in own.jobs(dead)} == {(Status.QUEUED, 1)}
+    assert own.broker.llen("default:5") == len(dead)

@@ -153,3 +153,20 @@ def test_a_thread_that_hangs_past_its_limit_is_replaced_by_a_new_child(own: OwnY
     own.wait_for([next_one], Status.SUCCEEDED)
     assert own.job(next_one).worker != own.job(hangs).worker
     assert own.tally(Tally.THREAD_LEFT_BEHIND) == 1
+
+
+ODD = ("half_a_character", "nul", "wordless", "long_name", "base", "interrupt", "reject", "group", "deep")
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_whatever_a_task_raises_ends_its_job_and_no_other(own: OwnYard, pool: str) -> None:
+    odd = [own.hand_in("raise_odd", odd=kind)[0] for kind in ODD]
+    innocent = own.hand_in(how_many=10)
+    worker = own.start_worker(pool, 2)
+    own.publish([job_id for pair in zip(odd, innocent, strict=False) for job_id in pair])
+    own.wait_for(odd, Status.DEAD)
+    own.wait_for(innocent, Status.SUCCEEDED)
+    assert [(job.failures, job.lost) for job in own.jobs(odd)] == [(1, 0)] * len(odd)
+    assert all(job.failure and job.failure.message for job in own.jobs(odd))
+    assert worker.process.poll() is None
+    own.check_invariant(odd + innocent)

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from celery.exceptions import Reject
+
 from jobs.errors import Discard, RetryLater
 from tasks.base import task
 from tasks.context import current_job
@@ -34,11 +36,15 @@ class Deed(Payload):
         "kill",
         "kill_worker",
         "allocate",
+        "raise_odd",
     ] = "return"
     seconds: float = 0
     journal: str | None = None
     text: str = ""
     number: int = 0
+    odd: Literal[
+        "", "half_a_character", "nul", "wordless", "long_name", "base", "interrupt", "reject", "group", "deep"
+    ] = ""
 
 
 class Done(Payload):
@@ -47,6 +53,35 @@ class Done(Payload):
 
 class TemporaryError(Exception):
     """A failure that another attempt may not meet."""
+
+
+class WordlessError(Exception):
+    """An exception that cannot even be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class NoException(BaseException):
+    """What `except Exception` does not see."""
+
+
+def odd_error(kind: str) -> BaseException:
+    """Return something that a task may raise and that is hard to write down."""
+    odd: dict[str, BaseException] = {
+        "half_a_character": ValueError("\udc80 is half a character"),
+        "nul": ValueError("a\x00b"),
+        "wordless": WordlessError(),
+        "long_name": type("L" * 5000, (Exception,), {})("long"),
+        "base": NoException("base"),
+        "interrupt": KeyboardInterrupt(),
+        "reject": Reject("rejected", requeue=True),
+        "group": ExceptionGroup("several", [ValueError(str(number)) for number in range(2000)]),
+        "deep": RecursionError("deep"),
+    }
+    return odd[kind]
 
 
 @task(
@@ -88,6 +123,8 @@ def deed(order: Deed) -> Done:
             os.kill(os.getpid(), signal.SIGKILL)
         case "kill_worker":
             os.killpg(0, signal.SIGKILL)
+        case "raise_odd":
+            raise odd_error(order.odd)
         case "allocate":
             return Done(said=f"{len(bytearray(order.number))} bytes")
     return Done(said=order.text or f"attempt {job.attempt}")

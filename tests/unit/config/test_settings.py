@@ -259,3 +259,37 @@ def test_python_m_config_says_what_is_wrong_in_a_sentence() -> None:
     assert shown.returncode == 1
     assert shown.stderr.startswith("These settings are wrong:\n  - JOBYARD_API__PORT: ")
     assert "Traceback" not in shown.stderr
+
+
+def test_python_m_config_shows_what_stands_for_the_urls_that_were_not_given() -> None:
+    shown = config(HOME="/srv/jobyard", VALKEY__PORT="7000").stdout
+    for url in ("sqlite:////srv/jobyard/jobyard.db", "redis://127.0.0.1:7000/0", "file:///srv/jobyard/files"):
+        assert f" {url} " in shown
+
+
+def test_an_env_file_that_is_not_there_is_a_mistake(loaded: Any, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"JOBYARD_ENV_FILE: there is no file .*nowhere"):
+        loaded(ENV_FILE=str(tmp_path / "nowhere"))
+    assert loaded(ENV_FILE="").api.port == 8000
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_the_celery_command_says_what_is_wrong_in_a_sentence(command: str, tmp_path: Path) -> None:
+    def celery(**variables: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "tasks.app", command],
+            env=os.environ | {f"{ENV_PREFIX}{name}": value for name, value in variables.items()},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    wrong = celery(API__PORT="x")
+    assert wrong.returncode != 0
+    assert wrong.stderr.startswith("These settings are wrong:\n  - JOBYARD_API__PORT: ")
+    if command == "worker":
+        nothing = celery(HOME=str(tmp_path / "nowhere"))
+        assert nothing.returncode != 0
+        assert nothing.stderr.splitlines()[-1].startswith("there is no ledger at ")

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from config.sections import LedgerSettings
 from config.settings import Settings
 from jobs.clock import db_now, utc_now
-from jobs.database import make_engine, reading, writing
+from jobs.database import make_engine, make_sqlite_file, reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import FINAL, MOVES, Status, may_become
 from jobs.ledger import Ledger
@@ -21,10 +21,21 @@ from jobs.schema import metadata
 
 def test_a_ledger_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
     engine = make_engine(Settings(home=tmp_path))
+    make_sqlite_file(engine)
     with pytest.raises(LedgerUnavailableError, match="make migrate"), reading(engine) as connection:
         connection.execute(text("SELECT * FROM job"))
     with pytest.raises(LedgerUnavailableError, match="make migrate"):
         check_is_migrated(engine)
+
+
+def test_looking_for_a_ledger_where_there_is_none_makes_none(tmp_path: Path) -> None:
+    engine = make_engine(Settings(home=tmp_path / "mistyped"))
+    with (
+        pytest.raises(LedgerUnavailableError, match=r"no ledger at .*mistyped.*JOBYARD_HOME"),
+        writing(engine),
+    ):
+        pass
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_ledger_that_cannot_be_reached_names_the_setting_and_no_password() -> None:
@@ -38,11 +49,12 @@ def test_a_ledger_that_cannot_be_reached_names_the_setting_and_no_password() -> 
 def test_a_ledger_in_a_folder_that_is_none_says_so(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(LedgerUnavailableError, match="taken"):
-        make_engine(Settings(home=tmp_path / "taken"))
+        migrate(make_engine(Settings(home=tmp_path / "taken")))
 
 
 def test_sqlite_commits_to_disk_and_keeps_readers_apart_from_writers(tmp_path: Path) -> None:
     engine = make_engine(Settings(home=tmp_path))
+    make_sqlite_file(engine)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2

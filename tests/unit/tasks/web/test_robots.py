@@ -9,11 +9,18 @@ import pytest
 from config.places import AllowedPlace
 from config.sections import CollectSettings
 from jobs.errors import Discard, RetryLater
+from tasks.web import robots as web_robots
 from tasks.web.fetch import TemporaryFetchError
 from tasks.web.robots import LONGEST_CRAWL_DELAY, crawl_delay
 from tests.support.http_server import Answer, HttpServer
 
 INTERVAL = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """Two tests may get the same port one after the other: what was kept of one is not the other's."""
+    web_robots.forget()
 
 
 def asked(server: HttpServer, path: str = "/page", interval: timedelta = INTERVAL) -> timedelta:
