@@ -40,7 +40,7 @@ WAITING: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING})
 
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED}),
-    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED, Status.DEAD}),
     Status.RUNNING: frozenset({Status.SUCCEEDED, Status.RETRYING, Status.QUEUED, Status.DEAD}),
     Status.RETRYING: frozenset({Status.QUEUED, Status.CANCELLED}),
     Status.DEAD: frozenset({Status.QUEUED, Status.CANCELLED}),
@@ -48,11 +48,6 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.CANCELLED: frozenset(),
     Status.EXPIRED: frozenset(),
 }
-
-
-def may_become(status: Status) -> list[Status]:
-    """Return every status from which a job may move to `status`."""
-    return [source for source, targets in MOVES.items() if status in targets]
 
 
 class Cause(StrEnum):

@@ -34,6 +34,7 @@ from jobs.database import get_engine  # noqa: E402
 from jobs.ledger import Ledger, get_ledger  # noqa: E402
 from jobs.migrate import migrate  # noqa: E402
 from jobs.schema import job  # noqa: E402
+from tests.support.moves import forbid_illegal_moves  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,7 @@ def settings() -> Settings:
 def migrated() -> Engine:
     engine = get_engine()
     migrate(engine)
+    forbid_illegal_moves(engine)
     return engine
 
 

@@ -19,6 +19,7 @@ from jobs.migrate import migrate
 from jobs.records import JobFilter, get_job, list_jobs
 from jobs.tallies import Tally, all_counted
 from tests.support.bad_tasks import Deed
+from tests.support.moves import forbid_illegal_moves
 from tests.support.processes import Program, YardProcesses
 from tests.support.waiting import wait_until
 
@@ -41,6 +42,7 @@ class OwnYard(YardProcesses):
         settings = Settings(home=self.home, ledger=LedgerSettings(url=url))
         engine = make_engine(settings)
         migrate(engine)
+        forbid_illegal_moves(engine)
         return Ledger(engine, settings)
 
     @cached_property

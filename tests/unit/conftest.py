@@ -12,6 +12,7 @@ from config.settings import Settings
 from jobs.database import make_engine
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
+from tests.support.moves import forbid_illegal_moves
 from tests.support.postgresql import new_database
 
 QUICK_WORKER = WorkerSettings(lease=timedelta(milliseconds=300))
@@ -28,6 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("template")
     engine = make_engine(Settings(home=home))
     migrate(engine)
+    forbid_illegal_moves(engine)
     engine.dispose()  # the last to close a WAL file writes it back into the one that is copied
     return home / "jobyard.db"
 
@@ -50,5 +52,6 @@ def _on_postgresql() -> Iterator[Ledger]:
         settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
         engine = make_engine(settings)
         migrate(engine)
+        forbid_illegal_moves(engine)
         yield Ledger(engine, settings)
         engine.dispose()

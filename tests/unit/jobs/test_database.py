@@ -1,22 +1,25 @@
 """What is said when the ledger cannot be used, and that it is safe on disk."""
 
+import re
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from config.sections import LedgerSettings
 from config.settings import Settings
 from jobs.clock import db_now, utc_now
 from jobs.database import make_engine, make_sqlite_file, reading, writing
 from jobs.errors import LedgerUnavailableError
-from jobs.job import FINAL, MOVES, Status, may_become
+from jobs.job import FINAL, MOVES, NewJob, Status
 from jobs.ledger import Ledger
 from jobs.migrate import check_is_migrated, migrate
-from jobs.schema import metadata
+from jobs.schema import job, metadata
+from tests.support.processes import ROOT
 
 
 def test_a_ledger_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
@@ -87,7 +90,18 @@ def test_the_ledgers_clock_is_the_time_and_keeps_its_zone(own_ledger: Ledger) ->
 def test_only_a_person_moves_a_job_out_of_a_final_status() -> None:
     by_persons = {(Status.DEAD, Status.QUEUED), (Status.DEAD, Status.CANCELLED)}
     assert {(status, target) for status in FINAL for target in MOVES[status]} == by_persons
-    assert may_become(Status.RUNNING) == [Status.QUEUED]
+
+
+def test_the_readme_draws_the_moves_as_they_are() -> None:
+    edges = re.findall(r"^    (\w+) --> (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(set(edges)) == sorted((source, target) for source in MOVES for target in MOVES[source])
+
+
+@pytest.mark.parametrize("wrong", [Status.SUCCEEDED, Status.RETRYING, Status.SCHEDULED])
+def test_the_tests_ledger_refuses_a_move_that_is_not_in_the_table(own_ledger: Ledger, wrong: Status) -> None:
+    own_ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+    with pytest.raises(DBAPIError, match="illegal move"), own_ledger.engine.begin() as connection:
+        connection.execute(update(job).values(status=wrong))
 
 
 def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
