@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from bench.load import Load, Tool, best_tool, measure
-from bench.machine import BenchError, bare_machine, end_on_sigterm
+from bench.machine import BenchError, bare_machine, end_on_signals
 from bench.report import look_around, save, spread, table
 from bench.sides import Jobyard, Side, Stock
 
@@ -78,7 +78,7 @@ def main() -> None:
         "--load", choices=("wrk", "python"), default=best_tool(), help="default: wrk if there"
     )
     options = parser.parse_args()
-    end_on_sigterm()
+    end_on_signals()
     conditions = look_around()
     turns: dict[type[Side], list[Turn]] = {kind: [] for kind in SIDES}
     try:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict, dataclass
 from time import monotonic, sleep
 
-from bench.machine import BenchError, Machine, bare_machine, end_on_sigterm, last_lines
+from bench.machine import BenchError, Machine, bare_machine, end_on_signals, last_lines
 from bench.report import look_around, save, spread, table
 from bench.runs import count_runs, rate_in_the_middle, read_runs
 from bench.sides import Ended, Jobyard, Side, Stock
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    end_on_sigterm()
+    end_on_signals()
     conditions = look_around()
     turns: dict[Contender, list[Turn]] = {contender: [] for contender in CONTENDERS}
     try:

@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import NoReturn
 
+import psutil  # type: ignore[import-untyped]
+
 ROOT = Path(__file__).parents[1]
 # Where turns have their folders and figures are kept; a test sends them elsewhere.
 RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "bench" / "results"))
@@ -95,6 +97,7 @@ def bare_machine() -> Iterator[Machine]:
     RESULTS.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="turn-", dir=RESULTS))
+        stack.callback(_kill_forgotten)
         yield Machine(Path(folder), stack)
 
 
@@ -105,8 +108,10 @@ def free_port() -> int:
         return port
 
 
-def end_on_sigterm() -> None:
-    """Make a SIGTERM end this process as Ctrl-C does: with everything that it started."""
+def end_on_signals() -> None:
+    """Make Ctrl-C and a SIGTERM end this process with everything that it started."""
+    # A shell starts what it puts into the background deaf to SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
@@ -125,6 +130,13 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def _kill_forgotten() -> None:
+    # A signal may come between the birth of a process and our note of it.
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
