@@ -6,12 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from psycopg.errors import UndefinedTable
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.settings import Settings, get_settings
+from jobs.database_faults import SCHEMA, named_faults
 from jobs.errors import LedgerUnavailableError
 from jobs.forking import close_at_fork, inside_gate
 
@@ -33,22 +31,23 @@ def make_engine(settings: Settings) -> Engine:
             pool_size=settings.ledger.pool_size,
             pool_pre_ping=True,
             pool_timeout=patience,
-            connect_args=_postgresql_patience(patience),
+            connect_args=_postgresql_options(patience),
         )
     close_at_fork(engine)
     return engine
 
 
-def _postgresql_patience(seconds: float) -> dict[str, Any]:
+def _postgresql_options(patience_seconds: float) -> dict[str, Any]:
     # A server that is gone without a word: noticed by the network (keepalives, unanswered data), a
     # statement that takes too long by the server itself.
+    patience_millis = round(patience_seconds * 1000)
     return {
-        "connect_timeout": max(2, round(seconds)),
-        "options": f"-c statement_timeout={round(seconds * 1000)}",
+        "connect_timeout": max(2, round(patience_seconds)),
+        "options": f"-c statement_timeout={patience_millis} -c search_path={SCHEMA}",
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": round(seconds * 1000),
+        "tcp_user_timeout": patience_millis,
     }
 
 
@@ -92,45 +91,15 @@ def _begin_immediate(connection: Connection) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`."""
-    with inside_gate(), _named_faults(engine), engine.begin() as connection:
+    with inside_gate(), named_faults(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection for single queries, which waits for no writer; raises `LedgerUnavailableError`."""
-    with inside_gate(), _named_faults(engine), engine.connect() as connection:
+    with inside_gate(), named_faults(engine), engine.connect() as connection:
         yield connection.execution_options(**{_READS: True})
-
-
-@contextmanager
-def _named_faults(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise LedgerUnavailableError(_explain(error, engine)) from error
-    except PoolTimeoutError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        raise LedgerUnavailableError(
-            f"every connection to the ledger at {where} is taken (JOBYARD_LEDGER__POOL_SIZE)"
-        ) from error
-    except ProgrammingError as error:
-        if not isinstance(error.orig, UndefinedTable):
-            raise  # a fault of ours, not of the database
-        raise LedgerUnavailableError(_explain(error, engine)) from error
-
-
-def _explain(error: DBAPIError, engine: Engine) -> str:
-    words = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-    where = engine.url.render_as_string(hide_password=True)
-    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
-        return (
-            f"there is no ledger at {where}: `make run` or `make migrate` makes one "
-            "(JOBYARD_HOME, JOBYARD_LEDGER__URL)"
-        )
-    if isinstance(error.orig, UndefinedTable) or "no such table" in words:
-        return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
-    return f"the ledger at {where} cannot be used: {words} (JOBYARD_LEDGER__URL)"
 
 
 @cache

@@ -7,9 +7,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.schema import CreateSchema
 
 from jobs.database import get_engine, make_sqlite_file, writing
+from jobs.database_faults import SCHEMA, named_faults
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.forking import inside_gate
 
@@ -19,7 +21,11 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def migrate(engine: Engine) -> str:
     """Run the migrations that the database has not seen; return its version."""
     make_sqlite_file(engine)
-    with inside_gate(), engine.connect() as connection:
+    with inside_gate(), named_faults(engine), engine.connect() as connection:
+        # Asked first: who may not create schemas may still use one that was created for it.
+        if engine.dialect.name == "postgresql" and not inspect(connection).has_schema(SCHEMA):
+            connection.execute(CreateSchema(SCHEMA))
+            connection.commit()
         command.upgrade(_config(connection), "head")
         connection.commit()
         return _version(connection) or ""

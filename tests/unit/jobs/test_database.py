@@ -1,13 +1,16 @@
 """What is said when the ledger cannot be used, and that it is safe on disk."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select, text, update
+from sqlalchemy import create_engine, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from config.sections import LedgerSettings
@@ -19,6 +22,7 @@ from jobs.job import FINAL, MOVES, NewJob, Status
 from jobs.ledger import Ledger
 from jobs.migrate import check_is_migrated, migrate
 from jobs.schema import job, metadata
+from tests.support.postgresql import new_database
 from tests.support.processes import ROOT
 
 
@@ -108,3 +112,73 @@ def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
     with own_ledger.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jobyard.db").write_text("a letter to a friend, and not a database at all" * 100)
+    with pytest.raises(
+        LedgerUnavailableError, match=r"jobyard\.db is no SQLite database.*JOBYARD_LEDGER__URL"
+    ):
+        migrate(make_engine(Settings(home=tmp_path)))
+
+
+@pytest.fixture
+def postgresql() -> Iterator[Any]:
+    with new_database() as url:
+        yield make_url(url)
+
+
+@pytest.mark.postgresql
+def test_the_tables_stand_apart_from_those_of_an_application(postgresql: Any) -> None:
+    own = create_engine(postgresql)
+    with own.begin() as connection:
+        connection.execute(text("CREATE TABLE job (mine text)"))
+    engine = make_engine(Settings(ledger=LedgerSettings(url=as_text(postgresql))))
+    migrate(engine)
+    with own.begin() as connection:
+        connection.execute(text("INSERT INTO job VALUES ('is still here')"))
+        assert connection.execute(text("SELECT count(*) FROM jobyard.job")).scalar_one() == 0
+    own.dispose()
+    engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_user_without_rights_is_told_which_one_to_give(postgresql: Any) -> None:
+    owner, name = create_engine(postgresql), f"poor_{uuid4().hex}"
+    with owner.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))
+    poor = make_engine(
+        Settings(ledger=LedgerSettings(url=as_text(postgresql.set(username=name, password="x"))))
+    )
+    try:
+        with pytest.raises(LedgerUnavailableError, match="owner of the schema 'jobyard'"):
+            migrate(poor)
+        with owner.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA jobyard AUTHORIZATION {name}"))
+        migrate(poor)
+        check_is_migrated(poor)
+    finally:
+        poor.dispose()
+        with owner.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {name} CASCADE"))
+            connection.execute(text(f"DROP ROLE {name}"))
+        owner.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_ledger_that_can_only_be_read_says_so(postgresql: Any) -> None:
+    engine = make_engine(Settings(ledger=LedgerSettings(url=as_text(postgresql))))
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"ALTER DATABASE {postgresql.database} SET default_transaction_read_only = on")
+        )
+    engine.dispose()
+    ledger = Ledger(engine, Settings())
+    with pytest.raises(LedgerUnavailableError, match="can only be read"):
+        ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+    engine.dispose()
+
+
+def as_text(url: Any) -> str:
+    return str(url.render_as_string(hide_password=False))
