@@ -19,6 +19,7 @@ from jobs.files import get_files
 from jobs.ledger import get_ledger
 from jobs.migrate import check_is_migrated
 from tasks.publisher import get_publisher
+from tasks.registry import declare_tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ledger = get_ledger()
     check_is_migrated(ledger.engine)
+    declare_tasks(ledger.engine)
     intake = Intake(ledger)
     app.state.yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
     yield

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Float, Table, bindparam, case, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Float, bindparam, case, delete, func, select
 
 from jobs.clock import UtcDateTime, db_now
 from jobs.job import WAITING, Acceptance, NewJob, Status, Verdict
 from jobs.schema import job, status_is, tag
+from jobs.upserts import insert_or
 
 _TRIES = 3
 # Jobs that a publisher sends in `unsent_after` (2 s by default) at the least; measured: 1,500/s to 4,000/s.
@@ -52,14 +52,15 @@ def _take_back_refused_bulks(
 
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
-    statement = _insert_or_skip(connection, job).values(_computed_values()).returning(job.c.id)
+    skipping = insert_or(connection, job).on_conflict_do_nothing()
+    statement = skipping.values(_computed_values()).returning(job.c.id)
     # A long list takes its publisher a while, and is not to be taken for unsent meanwhile.
     patience = unsent_after.total_seconds() * (1 + len(new_jobs) / PUBLISHED_IN_THAT_TIME)
     rows = [_row(new) | {"unsent_after": patience} for new in new_jobs]
     inserted = set(connection.execute(statement, rows).scalars())
     tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
     if tags:
-        connection.execute(_insert_or_skip(connection, tag), tags)
+        connection.execute(insert_or(connection, tag).on_conflict_do_nothing(), tags)
     return inserted
 
 
@@ -91,13 +92,6 @@ def _computed_values() -> dict[str, Any]:
         "expires_at": db_now(plus=expires_in),
         "resend_at": db_now(plus=bindparam("unsent_after", type_=Float)),
     }
-
-
-def _insert_or_skip(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    # The same words in both dialects, but SQLAlchemy keeps them apart.
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:

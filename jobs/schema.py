@@ -208,6 +208,17 @@ replay_item = Table(
     Column("refused", Text),
 )
 
+# The tasks that workers and the API have declared, by each name that they go by.
+declared_task = Table(
+    "declared_task",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+)
+
 tally = Table(
     "tally",
     metadata,

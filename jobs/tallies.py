@@ -10,12 +10,12 @@ from enum import StrEnum
 
 import structlog
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs.clock import db_now
 from jobs.database import reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.schema import tally as table
+from jobs.upserts import insert_or
 
 log = structlog.get_logger()
 
@@ -45,12 +45,8 @@ def count(connection: Connection, what: Tally, times: int = 1) -> None:
         return
     new = {"what": what, "times": times, "last_at": db_now()}
     more = {"times": table.c.times + times, "last_at": db_now()}
-    if connection.dialect.name == "postgresql":
-        on_postgresql = postgresql.insert(table).values(new)
-        connection.execute(on_postgresql.on_conflict_do_update(index_elements=["what"], set_=more))
-    else:
-        on_sqlite = sqlite.insert(table).values(new)
-        connection.execute(on_sqlite.on_conflict_do_update(index_elements=["what"], set_=more))
+    statement = insert_or(connection, table).values(new)
+    connection.execute(statement.on_conflict_do_update(index_elements=["what"], set_=more))
 
 
 def count_alone(engine: Engine, what: Tally, times: int = 1) -> None:

@@ -1,11 +1,23 @@
 """`@task` and `JobTask`: an ordinary Celery task that takes one typed payload and answers to the ledger."""
 
+import asyncio
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, Never, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Never,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from celery import Task
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -15,6 +27,7 @@ from config.queues import DEFAULT_PRIORITY, Queue
 from config.settings import get_settings
 from jobs.errors import TaskDeclarationError
 from jobs.job import Acceptance, Verdict
+from jobs.joining import AsyncTransaction, Transaction
 from jobs.retry import RetryPolicy
 from tasks.app import app
 from tasks.async_loop import run_coroutine
@@ -23,8 +36,8 @@ from tasks.bundle import AttemptFailedError, run_bundle
 from tasks.declaration import Declaration, check, payload_and_result, refuse_unknown_options
 from tasks.handle import JobHandle
 from tasks.messages import job_ids_of
-from tasks.options import JobOptions
-from tasks.submission import submit
+from tasks.options import JobOptions, Options
+from tasks.submission import submit, submit_within, submit_within_async
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
@@ -148,36 +161,53 @@ class JobTask(CeleryTask, Generic[In, Out]):
         self,
         payload: In,
         *,
-        queue: Queue | None = None,
-        priority: int | None = None,
-        delay: timedelta | None = None,
-        run_at: datetime | None = None,
-        expires_in: timedelta | None = None,
-        max_attempts: int | None = None,
-        unique_key: str | None = None,
-        tags: Sequence[str] = (),
         idempotency_key: str | None = None,
+        connection: Transaction | None = None,
+        **options: Unpack[Options],
     ) -> JobHandle[Out]:
         """Commit one job and ring for it; returns once the row is durable.
+
+        With a `connection` to the ledger's database (of SQLAlchemy, also a Session, or of psycopg) the job is
+        part of the transaction that is open there, and the caller commits it.
 
         Raises pydantic's `ValidationError` for a wrong option, `IdempotencyConflictError` where the key was
         used for another request, and `LedgerUnavailableError` where nothing could be written.
         """
-        options = JobOptions(
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            run_at=run_at,
-            expires_in=expires_in,
-            max_attempts=max_attempts,
-            unique_key=unique_key,
-            tags=tuple(tags),
-        )
-        return self._handle(submit(self, [payload], options, idempotency_key)[0])
+        said = JobOptions(**options)
+        if connection is None:
+            [acceptance] = submit(self, [payload], said, idempotency_key)
+        else:
+            [acceptance] = submit_within(connection, self, [payload], said, idempotency_key)
+        return self._handle(acceptance)
 
-    def submit_many(self, payloads: Sequence[In], options: JobOptions | None = None) -> list[JobHandle[Out]]:
-        """Commit many jobs in one transaction, with the same options for all of them."""
-        return [self._handle(answer) for answer in submit(self, payloads, options or JobOptions())]
+    async def submit_async(
+        self,
+        payload: In,
+        *,
+        idempotency_key: str | None = None,
+        connection: "AsyncTransaction | None" = None,
+        **options: Unpack[Options],
+    ) -> JobHandle[Out]:
+        """As `submit`, from a coroutine; `connection` is of an asynchronous kind."""
+        said = JobOptions(**options)
+        if connection is None:
+            [acceptance] = await asyncio.to_thread(submit, self, [payload], said, idempotency_key)
+        else:
+            [acceptance] = await submit_within_async(connection, self, [payload], said, idempotency_key)
+        return self._handle(acceptance)
+
+    def submit_many(
+        self,
+        payloads: Sequence[In],
+        options: JobOptions | None = None,
+        *,
+        connection: Transaction | None = None,
+    ) -> list[JobHandle[Out]]:
+        """Commit many jobs in one transaction, or in the caller's, with the same options for all of them."""
+        said = options or JobOptions()
+        if connection is None:
+            return [self._handle(answer) for answer in submit(self, payloads, said)]
+        return [self._handle(answer) for answer in submit_within(connection, self, payloads, said)]
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> JobHandle[Out]:  # type: ignore[override]
         """Overridden so that nothing is published past the ledger; for callers that speak Celery (Flower).

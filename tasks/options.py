@@ -1,7 +1,8 @@
 """What can be said about a job besides its payload, from Python and over HTTP alike."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from pydantic import (
     AfterValidator,
@@ -30,6 +31,19 @@ def _no_earlier(moment: datetime) -> datetime:
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")]
+
+
+class Options(TypedDict, total=False):
+    """What `submit` takes besides the payload: the fields of `JobOptions`."""
+
+    queue: Queue | None
+    priority: int | None
+    delay: timedelta | None
+    run_at: datetime | None
+    expires_in: timedelta | None
+    max_attempts: int | None
+    unique_key: str | None
+    tags: Sequence[str]
 
 
 class JobOptions(BaseModel):

@@ -3,7 +3,10 @@
 from functools import cache
 from importlib import import_module
 
+from sqlalchemy import Engine
+
 from config.settings import get_settings
+from jobs.catalogue import DeclaredTask, declare
 from jobs.errors import TaskDeclarationError, TaskNotFoundError
 from tasks.base import AnyTask, declared
 
@@ -25,6 +28,20 @@ def find_task(name: str) -> AnyTask:
         if name == task.name or name in task.aliases:
             return task
     raise TaskNotFoundError(name, list(tasks))
+
+
+def declare_tasks(engine: Engine) -> None:
+    """Write the tasks down in the ledger, by each of their names, for those who submit in SQL."""
+    declare(
+        engine,
+        [
+            DeclaredTask(
+                name, task.name, task.declaration.queue, task.declaration.priority, task.policy.max_attempts
+            )
+            for task in load_tasks().values()
+            for name in (task.name, *task.aliases)
+        ],
+    )
 
 
 def _import(module: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from jobs.errors import IdempotencyConflictError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
+from jobs.joining import AsyncTransaction, Transaction, accept_within, accept_within_async
 from tasks.options import JobOptions
 from tasks.publisher import get_publisher
 
@@ -51,6 +52,34 @@ def submit(
     new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
     acceptances = get_grouped_ledger().accept(new_jobs)
     ring_for(new_jobs, acceptances)
+    return _without_conflicts(acceptances, idempotency_key)
+
+
+def submit_within(
+    transaction: Transaction,
+    task: "AnyTask",
+    payloads: Sequence[BaseModel],
+    options: JobOptions,
+    idempotency_key: str | None = None,
+) -> list[Acceptance]:
+    """Write jobs in the caller's transaction; a keeper rings for them once it is committed."""
+    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    return _without_conflicts(accept_within(transaction, new_jobs), idempotency_key)
+
+
+async def submit_within_async(
+    transaction: AsyncTransaction,
+    task: "AnyTask",
+    payloads: Sequence[BaseModel],
+    options: JobOptions,
+    idempotency_key: str | None = None,
+) -> list[Acceptance]:
+    """As `submit_within`, for the asynchronous kinds of connection."""
+    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    return _without_conflicts(await accept_within_async(transaction, new_jobs), idempotency_key)
+
+
+def _without_conflicts(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(idempotency_key or "")
     return acceptances

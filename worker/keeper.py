@@ -9,6 +9,7 @@ import structlog
 
 from config.log_setup import set_up_logging
 from config.settings import SettingsError, get_settings
+from jobs.bell import Bell
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.keeper import Keeper
 from jobs.ledger import get_ledger
@@ -25,6 +26,7 @@ class KeeperThread:
         self._before_pass = before_pass
         self._keeper = Keeper(get_ledger().engine, get_publisher(), get_settings())
         self._stopping = threading.Event()
+        self._bell = Bell(get_ledger().engine, self._stopping)
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
@@ -35,10 +37,19 @@ class KeeperThread:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        number = 0
-        while not self._stopping.wait(get_settings().keeper.interval.total_seconds() if number else 0):
+        interval, number = get_settings().keeper.interval.total_seconds(), 0
+        while not self._stopping.is_set():
             self._pass(number)
             number += 1
+            self._pause(interval)
+        self._bell.close()
+
+    def _pause(self, seconds: float) -> None:
+        try:
+            self._bell.wait(seconds)
+        except Exception:
+            log.exception("the keeper's bell failed, it looks by itself")
+            self._stopping.wait(seconds)
 
     def _pass(self, number: int) -> None:
         try:

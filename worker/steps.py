@@ -14,6 +14,7 @@ from jobs.migrate import check_is_migrated
 from jobs.workers import Announcement, announce
 from tasks.app import app
 from tasks.eviction import eviction_warning
+from tasks.registry import declare_tasks
 from worker import children, strangers
 from worker.keeper import KeeperThread
 from worker.stopping import StoppingStep
@@ -34,6 +35,7 @@ class KeeperStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         try:
             check_is_migrated(get_ledger().engine)
+            declare_tasks(get_ledger().engine)
         except LedgerUnavailableError as error:
             sys.exit(str(error))
         if warning := eviction_warning(get_settings()):

@@ -8,6 +8,8 @@ import pytest
 from config.settings import get_settings
 from examples.order_import import Order, book_order
 from jobs.job import new_id
+from jobs.ledger import Ledger
+from jobs.records import JobFilter, get_job, list_jobs
 from tasks.context import JobContext, running
 from tests.support.processes import ROOT, YardProcesses
 
@@ -43,3 +45,13 @@ def test_the_example_books_an_order_once_however_often_its_job_runs() -> None:
     for attempt, was_new in ((1, True), (2, False), (3, False)):
         with running(JobContext(job_id, attempt)):
             assert book_order(order).was_new is was_new
+
+
+def test_the_order_and_its_mail_are_committed_together(worker: YardProcesses, ledger: Ledger) -> None:
+    ended = worker.run("examples.order_with_mail")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    [job_id] = re.findall(r"^committed: the mail is job (\S+), and now \w+$", ended.stdout, re.MULTILINE)
+    assert "rolled back, and no mail: order" in ended.stdout
+    since = get_job(ledger.engine, job_id).created_at
+    mails = list_jobs(ledger.engine, JobFilter(task="email.send", since=since), 9).jobs
+    assert [job.id for job in mails] == [job_id]

@@ -90,9 +90,9 @@ class YardProcesses:
         """Run a Python module to its end."""
         return self._run("-m", *arguments, seconds=seconds)
 
-    def run_code(self, code: str) -> "subprocess.CompletedProcess[str]":
-        """Run a line of Python to its end."""
-        return self._run("-c", code)
+    def run_code(self, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run some Python to its end."""
+        return self._run("-c", code, *arguments)
 
     def _run(self, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

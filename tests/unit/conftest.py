@@ -47,6 +47,12 @@ def own_ledger(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -
         yield from _on_postgresql()
 
 
+@pytest.fixture
+def postgresql_ledger() -> Iterator[Ledger]:
+    """As `own_ledger`, for what only PostgreSQL can do."""
+    yield from _on_postgresql()
+
+
 def _on_postgresql() -> Iterator[Ledger]:
     with new_database() as url:
         settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)

@@ -1,0 +1,130 @@
+"""Jobs in the caller's own transaction: there when it commits, gone when it is rolled back.
+
+Nobody can be told of them before the commit, so it is the database that rings: on PostgreSQL `jobyard.accept`
+notifies the keepers at the commit, and in any case their next pass finds what was never published.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import psycopg
+from psycopg.errors import InvalidSchemaName, UndefinedFunction
+from psycopg.rows import tuple_row
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, scoped_session
+
+from jobs.accepting import accept
+from jobs.errors import LedgerUnavailableError
+from jobs.job import Acceptance, NewJob, Verdict
+
+if TYPE_CHECKING:  # at run time it needs greenlet, which only those have who use it
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+Transaction: TypeAlias = Connection | Session | scoped_session[Any] | psycopg.Connection[Any]
+AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]"
+
+_NO_LEDGER: Final = (
+    "the database of this connection holds no ledger: it must be that of JOBYARD_LEDGER__URL, after "
+    "`make migrate`"
+)
+_NOTHING_THERE: Final = (InvalidSchemaName.sqlstate, UndefinedFunction.sqlstate)
+_VALUES: Final = (
+    *("task", "payload", "queue", "priority", "max_attempts", "delay", "run_at", "expires_in"),
+    *("unique_key", "idempotency_key", "request_hash", "tags"),
+)
+
+
+def _call(marker: str) -> str:
+    values = ", ".join(f"{name} => {marker.format(name)}" for name in _VALUES)
+    return f"SELECT job_id, verdict FROM jobyard.accept({values})"
+
+
+_CALL: Final = _call("%({})s").encode()
+_SQLALCHEMY_CALL: Final = text(_call(":{}"))
+
+
+def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+    """Insert jobs in a transaction that is open, or begins with it; the caller commits.
+
+    Raises `TypeError` for what is no transaction, and `LedgerUnavailableError` for one of another database.
+    """
+    match transaction:
+        case psycopg.Connection():
+            return _accept_by_psycopg(transaction, new_jobs)
+        case Session() | scoped_session():
+            return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
+        case Connection():
+            return _accept_by_sqlalchemy(transaction, new_jobs)
+    is_async = hasattr(transaction, "run_sync") or isinstance(transaction, psycopg.AsyncConnection)
+    hint = "; use `await task.submit_async(...)`" if is_async else ""
+    raise TypeError(
+        "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
+        f"{type(transaction).__name__}{hint}"
+    )
+
+
+async def accept_within_async(
+    transaction: "AsyncTransaction", new_jobs: Sequence[NewJob]
+) -> list[Acceptance]:
+    """As `accept_within`, for the asynchronous kinds of connection."""
+    if isinstance(transaction, psycopg.AsyncConnection):
+        return await _accept_by_async_psycopg(transaction, new_jobs)
+    if not hasattr(transaction, "run_sync"):
+        is_sync = isinstance(transaction, (Connection, Session, scoped_session, psycopg.Connection))
+        hint = "; use `task.submit(...)`" if is_sync else ""
+        raise TypeError(
+            "connection must be an AsyncConnection or AsyncSession of SQLAlchemy, or an AsyncConnection of "
+            f"psycopg 3, not a {type(transaction).__name__}{hint}"
+        )
+    acceptances: list[Acceptance] = await transaction.run_sync(accept_within, new_jobs)
+    return acceptances
+
+
+def _accept_by_sqlalchemy(connection: Connection, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+    try:
+        if connection.dialect.name == "sqlite":
+            return accept(connection, new_jobs, unsent_after=timedelta(0))
+        rows = [connection.execute(_SQLALCHEMY_CALL, _values(new)).one() for new in new_jobs]
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        if state in _NOTHING_THERE or "no such table" in str(error.orig):
+            raise LedgerUnavailableError(_NO_LEDGER) from error
+        raise
+    return [_acceptance(*row) for row in rows]
+
+
+def _accept_by_psycopg(connection: "psycopg.Connection[Any]", new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+    try:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            return [_acceptance(*_one(cursor.execute(_CALL, _values(new)).fetchone())) for new in new_jobs]
+    except (UndefinedFunction, InvalidSchemaName) as error:
+        raise LedgerUnavailableError(_NO_LEDGER) from error
+
+
+async def _accept_by_async_psycopg(
+    connection: "psycopg.AsyncConnection[Any]", new_jobs: Sequence[NewJob]
+) -> list[Acceptance]:
+    acceptances = []
+    try:
+        async with connection.cursor(row_factory=tuple_row) as cursor:
+            for new in new_jobs:
+                await cursor.execute(_CALL, _values(new))
+                acceptances.append(_acceptance(*_one(await cursor.fetchone())))
+    except (UndefinedFunction, InvalidSchemaName) as error:
+        raise LedgerUnavailableError(_NO_LEDGER) from error
+    return acceptances
+
+
+def _values(new: NewJob) -> dict[str, Any]:
+    return {name: getattr(new, name) for name in _VALUES} | {"tags": list(new.tags)}
+
+
+def _one(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    assert row is not None, "a function returns a row"
+    return row
+
+
+def _acceptance(job_id: object, verdict: str) -> Acceptance:
+    return Acceptance(str(job_id), Verdict(verdict))
