@@ -5,7 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from psycopg.errors import DiskFull, InsufficientPrivilege, ReadOnlySqlTransaction, UndefinedTable
+from psycopg.errors import (
+    DeadlockDetected,
+    DiskFull,
+    InsufficientPrivilege,
+    ReadOnlySqlTransaction,
+    SerializationFailure,
+    UndefinedTable,
+)
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -41,6 +48,8 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
     where = _place(engine)
     if isinstance(error.orig, UndefinedTable) or "no such table" in words:
         return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
+    if isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
+        return f"two changes in the ledger at {where} were in each other's way: try again ({words})"
     if isinstance(error.orig, InsufficientPrivilege):
         return (
             f"the ledger at {where} refuses its user a right: make it the owner of the schema {SCHEMA!r} "

@@ -14,7 +14,7 @@ from jobs.database import reading
 from jobs.difference import difference
 from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
 from jobs.records import JobFilter, narrowed
-from jobs.schema import QUEUED_JOB, job
+from jobs.schema import QUEUED_JOB, in_order, job
 from jobs.schema import intervention as table
 from jobs.settling import queued_again
 from jobs.slices import slices
@@ -85,7 +85,7 @@ def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list
     for some in slices(job_ids):
         statement = (
             update(job)
-            .where(job.c.id.in_(some))
+            .where(job.c.id.in_(in_order(some)))
             .where(job.c.status == Status.DEAD)
             .values(status=Status.CANCELLED, finished_at=db_now())
             .returning(job.c.id)

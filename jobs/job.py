@@ -140,6 +140,7 @@ class ClaimedJob:
     attempt: int
     failures: int
     max_attempts: int
+    lost: int
     created_at: datetime
 
 
@@ -156,7 +157,7 @@ class Succeeded:
 class Failed:
     """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None.
 
-    `counts` is false for a job that was only put off.
+    `counts` is false for a job that was only put off, and `is_lost` true for one that took its process down.
     """
 
     job_id: str
@@ -164,6 +165,7 @@ class Failed:
     failure: Failure
     retry_in: timedelta | None
     counts: bool = True
+    is_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

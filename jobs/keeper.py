@@ -19,7 +19,7 @@ from jobs.crash_points import CrashPoint, reach
 from jobs.database import reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
-from jobs.replays import advance_replays
+from jobs.replays import advance_replay, running_replays
 from jobs.upkeep import Duty
 
 log = structlog.get_logger()
@@ -71,10 +71,17 @@ class Keeper:
             case Duty.DUE:
                 return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
             case Duty.REPLAY:
-                rate = self._settings.replay_rate
-                return self._move(duty, lambda c: advance_replays(c, rate, limit, unsent_after))
+                return sum(self._advance(replay_id) for replay_id in running_replays(self._engine))
             case Duty.UNSENT:
                 return self._move(duty, lambda c: upkeep.take_unsent(c, limit, unsent_after))
+
+    def _advance(self, replay_id: str) -> int:
+        rate, limit, unsent_after = (
+            self._settings.replay_rate,
+            self._settings.batch,
+            self._settings.unsent_after,
+        )
+        return self._move(Duty.REPLAY, lambda c: advance_replay(c, replay_id, rate, limit, unsent_after))
 
     def _move(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
         with writing(self._engine) as connection:

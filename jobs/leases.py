@@ -97,8 +97,11 @@ class Leases:
     def _renew_for_ever(self) -> None:
         pause = threading.Event()
         while True:
-            pause.wait(self._lease_seconds / 3)
-            self.renew()
+            try:
+                pause.wait(self._lease_seconds / 3)
+                self.renew()
+            except BaseException:  # a task can raise in any thread, and this one must not end
+                log.exception("leases not renewed, trying again")
 
     def renew(self) -> None:
         """Renew every lease once; a failure is logged and the next beat tries again."""

@@ -45,6 +45,7 @@ _CLAIMED = (
     job.c.attempt,
     job.c.failures,
     job.c.max_attempts,
+    job.c.lost,
     job.c.created_at,
 )
 

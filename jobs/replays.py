@@ -82,13 +82,23 @@ def _stage(place: int, total: int, is_canary: bool) -> int:
     return 1 if place <= max(1, round(total * CANARY_SHARE)) else 2
 
 
-def advance_replays(
-    connection: Connection, rate: float, most: int, unsent_after: timedelta
+def running_replays(engine: Engine) -> list[str]:
+    """Return the ids of the orders that are not done, oldest first."""
+    statement = select(table.c.id).where(table.c.status == ReplayStatus.RUNNING).order_by(table.c.id)
+    with reading(engine) as connection:
+        return list(connection.execute(statement).scalars())
+
+
+def advance_replay(
+    connection: Connection, replay_id: str, rate: float, most: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    """Release the jobs whose turn it is, at most `rate` a second and order and `most` at once."""
-    running = select(table).where(table.c.status == ReplayStatus.RUNNING).with_for_update(skip_locked=True)
-    orders = connection.execute(running).all()
-    return [job for order in orders for job in _advance(connection, order, rate, most, unsent_after)]
+    """Release the jobs of an order whose turn it is, at most `rate` a second and `most` at once.
+
+    One order in a transaction: its jobs are locked in the order of their ids, and so are those of another.
+    """
+    running = select(table).where(table.c.id == replay_id, table.c.status == ReplayStatus.RUNNING)
+    order = connection.execute(running.with_for_update(skip_locked=True)).one_or_none()
+    return _advance(connection, order, rate, most, unsent_after) if order is not None else []
 
 
 def stop_replay(connection: Connection, replay_id: str) -> None:

@@ -91,6 +91,7 @@ def _failed(status: Status) -> Update:
         .values(
             status=status,
             failures=job.c.failures + bindparam("counted", type_=Integer),
+            lost=job.c.lost + bindparam("newly_lost", type_=Integer),
             failure_cause=bindparam("cause"),
             failure_type=bindparam("type"),
             failure_message=bindparam("message"),
@@ -106,6 +107,7 @@ def _failure_row(outcome: Failed) -> dict[str, Any]:
         "type": outcome.failure.type,
         "message": outcome.failure.message,
         "counted": int(outcome.counts),
+        "newly_lost": int(outcome.is_lost),
     }
     if outcome.retry_in is not None:
         row["retry_in"] = outcome.retry_in.total_seconds()

@@ -1,6 +1,7 @@
 """One attempt at one claimed job: decode, run, encode, and what became of it. Touches no ledger."""
 
 import asyncio
+import os
 import traceback
 from dataclasses import replace
 from datetime import timedelta
@@ -35,6 +36,7 @@ class ResultRefusedError(Exception):
 
 def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
     """Run one attempt to its end; whatever the task raises becomes a `Failed`."""
+    process = os.getpid()
     with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
         try:
             payload = task.decode(job.payload)
@@ -44,6 +46,8 @@ def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
             returned = task.call(payload)
             return Succeeded(job.id, job.attempt, task.encode(returned))
         except _TAKEN as error:
+            if os.getpid() != process:
+                raise  # in a child that the task has forked, whose end this is
             return failed(task, job, error)
 
 
@@ -110,7 +114,9 @@ def _cause(error: BaseException) -> Cause:
 
 
 def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    in_all = len(words)
     # No ledger keeps half a character (an undecodable file name has them), PostgreSQL no NUL; and nobody
     # reads a megabyte of it.
-    words = masked(words.replace("\x00", "�").encode(errors="replace").decode())
-    return words if len(words) <= limit else f"{words[:limit]}… ({len(words)} characters in all)"
+    # Twice as much as is kept: a secret that is cut in two would not be known for one.
+    words = masked(words[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
+    return words if in_all <= limit else f"{words[:limit]}… ({in_all} characters in all)"

@@ -145,6 +145,8 @@ class JobTask(CeleryTask, Generic[In, Out]):
             text = self.result_adapter.dump_json(returned, warnings="error").decode()
         except PydanticSerializationError as error:
             raise ResultRefusedError(f"the result does not fit the task's return type: {error}") from error
+        if "null" in text:
+            self._check_reads_back(text)
         limit = get_settings().tasks.max_result_bytes
         if len(text) > limit:
             raise ResultRefusedError(
@@ -152,6 +154,15 @@ class JobTask(CeleryTask, Generic[In, Out]):
                 "keep it as a file and return the file's id"
             )
         return text
+
+    def _check_reads_back(self, text: str) -> None:
+        # JSON has no NaN and no infinity: they are written as null, and would be somebody else's surprise.
+        try:
+            self.result_adapter.validate_json(text)
+        except ValidationError as error:
+            raise ResultRefusedError(
+                f"the result cannot be read back as the task's return type (NaN or infinity in it?): {error}"
+            ) from error
 
     def delay(self, payload: In) -> JobHandle[Out]:  # type: ignore[override]
         """Overridden so that the job is committed to the ledger, and only then published."""

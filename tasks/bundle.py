@@ -43,12 +43,12 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     limit = task.hard_limit * len(claimed) if task.hard_limit else None
     with ExitStack() as stack:
         leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
-        outcomes = [
-            _logged(_run(task, job, lease), job.task) for job, lease in zip(claimed, leases, strict=True)
-        ]
+        outcomes = [_run(task, job, lease) for job, lease in zip(claimed, leases, strict=True)]
         reach(CrashPoint.RAN)
         _settle(outcomes, worker)
     reach(CrashPoint.SETTLED)
+    for job, outcome in zip(claimed, outcomes, strict=True):
+        _log(outcome, job.task)
     if len(outcomes) == 1:
         _tell_celery(outcomes[0])
 
@@ -66,7 +66,7 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         claimed = get_grouped_ledger(worker).claim(job_ids)
     except LedgerUnavailableError as error:
         # The rows are still queued, so the keeper will ring again.
-        log.warning("not claimed", job_ids=job_ids, reason=str(error))
+        log.warning("not claimed", job_ids=job_ids[:10], reason=str(error))
         return []
     if len(claimed) < len(job_ids):
         log.info("message claimed nothing, or not all", jobs=len(job_ids), claimed=len(claimed))
@@ -98,7 +98,7 @@ def _refused(outcome: Outcome, error: Exception) -> Failed:
     return Failed(outcome.job_id, outcome.attempt, failure, retry_in=None)
 
 
-def _logged(outcome: Outcome, task_name: str) -> Outcome:
+def _log(outcome: Outcome, task_name: str) -> None:
     words = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
     match outcome:
         case HandedBack():
@@ -110,7 +110,6 @@ def _logged(outcome: Outcome, task_name: str) -> Outcome:
             log.warning("failed, will retry", **words, retry_in_s=seconds, reason=_reason(outcome.failure))
         case _:
             log.info("succeeded", **words)
-    return outcome
 
 
 def _reason(failure: Failure) -> str:

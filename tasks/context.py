@@ -26,6 +26,12 @@ def current_job() -> JobContext:
     return _current.get()
 
 
+def running_job_id() -> str | None:
+    """Return the id of the job that is running, or None outside a job."""
+    context = _current.get(None)
+    return context.job_id if context else None
+
+
 @contextmanager
 def running(context: JobContext) -> Iterator[None]:
     """Make `context` the current job for the block."""

@@ -10,6 +10,7 @@ from jobs.errors import JobyardError
 from jobs.job import Failure, Job, Status
 from jobs.ledger import get_ledger
 from jobs.records import get_job
+from tasks.context import running_job_id
 
 Out = TypeVar("Out")
 
@@ -56,7 +57,8 @@ class JobHandle(Generic[Out]):
     def get(self, timeout: float | None = None) -> Out:
         """Wait for the result, at most `timeout` seconds.
 
-        Raises `TimeoutError` when the time is up, and `JobFailedError` when the job ended otherwise.
+        Raises `TimeoutError` when the time is up, `JobFailedError` when the job ended otherwise, and
+        `RuntimeError` inside a task, whose slot the other job may be waiting for.
         """
         job = self._wait(timeout)
         if job.status is not Status.SUCCEEDED or job.result is None:
@@ -64,6 +66,11 @@ class JobHandle(Generic[Out]):
         return self._result_adapter.validate_json(job.result)
 
     def _wait(self, timeout: float | None) -> Job:
+        if running_job_id() is not None and not (job := self.job).status.is_final:
+            raise RuntimeError(
+                f"a task must not wait for another job ({self.id} is {job.status}): every slot may be taken "
+                "by tasks that wait; let the other job hand in what comes next, or raise RetryLater"
+            )
         deadline = None if timeout is None else monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while not (job := self.job).status.is_final:

@@ -5,6 +5,7 @@ next bytecode; a thread that blocks in C until kingdom come is left behind, coun
 """
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -58,7 +59,7 @@ class Run(Generic[T]):
 
     def execute(self) -> None:
         """Call the function on this thread, and end with `value` or `error` whatever is raised when."""
-        self._thread_id, _own.run, has_begun = threading.get_ident(), self, False
+        self._thread_id, _own.run, has_begun, process = threading.get_ident(), self, False, os.getpid()
         while not self.is_over:
             try:
                 if not has_begun:
@@ -69,8 +70,16 @@ class Run(Generic[T]):
                     _raise_in(self._thread_id, None)
             except BaseException as error:  # may also come late, between two of these lines
                 self.error = error
+            if os.getpid() != process:
+                os._exit(_exit_code(self.error))  # a child that the task has forked, and that came back here
         _own.run = None
         self.changed.set()
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return int(error is not None)
 
 
 def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:

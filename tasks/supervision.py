@@ -4,6 +4,7 @@ The attempt runs on a thread beside (`tasks/runner.py`), on every kind of pool a
 it is told to is given up: the thread is left behind, and whatever it does later no longer counts.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,6 +16,7 @@ from jobs.job import ClaimedJob, HandedBack, Outcome
 from jobs.leases import Lease
 from jobs.ledger import get_ledger
 from jobs.tallies import Tally, count_alone
+from tasks.alone import attempt_alone, is_suspect
 from tasks.attempt import attempt, failed
 from tasks.runner import Run, get_runner, threads_left_behind
 
@@ -46,14 +48,31 @@ class AttemptStopped(Interruption):
 
 
 def run_attempt(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
-    """Run one attempt to its end, or as far as it may go."""
+    """Run one attempt to its end, or as far as it may go; a suspect runs in a process of its own."""
+    if not is_suspect(job):
+        return supervised(task, job, lease)
+    log.warning("runs alone, after lost workers", job_id=job.id, attempt=job.attempt, lost=job.lost)
+    return _watched(task, job, lease, attempt_alone, (None, None))  # that process keeps the limits
+
+
+def supervised(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+    """Run one attempt in this process."""
+    return _watched(task, job, lease, attempt, (task.soft_limit, task.hard_limit))
+
+
+def _watched(
+    task: "AnyTask",
+    job: ClaimedJob,
+    lease: Lease,
+    function: "Callable[[AnyTask, ClaimedJob], Outcome]",
+    limits: tuple[float | None, float | None],
+) -> Outcome:
     if lease.must_stop is not None:
         return HandedBack(job.id, job.attempt, lease.must_stop)
-    run = get_runner().start(lambda: attempt(task, job))
+    run = get_runner().start(lambda: function(task, job))
     lease.wake = run.changed.set
     began, has_been_told = monotonic(), False
-    soft = began + task.soft_limit if task.soft_limit else None
-    hard = began + task.hard_limit if task.hard_limit else None
+    soft, hard = (began + limit if limit else None for limit in limits)
     while True:
         _wait(run, lease.fenced_at, hard, None if has_been_told else soft)
         now = monotonic()

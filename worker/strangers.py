@@ -20,8 +20,9 @@ def _leave_it_to_a_worker_that_knows(name: str, message: Any, **_: Any) -> None:
     except (TypeError, ValueError, LookupError):
         argument = None
     job_ids = job_ids_of(argument)
-    words = f"no worker knows the task {name!r}: deploy one that does, give the task an alias, or discard it"
-    log.warning("task unknown to this worker, left to others", task=name, job_ids=job_ids)
+    shown = f"{name!r}"[:200]
+    words = f"no worker knows the task {shown}: deploy one that does, give the task an alias, or discard it"
+    log.warning("task unknown to this worker, left to others", task=shown, jobs=len(job_ids))
     try:
         get_ledger().put_off_unknown(job_ids, words)
     except LedgerUnavailableError as error:

@@ -20,7 +20,7 @@ from jobs.database import writing
 from jobs.dead_letters import causes, discard
 from jobs.job import Cause, Status
 from jobs.records import list_jobs, matching_ids
-from jobs.replays import advance_replays, order_replay
+from jobs.replays import advance_replay, order_replay
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
@@ -115,7 +115,7 @@ def _replay(order: ReplayOrder, yard: Yard) -> ReplayView:
     ids = _selected(order, yard)
     with writing(yard.ledger.engine) as connection:
         replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
-        queued = advance_replays(connection, keeper.replay_rate, keeper.batch, keeper.unsent_after)
+        queued = advance_replay(connection, replay_id, keeper.replay_rate, keeper.batch, keeper.unsent_after)
     yard.publisher.publish(queued)
     return replay_view(yard, replay_id)
 

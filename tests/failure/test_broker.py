@@ -1,8 +1,11 @@
 """A broker that is killed, forgets, fills up, falls silent or is far away (rows 9 to 19 of the matrix)."""
 
+import json
 import signal
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -184,6 +187,69 @@ def test_a_message_that_is_none_is_counted_and_ends_nobody(own: OwnYard, rubbish
     own.wait_until(lambda: own.tally(Tally.BAD_MESSAGE) == 1, 20, "the message to be counted")
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
     assert worker.process.poll() is None
+
+
+def strange_messages(message: bytes | str) -> dict[str, str]:
+    """Return variations of a message of ours, each of which once ended a worker or made it deaf."""
+    right = json.loads(message)
+    arguments, keywords, links = json.loads(b64decode(right["body"]))
+
+    def with_body(text: str) -> Any:
+        return right | {"body": b64encode(text.encode()).decode()}
+
+    def with_links(**more: Any) -> Any:
+        return with_body(json.dumps([arguments, keywords, links | more]))
+
+    def with_header(name: str, value: Any) -> Any:
+        return right | {"headers": right["headers"] | {name: value}}
+
+    def with_property(name: str, value: Any) -> Any:
+        return right | {"properties": right["properties"] | {name: value}}
+
+    strange = {
+        **{f"body {text}": with_body(text) for text in ("5", "null", "[]", "[[]]", "", '{"a": 1}')},
+        **{f"raw body {raw}": right | {"body": raw} for raw in ("$$$", "abc", 5, None)},
+        "keywords": with_body(json.dumps([arguments, {"x": 1}, links])),
+        "callbacks": with_links(callbacks=[{"task": "bad.deed", "args": [], "kwargs": {}}]),
+        "chain": with_links(chain=[{"task": "no.such"}]),
+        "errbacks": with_links(errbacks=[5]),
+        "chord": with_links(chord={"task": "no.such"}),
+        "links 5": with_body(json.dumps([arguments, keywords, 5])),
+        "links null": with_body(json.dumps([arguments, keywords, None])),
+        "task a list": with_header("task", ["a"]),
+        "expires a list": with_header("expires", []),
+        "limit a number": with_header("timelimit", 5),
+        "limit of three": with_header("timelimit", [1, 2, 3]),
+        "limits of words": with_header("timelimit", ["a", "b"]),
+        "id a list": with_header("id", [1]),
+        "no id": right | {"headers": {k: v for k, v in right["headers"].items() if k != "id"}},
+        "stamps": with_header("stamped_headers", 5),
+        "no type": right | {"content-type": None},
+        "encoding 3": right | {"content-encoding": 3},
+        "tag a list": with_property("delivery_tag", [1]),
+        "info a text": with_property("delivery_info", "x"),
+    }
+    return {name: json.dumps(one) for name, one in strange.items()} | {"a long number": "9" * 5000}
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_message_that_says_what_ours_never_do_ends_nobody(own: OwnYard, pool: str) -> None:
+    [job_id] = own.hand_in()
+    own.publish([job_id])
+    [message] = own.broker.lrange("default:5", 0, 0)
+    worker = own.start_worker(pool, 2)
+    own.wait_for([job_id], Status.SUCCEEDED)
+    strange = strange_messages(message)
+    for name, one in strange.items():
+        own.broker.lpush("default", one)
+        [next_one] = own.hand_in()
+        own.publish([next_one])
+        own.wait_for([next_one], Status.SUCCEEDED)
+        assert worker.process.poll() is None, name
+    assert own.tally(Tally.BAD_MESSAGE) > 0.8 * len(strange)  # some are right enough for a pool of some kind
+    assert worker.stop() == 0
+    assert own.broker.keys("default*") == [], "something was put back"
+    assert len(own.runs()) == 1 + len(strange)
 
 
 def test_a_message_that_names_no_job_runs_nothing(own: OwnYard, own_worker: Program) -> None:

@@ -3,12 +3,16 @@
 import os
 import random
 import signal
+from pathlib import Path
 from time import sleep
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from jobs.job import Cause, Status
+from jobs.job import Cause, Failure, Status
 from jobs.records import get_attempts
+from jobs.schema import job as job_table
 from jobs.tallies import Tally
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
@@ -67,6 +71,63 @@ def test_row_4_a_job_that_kills_its_worker_every_time_is_dead_after_three(own: O
     assert [cause.failure.cause for cause in get_attempts(own.ledger.engine, killer)] == [
         Cause.LOST_WORKER
     ] * 3
+
+
+def test_row_4_the_jobs_beside_a_killer_live(own: OwnYard) -> None:
+    innocent = own.hand_in("block", 2, seconds=4)
+    killer = own.hand_in("kill_worker")[0]
+
+    def all_have_ended() -> bool:
+        if all(program.process.poll() is not None for program in own.programs if "worker" in program.name):
+            own.start_worker("threads", 3)
+        return all(job.status.is_final for job in own.jobs([killer, *innocent]))
+
+    own.wait_until(all_have_ended, 90, "all of them to end")
+    assert [job.status for job in own.jobs([killer, *innocent])] == [Status.DEAD, *[Status.SUCCEEDED] * 2]
+    assert own.job(killer).lost == 3
+    assert all(job.lost <= 2 for job in own.jobs(innocent))
+    own.check_invariant(innocent)
+
+
+def suspect(own: OwnYard, then: str, **more: Any) -> str:
+    """Accept a job that has been lost twice, so that it runs alone."""
+    [job_id] = own.hand_in(then, **more)
+    with own.ledger.engine.begin() as connection:
+        connection.execute(update(job_table).where(job_table.c.id == job_id).values(lost=2))
+    return job_id
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_suspect_runs_alone_and_ends_as_it_would_in_a_worker(own: OwnYard, pool: str) -> None:
+    good = suspect(own, "return")
+    bad, again = suspect(own, "raise"), suspect(own, "fail_once")
+    slow = suspect(own, "sleep", task="bad.limited", seconds=60)
+    killer, leaver = suspect(own, "kill"), suspect(own, "exit_at_once")
+    worker = own.start_worker(pool, 2)
+    own.wait_for([good, again], Status.SUCCEEDED)
+    own.wait_for([bad, slow, killer, leaver], Status.DEAD)
+    causes = [job.failure.cause for job in own.jobs([bad, slow, killer, leaver]) if job.failure]
+    assert causes == [Cause.EXCEPTION, Cause.TIME_LIMIT, Cause.LOST_WORKER, Cause.LOST_WORKER]
+    assert [job.lost for job in own.jobs([good, bad, killer, leaver])] == [2, 2, 3, 3]
+    assert "signal SIGKILL" in (own.job(killer).failure or Failure(Cause.EXCEPTION, "", "")).message
+    assert worker.process.poll() is None
+    own.check_invariant([good, again])
+
+
+def test_a_suspect_is_handed_back_when_its_worker_stops(own: OwnYard) -> None:
+    job_id = suspect(own, "block", seconds=60)
+    worker = own.start_worker()
+    own.wait_to_begin(job_id)
+    assert worker.stop(seconds=15) == 0, worker.output()
+    assert (own.job(job_id).status, own.job(job_id).lost) == (Status.QUEUED, 2)
+    assert not any(b"tasks.alone" in command_line(entry) for entry in Path("/proc").glob("[0-9]*"))
+
+
+def command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_row_5_a_child_out_of_memory_fails_the_attempt_and_lives(own: OwnYard) -> None:
@@ -156,6 +217,31 @@ def test_a_thread_that_hangs_past_its_limit_is_replaced_by_a_new_child(own: OwnY
 
 
 ODD = ("half_a_character", "nul", "wordless", "long_name", "base", "interrupt", "reject", "group", "deep")
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_task_that_closes_the_log_loses_no_outcome(own: OwnYard, pool: str) -> None:
+    own.start_worker(pool, 1)
+    job_ids = own.hand_in("close_output") + own.hand_in(how_many=3)
+    own.publish(job_ids)
+    own.wait_for(job_ids, Status.SUCCEEDED)
+
+
+def test_a_task_that_waits_for_another_job_is_told_not_to(own: OwnYard) -> None:
+    worker = own.start_worker("threads", 1)
+    [job_id] = own.hand_in("wait_for_another")
+    own.wait_for([job_id], Status.DEAD)
+    failure = own.job(job_id).failure
+    assert failure is not None
+    assert "must not wait for another job" in failure.message
+    assert worker.process.poll() is None
+
+
+def test_a_child_that_a_task_forks_ends_where_the_task_does(own: OwnYard) -> None:
+    own.start_worker("threads", 1)
+    job_ids = [own.hand_in("fork", text=end)[0] for end in ("return", "exit", "raise")]
+    own.wait_for(job_ids, Status.SUCCEEDED)
+    assert [own.job(job_id).result for job_id in job_ids] == [f'{{"said":"{code}"}}' for code in (0, 7, 1)]
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])

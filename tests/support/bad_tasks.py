@@ -37,6 +37,10 @@ class Deed(Payload):
         "kill_worker",
         "allocate",
         "raise_odd",
+        "exit_at_once",
+        "close_output",
+        "wait_for_another",
+        "fork",
     ] = "return"
     seconds: float = 0
     journal: str | None = None
@@ -123,6 +127,15 @@ def deed(order: Deed) -> Done:
             os.kill(os.getpid(), signal.SIGKILL)
         case "kill_worker":
             os.killpg(0, signal.SIGKILL)
+        case "exit_at_once":
+            os._exit(5)
+        case "close_output":
+            sys.__stdout__.close()  # type: ignore[union-attr]
+            sys.__stderr__.close()  # type: ignore[union-attr]
+        case "wait_for_another":
+            return deed.delay(Deed()).get()
+        case "fork":
+            return Done(said=str(_forked(order.text)))
         case "raise_odd":
             raise odd_error(order.odd)
         case "allocate":
@@ -134,6 +147,18 @@ def deed(order: Deed) -> Done:
 def limited(order: Deed) -> Done:
     """Do as told, in a second."""
     return deed(order)
+
+
+def _forked(end: str) -> int:
+    child = os.fork()
+    if child == 0:
+        match end:
+            case "exit":
+                sys.exit(7)
+            case "raise":
+                raise ValueError("in the child")
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _compute(seconds: float) -> None:

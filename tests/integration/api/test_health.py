@@ -5,14 +5,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, make_url
 
 from config.queues import Queue
+from config.sections import LedgerSettings
+from config.settings import Settings
+from jobs.database import make_engine
 from jobs.migrate import migrate
 from tests.integration.api.calling import (
     DEEDS,
@@ -28,11 +29,11 @@ from tests.integration.api.calling import (
     shown,
     stored_files,
 )
+from tests.support.postgresql import new_database
 from tests.support.processes import YardProcesses
 from tests.support.relay import Relay, relayed
 from tests.support.waiting import wait_until
 
-POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 QUICK = {
     **{"ledger__busy_timeout": "0.3", "broker__timeout": "1", "worker__lease": "5"},
     **{"keeper__interval": "0.2", "keeper__unsent_after": "0.5"},
@@ -165,28 +166,17 @@ def test_a_request_that_was_refused_is_accepted_when_it_is_sent_again(
 @pytest.fixture
 def cut_off(make_yard: MakeYard) -> Iterator[tuple[httpx.Client, Relay, Engine]]:
     """An API whose ledger is a PostgreSQL behind a relay."""
-    server = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
-    name = f"jobyard_{uuid4().hex}"
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no PostgreSQL at {server.url.render_as_string()}: {error.orig}")
-    engine = create_engine(server.url.set(database=name))
-    migrate(engine)
-    with relayed(make_url(POSTGRESQL).port or 5432) as relay:
-        url = server.url.set(database=name, port=relay.port).render_as_string(hide_password=False)
-        yard = make_yard(**QUICK, ledger__url=url)
-        yard.start_api()
-        with client_of(yard) as client:
-            yield client, relay, engine
-        yard.stop_everything()
-    engine.dispose()
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
+    with new_database() as direct:
+        engine = make_engine(Settings(ledger=LedgerSettings(url=direct)))
+        migrate(engine)
+        with relayed(make_url(direct).port or 5432) as relay:
+            url = make_url(direct).set(port=relay.port).render_as_string(hide_password=False)
+            yard = make_yard(**QUICK, ledger__url=url)
+            yard.start_api()
+            with client_of(yard) as client:
+                yield client, relay, engine
+            yard.stop_everything()
+        engine.dispose()
 
 
 @pytest.mark.postgresql

@@ -12,11 +12,12 @@ from jobs.ledger import Ledger
 from jobs.records import JobFilter
 from jobs.replays import (
     ReplayStatus,
-    advance_replays,
+    advance_replay,
     get_replay,
     list_replays,
     order_replay,
     refusals,
+    running_replays,
     stop_replay,
 )
 from tests.unit.jobs.test_ledger import SOON, accepted, claimed, dead, found
@@ -92,8 +93,9 @@ def order(ledger: Ledger, job_ids: list[str], *, is_canary: bool = False) -> str
 
 
 def advance(ledger: Ledger, rate: float = 1_000_000, most: int = 1000) -> list[str]:
+    orders = running_replays(ledger.engine)
     with writing(ledger.engine) as connection:
-        return [job.id for job in advance_replays(connection, rate, most, SOON)]
+        return [job.id for one in orders for job in advance_replay(connection, one, rate, most, SOON)]
 
 
 def end(ledger: Ledger, job_ids: list[str], *, well: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
@@ -40,7 +41,7 @@ def doing(deed: object) -> AnyTask:
 
 
 def claimed(payload: str = "{}", failures: int = 0) -> ClaimedJob:
-    return ClaimedJob(new_id(), "test.doing", payload, failures + 1, failures, 3, utc_now())
+    return ClaimedJob(new_id(), "test.doing", payload, failures + 1, failures, 3, 0, utc_now())
 
 
 def failed(deed: object, failures: int = 0) -> Failed:
@@ -149,3 +150,15 @@ def test_a_coroutine_is_run_to_its_end() -> None:
     outcome = attempt(wait, claimed())
     assert isinstance(outcome, Succeeded)
     assert outcome.result == '"awaited"'
+
+
+@pytest.mark.parametrize("returned", [float("nan"), float("inf"), [1.0, float("nan")]])
+def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
+    @task(next(_names))
+    def do(_: Order) -> float | list[float]:
+        return returned  # type: ignore[no-any-return]
+
+    outcome = attempt(do, claimed())
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.cause is Cause.RESULT_REFUSED
+    assert "NaN" in outcome.failure.message

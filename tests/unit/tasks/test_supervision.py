@@ -35,7 +35,7 @@ def doing(deed: Callable[[], object], **options: object) -> AnyTask:
 
 
 def claimed() -> ClaimedJob:
-    return ClaimedJob(new_id(), "test.watched", "{}", 1, 0, 3, utc_now())
+    return ClaimedJob(new_id(), "test.watched", "{}", 1, 0, 3, 0, utc_now())
 
 
 def lease(job: ClaimedJob, seconds: float = 60) -> Lease:
