@@ -107,6 +107,7 @@ def _just_accepted(new: NewJob) -> JobView:
         replays=0,
         tags=new.tags,
         unique_key=new.unique_key,
+        parent=new.parent,
         created_at=accepted_at,
         run_at=new.run_at or accepted_at + new.delay,
         expires_at=accepted_at + new.expires_in if new.expires_in else None,

@@ -11,7 +11,7 @@ from api.document import describe_bodies
 from api.errors import add_error_handlers
 from api.intake import Intake
 from api.query import check_query
-from api.routes import dead_letters, faults, files, health, jobs, queues, replays, tasks, workers
+from api.routes import dead_letters, export, faults, files, health, jobs, queues, replays, tasks, workers
 from api.waiting import Waiting
 from config.log_setup import set_up_logging
 from config.settings import Settings, get_settings
@@ -31,9 +31,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.include_router(health.router)
     guarded = [Depends(check_caller), Depends(check_query)]
-    for router in (tasks.router, tasks.task_router(), jobs.router, dead_letters.router, files.router):
-        app.include_router(router, dependencies=guarded)
-    for router in (replays.router, queues.router, workers.router, faults.router):
+    # The paths of `export` would be ids to those of `jobs`.
+    routers = (
+        *(tasks.router, tasks.task_router(), export.router, jobs.router, dead_letters.router),
+        *(files.router, replays.router, queues.router, workers.router, faults.router),
+    )
+    for router in routers:
         app.include_router(router, dependencies=guarded)
     app.get("/", include_in_schema=False)(_front_page)
     add_error_handlers(app)

@@ -16,12 +16,13 @@ from jobs.errors import (
     IdempotencyConflictError,
     IllegalMoveError,
     JobNotFoundError,
+    JobPrunedError,
     JobyardError,
     LedgerUnavailableError,
     ReplayNotFoundError,
     TaskNotFoundError,
 )
-from jobs.records import BadCursorError
+from jobs.search import BadCursorError
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -77,6 +78,7 @@ def _message(error: Mapping[str, Any]) -> str:
 _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     TaskNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-task"),
     JobNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-job"),
+    JobPrunedError: (HTTPStatus.GONE, "pruned-job"),
     FileNotStoredError: (HTTPStatus.NOT_FOUND, "unknown-file"),
     ReplayNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-replay"),
     IllegalMoveError: (HTTPStatus.CONFLICT, "illegal-move"),
@@ -87,6 +89,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
 _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
     JobNotFoundError: "job_id",
+    JobPrunedError: "job_id",
     FileNotStoredError: "file_id",
     ReplayNotFoundError: "replay_id",
     IllegalMoveError: "job_id",

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.errors import Problem
+from api.filters import PAYLOAD_PREFIX, payload_conditions
 
 
 async def check_query(request: Request) -> None:
@@ -19,7 +20,10 @@ async def check_query(request: Request) -> None:
         return
     options = _options_of(request.scope["route"])
     given = Counter(name for name, _ in request.query_params.multi_items())
+    takes_payload = _takes_payload(request.scope["route"])
     for name, times in given.items():
+        if takes_payload and name.startswith(PAYLOAD_PREFIX):
+            options[name] = False
         if name not in options:
             known = ", ".join(options) or "none"
             raise _problem(name, f"there is no such option here; the options are: {known}")
@@ -31,6 +35,10 @@ def _problem(name: str, message: str) -> Problem:
     errors = [{"field": name, "message": message}]
     detail = f"{name}: {message}"
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=errors)
+
+
+def _takes_payload(route: APIRoute) -> bool:
+    return any(needed.call is payload_conditions for needed in route.dependant.dependencies)
 
 
 def _options_of(route: APIRoute) -> dict[str, bool]:

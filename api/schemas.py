@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.cursors import seal
 from jobs.job import Attempt, Cause, Failure, Intervention, InterventionKind, Job, Status
-from jobs.records import Page
+from jobs.search import Page
 
 
 class View(BaseModel):
@@ -62,6 +62,7 @@ class JobView(View):
     replays: int
     tags: tuple[str, ...]
     unique_key: str | None
+    parent: str | None = Field(description="The job that handed it in.")
     created_at: datetime
     run_at: datetime
     expires_at: datetime | None

@@ -22,5 +22,5 @@ class Schedule:
 
 SHIPPED = (
     Schedule("upkeep-heartbeat", heartbeat, Heartbeat(), schedule(timedelta(minutes=1))),
-    Schedule("upkeep-prune", prune, Prune(keep=timedelta(days=30)), crontab(minute="17", hour="3")),
+    Schedule("upkeep-prune", prune, Prune(), crontab(minute="17", hour="3")),
 )

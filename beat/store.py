@@ -18,7 +18,7 @@ from jobs.clock import utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
-from jobs.records import latest_with_tag
+from jobs.search import latest_with_tag
 from tasks.handle import JobHandle
 from tasks.registry import find_task
 

@@ -20,6 +20,8 @@ from config.kinds import (
     SmtpUrl,
     with_scheme,
 )
+from config.retention import DEFAULT as DEFAULT_RETENTION
+from config.retention import Retention
 
 
 class Section(BaseModel):
@@ -38,6 +40,10 @@ class LedgerSettings(Section):
         description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
     )
     pool_size: int = Field(5, ge=1, description="Connections kept for each process.")
+    retention: Retention = Field(
+        DEFAULT_RETENTION,
+        description="How long jobs are kept after their end: `P30D, dead=P90D, email.send/succeeded=P7D`.",
+    )
 
 
 class BrokerSettings(Section):

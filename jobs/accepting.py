@@ -75,6 +75,7 @@ def _row(new: NewJob) -> dict[str, Any]:
         "idempotency_key": new.idempotency_key,
         "request_hash": new.request_hash,
         "unique_key": new.unique_key,
+        "parent": new.parent,
         "delay": new.delay.total_seconds(),
         "wanted_at": new.run_at,
         "expires_in": new.expires_in.total_seconds() if new.expires_in else None,

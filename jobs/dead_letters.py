@@ -13,9 +13,9 @@ from jobs.clock import db_now
 from jobs.database import reading
 from jobs.difference import difference
 from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
-from jobs.records import JobFilter, narrowed
 from jobs.schema import QUEUED_JOB, in_order, job
 from jobs.schema import intervention as table
+from jobs.search import JobFilter, narrowed
 from jobs.settling import queued_again
 from jobs.slices import slices
 

@@ -1,6 +1,6 @@
 """The errors that Jobyard raises. HTTP status codes for them live in `api/errors.py` alone."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class JobyardError(Exception):
@@ -20,11 +20,22 @@ class TaskNotFoundError(JobyardError):
 
 
 class JobNotFoundError(JobyardError):
-    """No job with that id was ever accepted, or it has been pruned."""
+    """No job with that id was ever accepted."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        super().__init__(f"no job {job_id} was ever accepted here, or it has been pruned")
+        super().__init__(f"no job {job_id} was ever accepted here")
+
+
+class JobPrunedError(JobNotFoundError):
+    """The job ended long ago, and was deleted when its time was up."""
+
+    def __init__(self, job_id: str, pruned_at: datetime) -> None:
+        self.job_id, self.pruned_at = job_id, pruned_at
+        JobyardError.__init__(
+            self,
+            f"job {job_id} had ended, and was deleted on {pruned_at:%Y-%m-%d} (JOBYARD_LEDGER__RETENTION)",
+        )
 
 
 class ReplayNotFoundError(JobyardError):

@@ -80,6 +80,7 @@ class NewJob:
 
     `delay` counts from the ledger's clock; `run_at` is a date and wins over it. Of jobs with the same `bulk`
     none is accepted where one of them has an idempotency key that was used for another request.
+    `parent` is the job that hands this one in.
     """
 
     task: str
@@ -94,6 +95,7 @@ class NewJob:
     request_hash: str | None = None
     unique_key: str | None = None
     tags: tuple[str, ...] = ()
+    parent: str | None = None
     bulk: str | None = None
     id: str = field(default_factory=new_id)
 
@@ -205,6 +207,7 @@ class Job:
     publish_count: int
     idempotency_key: str | None
     unique_key: str | None
+    parent: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -32,7 +32,7 @@ _NO_LEDGER: Final = (
 _NOTHING_THERE: Final = (InvalidSchemaName.sqlstate, UndefinedFunction.sqlstate)
 _VALUES: Final = (
     *("task", "payload", "queue", "priority", "max_attempts", "delay", "run_at", "expires_in"),
-    *("unique_key", "idempotency_key", "request_hash", "tags"),
+    *("unique_key", "idempotency_key", "request_hash", "tags", "parent"),
 )
 
 

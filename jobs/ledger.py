@@ -17,7 +17,7 @@ from jobs.accepting import accept
 from jobs.clock import db_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.database import get_engine, writing
-from jobs.errors import IllegalMoveError, JobNotFoundError
+from jobs.errors import IllegalMoveError
 from jobs.job import (
     WAITING,
     Acceptance,
@@ -31,6 +31,7 @@ from jobs.job import (
     Status,
     Succeeded,
 )
+from jobs.records import missing
 from jobs.schema import in_order, is_in_time, job, status_is
 from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
 from jobs.slices import slices
@@ -207,7 +208,9 @@ class Ledger:
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:
     status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
-    return JobNotFoundError(job_id) if status is None else IllegalMoveError(job_id, status, wanted, hint)
+    if status is None:
+        return missing(connection, job_id)
+    return IllegalMoveError(job_id, status, wanted, hint)
 
 
 @cache

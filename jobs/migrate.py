@@ -1,13 +1,16 @@
 """Brings the ledger's database to the shape of `jobs/schema.py`: `python -m jobs.migrate`."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
 from jobs.database import get_engine, make_sqlite_file, writing
@@ -16,6 +19,9 @@ from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.forking import inside_gate
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 4_626_182  # of those who migrate; any number that nobody else uses
+_PAUSE_SECONDS = 0.2
+_LONGEST_LOCK_SECONDS = 5
 
 
 def migrate(engine: Engine) -> str:
@@ -26,9 +32,32 @@ def migrate(engine: Engine) -> str:
         if engine.dialect.name == "postgresql" and not inspect(connection).has_schema(SCHEMA):
             connection.execute(CreateSchema(SCHEMA))
             connection.commit()
-        command.upgrade(_config(connection), "head")
+        with _alone(connection):
+            command.upgrade(_config(connection), "head")
+            connection.commit()
+            return _version(connection) or ""
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let nobody else migrate meanwhile, and take as long as it takes, but hold nobody up."""
+    if connection.dialect.name != "postgresql":
+        yield  # one writer at a time as it is
+        return
+    # Asked for again and again: an index that is built beside the traffic waits for every open statement, and
+    # one that waits for a lock would be one.
+    while not connection.execute(select(func.pg_try_advisory_lock(_LOCK))).scalar_one():
         connection.commit()
-        return _version(connection) or ""
+        sleep(_PAUSE_SECONDS)
+    connection.execute(text("SET statement_timeout = 0"))
+    # A change that waits for a lock makes everybody wait who comes after it: better to fail, and try again.
+    connection.execute(text(f"SET lock_timeout = '{_LONGEST_LOCK_SECONDS}s'"))
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.invalidate()  # with its settings and its lock
 
 
 def check_is_migrated(engine: Engine) -> None:

@@ -79,6 +79,7 @@ job = Table(
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64)),
     Column("unique_key", String(255)),
+    Column("parent", Id),  # the job that handed it in
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -132,7 +133,10 @@ _partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_s
 _partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
 # Lists are newest first, and an id is a time.
 Index("ix_job_status_id", job.c.status, job.c.id)
-Index("ix_job_task_id", job.c.task, job.c.id)
+Index("ix_job_task_status_id", job.c.task, job.c.status, job.c.id)
+IS_FAILED = "failure_cause IS NOT NULL"
+_partial("ix_job_failed", "id", where=IS_FAILED)
+_partial("ix_job_parent_id", "parent", "id", where="parent IS NOT NULL")
 
 tag = Table(
     "tag",
@@ -140,6 +144,15 @@ tag = Table(
     Column("tag", String(100), primary_key=True),
     Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
     Index("ix_tag_job_id", "job_id"),
+)
+
+# Jobs that were here once: what is asked about them is answered as it is.
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("pruned_at", UtcDateTime, nullable=False),
+    Index("ix_pruned_pruned_at", "pruned_at"),
 )
 
 attempt = Table(

@@ -1,4 +1,4 @@
-"""The moves that only the keeper makes: due, to be sent again, lost with a worker, expired, pruned.
+"""The moves that only the keeper makes: due, to be sent again, lost with a worker, expired.
 
 Each takes at most `limit` jobs, and rows that another keeper holds are skipped (PostgreSQL) or no longer
 fit the condition (SQLite, one writer at a time), so any number of keepers may run side by side.
@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, or_, select, update
 
 from jobs.clock import db_now
-from jobs.job import FINAL, WAITING, Cause, Failed, Failure, QueuedJob, Status
-from jobs.schema import QUEUED_JOB, job, replay, status_is, worker
+from jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
+from jobs.schema import QUEUED_JOB, job, replay, status_is
 from jobs.settling import queued_again, record_attempts
 from jobs.tallies import Tally, count
 
@@ -138,19 +138,6 @@ def expire_late(connection: Connection, limit: int) -> int:
         .values(status=Status.EXPIRED, finished_at=db_now())
     )
     return connection.execute(statement).rowcount
-
-
-def prune(connection: Connection, limit: int, keep: timedelta, statuses: Collection[Status] = FINAL) -> int:
-    """Delete finished jobs, with their history, that ended longer than `keep` ago; return how many."""
-    is_old = status_is(*FINAL) & job.c.status.in_(statuses) & (job.c.finished_at < db_now(plus=-keep))
-    statement = delete(job).where(job.c.id.in_(_pick(is_old, job.c.finished_at, limit)))
-    return connection.execute(statement).rowcount
-
-
-def forget_old(connection: Connection, keep: timedelta) -> None:
-    """Delete the orders to replay that ended, and the workers that fell silent, longer than `keep` ago."""
-    connection.execute(delete(replay).where(replay.c.ended_at < db_now(plus=-keep)))
-    connection.execute(delete(worker).where(worker.c.seen_at < db_now(plus=-keep)))
 
 
 def _pick(condition: ColumnElement[bool], order: ColumnElement[datetime], limit: int) -> Any:

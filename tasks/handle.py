@@ -38,7 +38,7 @@ class JobHandle(Generic[Out]):
 
     @property
     def job(self) -> Job:
-        """The whole record; raises `JobNotFoundError` once the job has been pruned."""
+        """The whole record; raises `JobPrunedError` once the job has been deleted."""
         return get_job(get_ledger().engine, self.id)
 
     @property

@@ -11,6 +11,7 @@ from jobs.errors import IdempotencyConflictError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
 from jobs.joining import AsyncTransaction, Transaction, accept_within, accept_within_async
+from tasks.context import running_job_id
 from tasks.options import JobOptions
 from tasks.publisher import get_publisher
 
@@ -32,6 +33,7 @@ def new_job(task: "AnyTask", payload: str, options: JobOptions, idempotency_key:
         expires_in=options.expires_in,
         unique_key=options.unique_key,
         tags=tuple(dict.fromkeys(options.tags)),
+        parent=running_job_id(),
         idempotency_key=idempotency_key,
         request_hash=_request_hash(task.name, payload, options) if idempotency_key else None,
     )

@@ -1,11 +1,14 @@
 """The yard's own jobs: a sign of life, and the pruning of what ended long ago."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import Field
 
 from config.queues import Queue
-from jobs import upkeep
+from config.retention import RetentionRule
+from config.settings import get_settings
+from jobs import pruning
 from jobs.clock import utc_now
 from jobs.database import writing
 from jobs.ledger import get_ledger
@@ -32,9 +35,9 @@ def heartbeat(_: Heartbeat) -> Beat:
 
 
 class Prune(Payload):
-    """Which finished jobs to delete: those that ended longer ago than `keep`."""
+    """Which finished jobs to delete: as JOBYARD_LEDGER__RETENTION says, or all that ended `keep` ago."""
 
-    keep: timedelta = Field(timedelta(days=30), ge=timedelta(minutes=1))
+    keep: timedelta | None = Field(None, ge=timedelta(minutes=1))
 
 
 class Pruned(Payload):
@@ -46,12 +49,17 @@ class Pruned(Payload):
 @task("upkeep.prune", queue=Queue.DEFAULT, time_limit=600)
 def prune(order: Prune) -> Pruned:
     """Delete finished jobs with their history, in slices that hold nobody up."""
-    deleted = 0
+    rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention
     with writing(get_ledger().engine) as connection:
-        upkeep.forget_old(connection, order.keep)
+        pruning.forget_old(connection, max(rule.keep for rule in rules))
+    return Pruned(jobs=sum(_prune(rule, rules) for rule in rules))
+
+
+def _prune(rule: RetentionRule, rules: Sequence[RetentionRule]) -> int:
+    deleted, after = 0, None
     while True:
         with writing(get_ledger().engine) as connection:
-            of_slice = upkeep.prune(connection, SLICE, order.keep)
+            of_slice, after = pruning.prune(connection, rule, rules, SLICE, after)
         deleted += of_slice
-        if of_slice < SLICE:
-            return Pruned(jobs=deleted)
+        if after is None:
+            return deleted

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 import httpx
 
 from jobs.job import Status
-from jobs.records import JobFilter, list_jobs
+from jobs.search import JobFilter, list_jobs
 from jobs.tallies import Tally
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.processes import Program

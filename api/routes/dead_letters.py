@@ -10,28 +10,32 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from api.body import read_model
-from api.cursors import Cursor
 from api.deps import TheYard, Yard
 from api.document import body_of
-from api.routes.jobs import FilterQuery, Reason, as_filter
+from api.filters import (
+    PAYLOAD_PARAMETER,
+    BodyFilter,
+    FilterQuery,
+    Part,
+    PayloadConditions,
+    as_filter,
+)
+from api.routes.jobs import Reason
 from api.routes.replays import ReplayView, replay_view
 from api.schemas import JobList, View
 from jobs.database import writing
 from jobs.dead_letters import causes, discard
 from jobs.job import Cause, Status
-from jobs.records import list_jobs, matching_ids
 from jobs.replays import advance_replay, order_replay
+from jobs.search import list_jobs, matching_ids
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 MOST_AT_ONCE = 100_000
 
 
-class DeadQuery(FilterQuery):
-    """What narrows the list of dead letters."""
-
-    cursor: Cursor | None = None
-    limit: int = Field(50, ge=1, le=500)
+class DeadQuery(FilterQuery, Part):
+    """What narrows the list of dead letters, and which part of it is wanted."""
 
 
 class Selection(BaseModel):
@@ -40,7 +44,7 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ids: tuple[UUID, ...] | None = Field(None, min_length=1, max_length=MOST_AT_ONCE)
-    filter: FilterQuery | None = None
+    filter: BodyFilter | None = None
     limit: int = Field(MOST_AT_ONCE, ge=1, le=MOST_AT_ONCE)
 
     @model_validator(mode="after")
@@ -82,11 +86,11 @@ class CauseView(View):
     message: str
 
 
-@router.get("")
-def search(yard: TheYard, query: Annotated[DeadQuery, Query()]) -> JobList:
+@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+def search(yard: TheYard, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
     """Dead letters, newest first, each with its failure."""
-    page = list_jobs(yard.ledger.engine, as_filter(query, Status.DEAD), query.limit, query.cursor)
-    return JobList.of(page)
+    wanted = as_filter(query, Status.DEAD, payload=payload)
+    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
 
 
 @router.get("/causes")
@@ -128,6 +132,6 @@ def _discard(order: DiscardOrder, yard: Yard) -> Discarded:
 
 def _selected(selection: Selection, yard: Yard) -> list[str]:
     if selection.filter is not None:
-        wanted = as_filter(selection.filter, Status.DEAD)
+        wanted = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
         return matching_ids(yard.ledger.engine, wanted, selection.limit)
     return [str(job_id) for job_id in selection.ids or ()]

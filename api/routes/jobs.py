@@ -6,53 +6,24 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.accepting import detail
 from api.body import mended, read_model
-from api.cursors import Cursor
 from api.deps import TheYard, Yard
 from api.document import body_of
 from api.errors import Problem
+from api.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
 from api.schemas import JobDetail, JobList, JobView
 from api.waiting import wanted_wait
-from config.queues import Queue
-from jobs.job import Cause, Status
-from jobs.records import JobFilter, get_job, list_jobs
-from tasks.options import Tag
+from jobs.job import Status
+from jobs.records import get_job
+from jobs.search import list_jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Reason = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
-Name = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]+$")]
-
-
-class FilterQuery(BaseModel):
-    """What narrows a list of jobs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: Name | None = None
-    queue: Queue | None = None
-    tag: Tag | None = None
-    cause: Cause | None = Field(None, description="Why the last attempt did not succeed.")
-    error: Name | None = Field(None, description="The class of the last failure: `ValueError`.")
-    since: AwareDatetime | None = Field(None, description="Accepted at this time or later.")
-    until: AwareDatetime | None = Field(None, description="Accepted before this time.")
-
-
-class ListQuery(FilterQuery):
-    """What narrows a list, and which part of it is wanted."""
-
-    status: tuple[Status, ...] = ()
-    cursor: Cursor | None = None
-    limit: int = Field(50, ge=1, le=500)
-
-
-def as_filter(query: FilterQuery, *status: Status) -> JobFilter:
-    narrowing = {name: getattr(query, name) for name in FilterQuery.model_fields}
-    return JobFilter(status=status, **narrowing)
 
 
 def job_id_of(job_id: UUID) -> str:
@@ -63,11 +34,11 @@ def job_id_of(job_id: UUID) -> str:
 JobIdPath = Annotated[str, Depends(job_id_of)]
 
 
-@router.get("")
-def search(yard: TheYard, query: Annotated[ListQuery, Query()]) -> JobList:
-    """Jobs, newest first."""
-    page = list_jobs(yard.ledger.engine, as_filter(query, *query.status), query.limit, query.cursor)
-    return JobList.of(page)
+@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+def search(yard: TheYard, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
+    """Jobs, newest first; there is more as long as there is a cursor, whatever the page holds."""
+    wanted = as_filter(query, *query.status, payload=payload)
+    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
 
 
 @router.get("/{job_id}")

@@ -7,7 +7,7 @@ from redbeat.schedulers import RedBeatSchedulerEntry
 
 from jobs.clock import utc_now
 from jobs.crash_points import EXIT_CODE, CrashPoint
-from jobs.records import JobFilter, list_jobs
+from jobs.search import JobFilter, list_jobs
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 

@@ -9,7 +9,8 @@ from config.settings import get_settings
 from examples.order_import import Order, book_order
 from jobs.job import new_id
 from jobs.ledger import Ledger
-from jobs.records import JobFilter, get_job, list_jobs
+from jobs.records import get_job
+from jobs.search import JobFilter, list_jobs
 from tasks.context import JobContext, running
 from tests.support.processes import ROOT, YardProcesses
 

@@ -16,7 +16,8 @@ from jobs.database import make_engine
 from jobs.job import Job, NewJob, Status
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
-from jobs.records import JobFilter, get_job, list_jobs
+from jobs.records import get_job
+from jobs.search import JobFilter, list_jobs
 from jobs.tallies import Tally, all_counted
 from tests.support.bad_tasks import Deed
 from tests.support.moves import forbid_illegal_moves

@@ -1,5 +1,7 @@
 """Jobs in other people's transactions: the tasks by name, and on PostgreSQL a function that submits
 
+Also who handed in a job, and which ones are no more.
+
 Revision ID: 0003
 Revises: 0002
 """
@@ -7,10 +9,14 @@ Revises: 0002
 import sqlalchemy as sa
 from alembic import op
 
+from jobs.clock import UtcDateTime
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+_ID = sa.String(length=36).with_variant(sa.UUID(as_uuid=False), "postgresql")
 
 # Both run with the rights of the ledger's owner, and so they trust no caller's search path.
 
@@ -29,6 +35,7 @@ CREATE FUNCTION jobyard.accept(
     idempotency_key text,
     request_hash text,
     tags text[],
+    parent text,
     OUT job_id uuid,
     OUT verdict text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = jobyard, pg_temp AS $$
@@ -47,11 +54,11 @@ BEGIN
                 52, 1), 53, 1),
             'hex')::uuid;
         INSERT INTO job (id, task, queue, priority, status, payload, max_attempts, run_at, created_at,
-                         expires_at, resend_at, unique_key, idempotency_key, request_hash)
+                         expires_at, resend_at, unique_key, idempotency_key, request_hash, parent)
         VALUES (job_id, accept.task, accept.queue, accept.priority,
                 CASE WHEN start > now() THEN 'scheduled' ELSE 'queued' END, accept.payload::text,
                 accept.max_attempts, start, now(), now() + expires_in, now(), accept.unique_key,
-                accept.idempotency_key, accept.request_hash)
+                accept.idempotency_key, accept.request_hash, accept.parent::uuid)
         ON CONFLICT DO NOTHING;
         IF FOUND THEN
             INSERT INTO tag (tag, job_id) SELECT DISTINCT word, accept.job_id FROM unnest(tags) AS word;
@@ -136,7 +143,7 @@ BEGIN
     SELECT accepted.job_id, accepted.verdict INTO job_id, verdict FROM accept(
         declared.task, payload, coalesce(queue, declared.queue), coalesce(priority, declared.priority),
         coalesce(max_attempts, declared.max_attempts), delay, run_at, expires_in, unique_key,
-        idempotency_key, request_hash, tags) AS accepted;
+        idempotency_key, request_hash, tags, NULL) AS accepted;
     IF verdict = 'conflict' THEN
         RAISE EXCEPTION 'the idempotency key % was used before for another task, payload or options',
             quote_literal(idempotency_key) USING ERRCODE = 'unique_violation';
@@ -155,6 +162,14 @@ def upgrade() -> None:
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_declared_task")),
     )
+    op.create_table(
+        "pruned",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("pruned_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pruned")),
+    )
+    op.create_index("ix_pruned_pruned_at", "pruned", ["pruned_at"])
+    op.add_column("job", sa.Column("parent", _ID, nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         for function in (ACCEPT, SUBMIT):
             op.execute(sa.text(function.replace(":", r"\:")))  # these colons name no parameters
@@ -163,4 +178,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION jobyard.submit, jobyard.accept")
+    op.drop_column("job", "parent")
+    op.drop_table("pruned")
     op.drop_table("declared_task")

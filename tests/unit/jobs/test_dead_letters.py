@@ -4,12 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import dead_letters, upkeep
+from jobs import dead_letters, pruning
 from jobs.database import writing
 from jobs.errors import IllegalMoveError, JobNotFoundError, ReplayNotFoundError
 from jobs.job import Cause, Failed, Failure, InterventionKind, Status, Succeeded, new_id
 from jobs.ledger import Ledger
-from jobs.records import JobFilter
 from jobs.replays import (
     ReplayStatus,
     advance_replay,
@@ -20,6 +19,7 @@ from jobs.replays import (
     running_replays,
     stop_replay,
 )
+from jobs.search import JobFilter
 from tests.unit.jobs.test_ledger import SOON, accepted, claimed, dead, found
 
 
@@ -176,10 +176,10 @@ def test_orders_that_ended_long_ago_are_forgotten(own_ledger: Ledger) -> None:
     ended, running = order(own_ledger, []), order(own_ledger, [dead(own_ledger)])
     with writing(own_ledger.engine) as connection:
         stop_replay(connection, ended)
-        upkeep.forget_old(connection, timedelta(hours=1))
+        pruning.forget_old(connection, timedelta(hours=1))
     assert len(list_replays(own_ledger.engine, 10)) == 2
     with writing(own_ledger.engine) as connection:
-        upkeep.forget_old(connection, -timedelta(hours=1))
+        pruning.forget_old(connection, -timedelta(hours=1))
     assert [one.id for one in list_replays(own_ledger.engine, 10)] == [running]
 
 

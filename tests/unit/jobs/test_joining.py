@@ -20,7 +20,8 @@ from jobs.errors import IdempotencyConflictError, LedgerUnavailableError
 from jobs.job import Job, NewJob, Status, Verdict
 from jobs.joining import accept_within
 from jobs.ledger import Ledger
-from jobs.records import JobFilter, get_job, list_jobs
+from jobs.records import get_job
+from jobs.search import JobFilter, list_jobs
 from tasks.mail import Email, send_email
 from tasks.registry import declare_tasks, load_tasks
 

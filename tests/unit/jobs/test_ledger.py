@@ -6,16 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from jobs import upkeep
 from jobs.clock import utc_now
-from jobs.database import reading, writing
+from jobs.database import writing
 from jobs.errors import IllegalMoveError, JobNotFoundError
 from jobs.job import Cause, Failed, Failure, Job, NewJob, Status, Succeeded, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.records import get_attempts, get_job
-from jobs.schema import job
 from tests.support.waiting import wait_until
 
 FAILURE = Failure(Cause.EXCEPTION, "ValueError", "as ordered", "the traceback")
@@ -263,13 +261,3 @@ def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledg
 def due(ledger: Ledger) -> list[Any]:
     with writing(ledger.engine) as connection:
         return upkeep.enqueue_due(connection, 100, SOON)
-
-
-def test_pruning_deletes_what_ended_long_ago_with_its_history(own_ledger: Ledger) -> None:
-    old, young = dead(own_ledger, tags=("t",)), accepted(own_ledger)
-    with writing(own_ledger.engine) as connection:
-        assert upkeep.prune(connection, 100, timedelta(hours=1)) == 0
-        assert upkeep.prune(connection, 100, -timedelta(hours=1)) == 1
-    with reading(own_ledger.engine) as connection:
-        assert set(connection.execute(select(job.c.id)).scalars()) == {young}
-    assert get_attempts(own_ledger.engine, old) == []

@@ -7,16 +7,8 @@ import pytest
 from jobs.clock import utc_now
 from jobs.job import Status
 from jobs.ledger import Ledger
-from jobs.records import (
-    BadCursorError,
-    JobFilter,
-    decode_cursor,
-    encode_cursor,
-    finished_among,
-    list_jobs,
-    queue_figures,
-    status_counts,
-)
+from jobs.records import finished_among, queue_figures, status_counts
+from jobs.search import BadCursorError, JobFilter, decode_cursor, encode_cursor, list_jobs
 from tests.unit.jobs.test_ledger import accepted, claimed, dead
 
 

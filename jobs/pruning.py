@@ -1,0 +1,65 @@
+"""What is deleted because it is old: in slices that hold nobody up, and remembered by its id."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, not_, select, true
+
+from config.retention import RetentionRule
+from jobs.clock import db_now
+from jobs.job import FINAL
+from jobs.schema import job, pruned, replay, status_is, worker
+
+# For so long it is answered that a job was here once, and is no more.
+REMEMBERED_FOR: Final = timedelta(days=365)
+
+
+def prune(
+    connection: Connection,
+    rule: RetentionRule,
+    rules: Sequence[RetentionRule],
+    limit: int,
+    after: datetime | None = None,
+) -> tuple[int, datetime | None]:
+    """Delete the oldest jobs that `rule` is about, with their history, `limit` at most.
+
+    `rules` are all of them: a job goes by the one that says most about it. Returns how many were deleted, and
+    when the last of them had ended, for the next call; None where there are no more.
+    """
+    is_old = and_(status_is(*FINAL), job.c.finished_at < db_now(plus=-rule.keep))
+    others = [not_(_is_about(other)) for other in rules if _wins(other, rule)]
+    statement = (
+        select(job.c.id, job.c.finished_at)
+        .where(is_old, _is_about(rule), *others)
+        .order_by(job.c.finished_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        statement = statement.where(job.c.finished_at >= after)
+    rows = connection.execute(statement).all()
+    if not rows:
+        return 0, None
+    ids = [row.id for row in rows]
+    connection.execute(insert(pruned).values(pruned_at=db_now()), [{"id": id_} for id_ in ids])
+    connection.execute(delete(job).where(job.c.id.in_(ids)))
+    return len(rows), rows[-1].finished_at if len(rows) == limit else None
+
+
+def forget_old(connection: Connection, keep: timedelta) -> None:
+    """Delete the orders to replay that ended, and the workers that fell silent, longer than `keep` ago."""
+    connection.execute(delete(replay).where(replay.c.ended_at < db_now(plus=-keep)))
+    connection.execute(delete(worker).where(worker.c.seen_at < db_now(plus=-keep)))
+    connection.execute(delete(pruned).where(pruned.c.pruned_at < db_now(plus=-REMEMBERED_FOR)))
+
+
+def _is_about(rule: RetentionRule) -> ColumnElement[bool]:
+    of_task = job.c.task == rule.task if rule.task else true()
+    return and_(of_task, job.c.status == rule.status) if rule.status else of_task
+
+
+def _wins(other: RetentionRule, rule: RetentionRule) -> bool:
+    """Tell whether `other` says more: a task does more than an end, and both do more than one."""
+    said, more = ((one.task is not None, one.status is not None) for one in (rule, other))
+    return more > said
