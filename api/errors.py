@@ -67,6 +67,11 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=named[:100])
 
 
+def wrong_option(name: str, message: str) -> Problem:
+    """Return the problem for one option of a query."""
+    return invalid([{"loc": (name,), "msg": message}])
+
+
 def _field(location: Sequence[Any]) -> str:
     return ".".join(str(part) for part in location) or "body"
 

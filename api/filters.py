@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from fastapi import Depends, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.cursors import Cursor
-from api.errors import Problem
+from api.errors import wrong_option
 from config.queues import Queue
 from jobs.job import Cause, Status
 from jobs.search import JobFilter
@@ -85,11 +84,11 @@ async def payload_conditions(request: Request) -> dict[str, str]:
     given = {name: value for name, value in request.query_params.items() if name.startswith(PAYLOAD_PREFIX)}
     for name, value in given.items():
         if len(name) > 200 or not re.fullmatch(_PATH, name.removeprefix(PAYLOAD_PREFIX)):
-            raise _problem(name[:200], "names no field: write payload.to, or payload.options.size")
+            raise wrong_option(name[:200], "names no field: write payload.to, or payload.options.size")
         if len(value) > 500:
-            raise _problem(name, "is longer than 500 characters")
+            raise wrong_option(name, "is longer than 500 characters")
     if len(given) > MOST_CONDITIONS:
-        raise _problem(PAYLOAD_PREFIX, f"there are more than {MOST_CONDITIONS} conditions")
+        raise wrong_option(PAYLOAD_PREFIX, f"there are more than {MOST_CONDITIONS} conditions")
     return {name.removeprefix(PAYLOAD_PREFIX): value for name, value in given.items()}
 
 
@@ -108,10 +107,3 @@ PAYLOAD_PARAMETER: Final[dict[str, Any]] = {
         }
     ]
 }
-
-
-def _problem(name: str, message: str) -> Problem:
-    errors = [{"field": name, "message": message}]
-    return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {message}", kind="invalid-request", errors=errors
-    )

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from http import HTTPStatus
 from inspect import isclass
 from typing import Any, get_origin
 
@@ -10,7 +9,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.errors import Problem
+from api.errors import wrong_option
 from api.filters import PAYLOAD_PREFIX, payload_conditions
 
 
@@ -26,15 +25,9 @@ async def check_query(request: Request) -> None:
             options[name] = False
         if name not in options:
             known = ", ".join(options) or "none"
-            raise _problem(name, f"there is no such option here; the options are: {known}")
+            raise wrong_option(name, f"there is no such option here; the options are: {known}")
         if times > 1 and not options[name]:
-            raise _problem(name, "is given more than once, and only one of them could count")
-
-
-def _problem(name: str, message: str) -> Problem:
-    errors = [{"field": name, "message": message}]
-    detail = f"{name}: {message}"
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=errors)
+            raise wrong_option(name, "is given more than once, and only one of them could count")
 
 
 def _takes_payload(route: APIRoute) -> bool:

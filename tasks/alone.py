@@ -41,6 +41,12 @@ _OUTCOME: Final = TypeAdapter[Any](Outcome)
 _room = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def is_suspect(job: ClaimedJob) -> bool:
     """Tell whether the job is dead when its worker is lost once more."""
     return 0 < job.lost == get_settings().keeper.max_lost - 1
@@ -96,8 +102,7 @@ def main(folder: Path) -> None:
     from tasks.registry import find_task
     from tasks.supervision import supervised
 
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     set_up_logging(get_settings().log)
     job = _JOB.validate_json((folder / "job").read_bytes())
     task = find_task(job.task)

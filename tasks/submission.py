@@ -51,7 +51,7 @@ def submit(
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
-    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
     acceptances = get_grouped_ledger().accept(new_jobs)
     ring_for(new_jobs, acceptances)
     return _without_conflicts(acceptances, idempotency_key)
@@ -65,7 +65,7 @@ def submit_within(
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
     """Write jobs in the caller's transaction; a keeper rings for them once it is committed."""
-    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
     return _without_conflicts(accept_within(transaction, new_jobs), idempotency_key)
 
 
@@ -77,8 +77,14 @@ async def submit_within_async(
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
     """As `submit_within`, for the asynchronous kinds of connection."""
-    new_jobs = [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
     return _without_conflicts(await accept_within_async(transaction, new_jobs), idempotency_key)
+
+
+def _new_jobs(
+    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None
+) -> list[NewJob]:
+    return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
 
 
 def _without_conflicts(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:

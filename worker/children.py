@@ -1,20 +1,18 @@
 """What a child process of the prefork pool is told at its birth: how much memory it may have, when to end."""
 
-import ctypes
 import os
 import resource
 import signal
 import sys
 import threading
-from typing import Any, Final
+from typing import Any
 
 from celery.signals import task_postrun, worker_process_init
 
 from config.settings import get_settings
 from jobs.leases import get_leases
+from tasks.alone import end_with_parent
 from tasks.runner import threads_left_behind
-
-PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 # By which the worker asks its children to hand back what they run.
 HAND_BACK_SIGNAL = signal.SIGUSR2
@@ -35,7 +33,7 @@ def _be_told_by_the_worker_alone(**_: Any) -> None:
     # its children finish; as a group of its own a child does not hear it. It ends when its worker does.
     if sys.platform == "linux":
         os.setpgid(0, 0)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
 
 
 @worker_process_init.connect

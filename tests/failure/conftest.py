@@ -5,20 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.own_yard import QUICK, OwnYard
+from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[OwnYard]:
     """A yard with short patience: a lease of 3 s, re-sent after 2 s."""
-    yard = OwnYard(tmp_path, dict(QUICK))
-    yard.ledger.engine.connect().close()
-    yard.start_valkey()
-    yield yard
-    yard.app.close()
-    yard.kill_everything()
-    yard.ledger.engine.dispose()
+    with opened(tmp_path, dict(QUICK)) as yard:
+        yield yard
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jobs.database import reading
 from jobs.job import NewJob, Status
 from jobs.schema import job
 from tests.support.bad_tasks import Deed
-from tests.support.own_yard import QUICK, OwnYard
+from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.postgresql import new_database
 from tests.support.processes import ROOT
 
@@ -43,14 +43,8 @@ def test_row_14_a_redis_that_may_evict_is_warned_about(own: OwnYard) -> None:
 @pytest.fixture
 def on_postgresql(tmp_path: Path) -> Iterator[OwnYard]:
     """A yard whose ledger has a clock of its own."""
-    with new_database() as url:
-        yard = OwnYard(tmp_path, QUICK | {"JOBYARD_LEDGER__URL": url})
-        yard.ledger.engine.connect().close()
-        yard.start_valkey()
+    with new_database() as url, opened(tmp_path, QUICK | {"JOBYARD_LEDGER__URL": url}) as yard:
         yield yard
-        yard.app.close()
-        yard.kill_everything()
-        yard.ledger.engine.dispose()
 
 
 @needs_faketime

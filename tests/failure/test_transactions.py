@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from jobs.job import Status
-from tests.support.own_yard import QUICK, OwnYard
+from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.postgresql import new_database
 
 ORDER = """
@@ -35,14 +35,11 @@ with engine.connect() as connection:
 def on_postgresql(tmp_path: Path) -> Iterator[OwnYard]:
     """A yard whose keepers look once a minute, unless they are rung for."""
     seldom = {"JOBYARD_KEEPER__INTERVAL": "60", "JOBYARD_WORKER__LEASE": "180"}
-    with new_database() as url:
-        yard = OwnYard(tmp_path, QUICK | seldom | {"JOBYARD_LEDGER__URL": url})
-        yard.ledger.engine.connect().close()
-        yard.start_valkey()
+    with (
+        new_database() as url,
+        opened(tmp_path, QUICK | seldom | {"JOBYARD_LEDGER__URL": url}) as yard,
+    ):
         yield yard
-        yard.app.close()
-        yard.kill_everything()
-        yard.ledger.engine.dispose()
 
 
 def killed_program(yard: OwnYard, when: str) -> str:

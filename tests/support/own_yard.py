@@ -1,6 +1,7 @@
 """A yard for one test, whose ledger the test looks into; jobs get into it as a bare row, or over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,15 @@ class OwnYard(YardProcesses):
     @property
     def valkey(self) -> Program:
         return next(program for program in reversed(self.programs) if program.name == "valkey")
+
+
+@contextmanager
+def opened(home: Path, settings: dict[str, str]) -> Iterator[OwnYard]:
+    """Open a yard with a migrated ledger and its broker started; nothing of it outlives the block."""
+    yard = OwnYard(home, settings)
+    yard.ledger.engine.connect().close()
+    yard.start_valkey()
+    yield yard
+    yard.app.close()
+    yard.kill_everything()
+    yard.ledger.engine.dispose()
