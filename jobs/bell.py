@@ -39,6 +39,7 @@ class Bell:
             if self._connection is None:
                 self._connection = self._connect()
                 self._connection.execute(f"LISTEN {CHANNEL}".encode())
+                return True  # what rang before it listened was not heard
             return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
         except (psycopg.Error, SQLAlchemyError) as error:
             log.debug("no bell, the keeper looks by itself", reason=str(error))
