@@ -14,16 +14,17 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import Yard
 from api.errors import Problem
+from api.large import shown_whole
 from api.schemas import BulkAccepted, JobDetail, JobView, job_links
 from api.waiting import wanted_wait
 from jobs.clock import utc_from_millis
 from jobs.dead_letters import interventions
 from jobs.errors import IdempotencyConflictError
-from jobs.job import NewJob, Status, Verdict
+from jobs.job import Acceptance, NewJob, Status, Verdict
 from jobs.records import get_attempts, get_job
 from tasks.base import AnyTask
 from tasks.options import JobOptions
-from tasks.submission import new_job
+from tasks.submission import checked_in, has_large, new_job
 
 
 class Asked(NamedTuple):
@@ -39,7 +40,7 @@ async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
     """Commit one job: 202 with the job, or 200 where it ended within the time of `Prefer: wait`."""
     seconds = wanted_wait(asked.prefer, yard.settings.api.max_wait.total_seconds())
     new = new_job(asked.task, asked.task.dump(payload), asked.options, asked.idempotency_key)
-    [acceptance] = await yard.intake.accept([new])
+    [acceptance] = await _accept([new], yard)
     if acceptance.verdict is Verdict.CONFLICT:
         raise IdempotencyConflictError(asked.idempotency_key or "")
     headers = {"Location": f"/v1/jobs/{acceptance.job_id}"}
@@ -68,17 +69,24 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
     ]
     if asked.idempotency_key is not None:
         new = _as_one_request(new)
-    acceptances = await yard.intake.accept(new)
+    acceptances = await _accept(new, yard)
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(asked.idempotency_key or "")
     ids = [acceptance.job_id for acceptance in acceptances]
     return _answer(BulkAccepted(accepted=len(ids), ids=ids), HTTPStatus.ACCEPTED, {})
 
 
+async def _accept(new: Sequence[NewJob], yard: Yard) -> list[Acceptance]:
+    if has_large(new):
+        new = await run_in_threadpool(checked_in, new)
+    return await yard.intake.accept(new)
+
+
 def detail(yard: Yard, job_id: str) -> JobDetail:
     """Return a job with all that belongs to it; raises `JobNotFoundError`."""
     engine = yard.ledger.engine
-    return JobDetail.of(get_job(engine, job_id), get_attempts(engine, job_id), interventions(engine, job_id))
+    job = shown_whole(get_job(engine, job_id))
+    return JobDetail.of(job, get_attempts(engine, job_id), interventions(engine, job_id))
 
 
 def _as_one_request(jobs: Sequence[NewJob]) -> list[NewJob]:

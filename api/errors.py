@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from jobs.errors import (
+    ClaimCheckError,
     FileNotStoredError,
     FileTooLargeError,
     IdempotencyConflictError,
@@ -89,6 +90,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     IllegalMoveError: (HTTPStatus.CONFLICT, "illegal-move"),
     IdempotencyConflictError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-conflict"),
     FileTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large"),
+    ClaimCheckError: (HTTPStatus.SERVICE_UNAVAILABLE, "file-unavailable"),
     LedgerUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
 }
 _FIELDS: Mapping[type[JobyardError], str] = {

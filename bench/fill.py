@@ -1,5 +1,6 @@
 """Fills a queue with no-op jobs: `python -m bench.fill jobyard COUNT QUEUE` or `... stock COUNT`."""
 
+import json
 import sys
 from time import sleep
 from typing import Any
@@ -15,6 +16,11 @@ def note(number: int) -> dict[str, Any]:
         "subject": "The engine",
         "text": "It might act upon other things besides number.",
     }
+
+
+def payload_text(number: int) -> str:
+    """Return the payload of job `number` as its model dumps it."""
+    return json.dumps(note(number), separators=(",", ":"))
 
 
 def fill_jobyard(count: int, queue: str) -> None:

@@ -40,6 +40,9 @@ class LedgerSettings(Section):
         description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
     )
     pool_size: int = Field(5, ge=1, description="Connections kept for each process.")
+    inline_bytes: int = Field(
+        64 * 1024, ge=1024, description="Payloads and results that are longer lie in the file store."
+    )
     retention: Retention = Field(
         DEFAULT_RETENTION,
         description="How long jobs are kept after their end: `P30D, dead=P90D, email.send/succeeded=P7D`.",

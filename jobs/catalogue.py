@@ -30,5 +30,5 @@ def declare(engine: Engine, tasks: Sequence[DeclaredTask]) -> None:
         return
     with writing(engine) as connection:
         for one in changed:
-            statement = insert_or(connection, declared_task).values(asdict(one))
+            statement = insert_or(connection.dialect.name, declared_task).values(asdict(one))
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=asdict(one)))

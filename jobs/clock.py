@@ -40,7 +40,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
             return value
-        return (value - _EPOCH) // _MICROSECOND
+        return self.as_json(value, dialect.name)
+
+    @staticmethod
+    def as_json(value: datetime, dialect: str) -> str | int:
+        """Return a date as it stands in JSON that a database reads."""
+        return value.isoformat() if dialect == "postgresql" else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:

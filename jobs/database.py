@@ -41,9 +41,15 @@ def _postgresql_options(patience_seconds: float) -> dict[str, Any]:
     # A server that is gone without a word: noticed by the network (keepalives, unanswered data), a
     # statement that takes too long by the server itself.
     patience_millis = round(patience_seconds * 1000)
+    options = {
+        "search_path": SCHEMA,
+        "statement_timeout": patience_millis,
+        # A plan that was made for an empty table, and kept, reads all of it when it is full.
+        "plan_cache_mode": "force_custom_plan",
+    }
     return {
         "connect_timeout": max(2, round(patience_seconds)),
-        "options": f"-c statement_timeout={patience_millis} -c search_path={SCHEMA}",
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -89,9 +95,16 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`."""
+def writing(engine: Engine, *, durably: bool = True) -> Iterator[Connection]:
+    """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`.
+
+    Not `durably`: a crash of the database itself may undo it (PostgreSQL; on SQLite every commit is on disk).
+    For what is renewed or done again by itself. A claim is not among it: undone, its attempt's number would
+    be given out a second time, and could not keep the two apart (docs/decisions/0009).
+    """
     with inside_gate(), named_faults(engine), engine.begin() as connection:
+        if not durably and engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         yield connection
 
 

@@ -9,15 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from jobs.claim_checks import PAYLOAD, get_claim_checks
 from jobs.clock import db_now
 from jobs.database import reading
 from jobs.difference import difference
+from jobs.errors import ClaimCheckError
 from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
-from jobs.schema import QUEUED_JOB, in_order, job
+from jobs.locking import locked_by_id
+from jobs.rows import IDS
+from jobs.schema import QUEUED_JOB, job
 from jobs.schema import intervention as table
 from jobs.search import JobFilter, narrowed
 from jobs.settling import queued_again
-from jobs.slices import slices
 
 
 class UniqueKeyTakenError(ValueError):
@@ -54,18 +57,29 @@ def replay(
     takes the place of the old one, and what it changed is written down. Raises `UniqueKeyTakenError`.
     """
     is_it = (job.c.id == job_id) & (job.c.status == Status.DEAD)
-    old = connection.execute(select(job.c.payload).where(is_it).with_for_update()).scalar_one_or_none()
+    old = connection.execute(
+        select(job.c.payload, job.c.replays).where(is_it).with_for_update()
+    ).one_or_none()
     if old is None:
         return None
-    values = _revived(unsent_after) | ({"payload": payload} if payload is not None else {})
+    values = _revived(unsent_after)
+    if payload is not None:
+        values["payload"] = get_claim_checks().check_in(job_id, f"{PAYLOAD}-{old.replays + 1}", payload)
     try:
         with connection.begin_nested():
             row = connection.execute(update(job).where(is_it).values(values).returning(*QUEUED_JOB)).one()
     except IntegrityError as error:  # the one constraint that a status can break
         raise UniqueKeyTakenError from error
-    changes = difference(json.loads(old), json.loads(payload)) if payload is not None else None
+    changes = difference(_document(job_id, old.payload), json.loads(payload)) if payload is not None else None
     _note(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
     return QueuedJob(*row)
+
+
+def _document(job_id: str, payload: str) -> Any:
+    try:
+        return json.loads(get_claim_checks().fetch(job_id, payload))
+    except ClaimCheckError:
+        return {}  # which may be why it is given a new one
 
 
 def _revived(unsent_after: timedelta) -> dict[str, Any]:
@@ -81,16 +95,15 @@ def _revived(unsent_after: timedelta) -> dict[str, Any]:
 
 def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
     """Cancel those of the jobs that are dead, for good; return their ids."""
-    discarded: list[str] = []
-    for some in slices(job_ids):
-        statement = (
-            update(job)
-            .where(job.c.id.in_(in_order(some)))
-            .where(job.c.status == Status.DEAD)
-            .values(status=Status.CANCELLED, finished_at=db_now())
-            .returning(job.c.id)
-        )
-        discarded += connection.execute(statement).scalars()
+    held = locked_by_id(connection.dialect.name)
+    statement = (
+        update(job)
+        .where(job.c.id == held.c.id, held.c.status == Status.DEAD)
+        .values(status=Status.CANCELLED, finished_at=db_now())
+        .returning(job.c.id)
+    )
+    rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+    discarded = list(connection.execute(statement, rows).scalars())
     _note(connection, discarded, InterventionKind.DISCARDED, reason, None)
     return discarded
 

@@ -66,6 +66,14 @@ class LedgerUnavailableError(JobyardError):
     """The ledger's database could not be reached, so nothing was accepted or changed."""
 
 
+class ClaimCheckError(JobyardError):
+    """A payload or a result that lies in the file store could not be fetched, now or for good."""
+
+    def __init__(self, words: str, *, is_lost: bool) -> None:
+        self.is_lost = is_lost
+        super().__init__(words)
+
+
 class FileNotStoredError(JobyardError):
     """No file with that id is stored."""
 

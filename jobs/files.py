@@ -129,7 +129,8 @@ def _key(file_id: str) -> str:
     return f"{file_id[-2:]}/{file_id}"
 
 
-def _open_store(url: str) -> ObjectStore:
+def open_store(url: str) -> ObjectStore:
+    """Return the object store of a URL; a folder is made where it is not there."""
     if urlsplit(url).scheme == "file":
         folder = Path(unquote(urlsplit(url).path))
         return LocalStore(prefix=folder, mkdir=True)
@@ -140,4 +141,4 @@ def _open_store(url: str) -> ObjectStore:
 def get_files() -> FileStore:
     """Return this process's file store, as the settings say."""
     settings = get_settings()
-    return FileStore(_open_store(settings.files_url), get_engine(), settings.files.max_bytes)
+    return FileStore(open_store(settings.files_url), get_engine(), settings.files.max_bytes)

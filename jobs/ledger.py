@@ -7,9 +7,11 @@ are read is in `jobs/records.py`.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, case, func, literal, select, tuple_, update
+from sqlalchemy import Connection, Engine, Float, Update, bindparam, case, func, literal, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from config.settings import Settings, get_settings
 from jobs import dead_letters
@@ -23,18 +25,16 @@ from jobs.job import (
     Acceptance,
     Cause,
     ClaimedJob,
-    Failed,
-    HandedBack,
     NewJob,
     Outcome,
     QueuedJob,
     Status,
-    Succeeded,
 )
+from jobs.locking import locked, locked_by_id
 from jobs.records import missing
-from jobs.schema import in_order, is_in_time, job, status_is
-from jobs.settling import queued_again, settle_failed, settle_handed_back, settle_succeeded, still_ours
-from jobs.slices import slices
+from jobs.rows import IDS
+from jobs.schema import job
+from jobs.settling import HELD, queued_again, runs, settle
 from jobs.tallies import Tally, count
 
 log = structlog.get_logger()
@@ -70,45 +70,19 @@ class Ledger:
 
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
-        statement = (
-            update(job)
-            .where(job.c.status == Status.QUEUED, is_in_time())
-            .values(
-                status=Status.RUNNING,
-                attempt=job.c.attempt + 1,
-                unknown_since=None,
-                worker=worker,
-                started_at=db_now(),
-                lease_until=db_now(self._settings.worker.lease),
-            )
-            .returning(*_CLAIMED)
-        )
         with writing(self.engine) as connection:
-            return [
-                ClaimedJob(*row)
-                for some in slices(job_ids)
-                for row in connection.execute(statement.where(job.c.id.in_(in_order(some))))
-            ]
+            rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+            own = {"its_worker": worker, "lease": self._settings.worker.lease.total_seconds()}
+            claimed = connection.execute(_claiming(connection.dialect.name), {**rows, **own})
+            return [ClaimedJob(*row) for row in claimed]
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
-        statement = (
-            update(job)
-            .where(job.c.status == Status.RUNNING)
-            .values(lease_until=db_now(self._settings.worker.lease))
-            .returning(job.c.id, job.c.attempt)
-        )
-        with writing(self.engine) as connection:
-            return {
-                (job_id, attempt)
-                for some in slices(held)
-                for job_id, attempt in connection.execute(
-                    statement.where(
-                        tuple_(job.c.id, job.c.attempt).in_(some),
-                        job.c.id.in_(in_order([job_id for job_id, _ in some])),
-                    )
-                )
-            }
+        with writing(self.engine, durably=False) as connection:
+            rows = HELD.parameters(connection, held)
+            lease = {"lease": self._settings.worker.lease.total_seconds()}
+            renewed = connection.execute(_renewing(connection.dialect.name), {**rows, **lease})
+            return {(job_id, attempt) for job_id, attempt in renewed}
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Record how attempts ended; return those that counted.
@@ -116,16 +90,12 @@ class Ledger:
         An attempt that was superseded (its lease ran out and the job was given to another) changes nothing.
         """
         with writing(self.engine) as connection:
-            ours = still_ours(connection, outcomes)
-            current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
-            settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
-            settle_failed(connection, [o for o in current if isinstance(o, Failed)])
-            settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
-            count(connection, Tally.LATE_RESULT, len(outcomes) - len(current))
+            ours = settle(connection, outcomes)
+            count(connection, Tally.LATE_RESULT, len(outcomes) - len(ours))
         for outcome in outcomes:
             if (outcome.job_id, outcome.attempt) not in ours:
                 log.warning("superseded result dropped", job_id=outcome.job_id, attempt=outcome.attempt)
-        return current
+        return [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
 
     def put_off_unknown(self, job_ids: Sequence[str], words: str) -> None:
         """Keep queued jobs for a worker that knows their task; dead where none has come in all that time."""
@@ -189,21 +159,59 @@ class Ledger:
 
     def mark_published(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages were sent, unless somebody has claimed them already."""
-        doubling = case((job.c.publish_count > 6, 64), else_=literal(1).bitwise_lshift(job.c.publish_count))
-        patience = self._settings.keeper.resend_after.total_seconds()
-        statement = (
-            update(job)
-            .where(status_is(Status.QUEUED))
-            .values(
-                published_at=db_now(),
-                publish_count=job.c.publish_count + 1,
-                resend_at=db_now(plus=doubling * patience),
-            )
+        with writing(self.engine, durably=False) as connection:
+            rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+            patience = {"patience": self._settings.keeper.resend_after.total_seconds()}
+            connection.execute(_marking(connection.dialect.name), {**rows, **patience})
+
+
+# The statements that every job meets, each built once for a dialect.
+
+
+@cache
+def _claiming(dialect: str) -> ReturningUpdate[Any]:
+    held = locked_by_id(dialect)
+    return (
+        update(job)
+        .where(job.c.id == held.c.id, held.c.status == Status.QUEUED, held.c.is_in_time)
+        .values(
+            status=Status.RUNNING,
+            attempt=job.c.attempt + 1,
+            unknown_since=None,
+            worker=bindparam("its_worker"),
+            started_at=db_now(),
+            lease_until=db_now(plus=bindparam("lease", type_=Float)),
         )
-        with writing(self.engine) as connection:
-            for some in slices(job_ids):
-                # Who holds a row is about to move it, and then the note is of no use.
-                connection.execute(statement.where(job.c.id.in_(in_order(some, skip_locked=True))))
+        .returning(*_CLAIMED)
+    )
+
+
+@cache
+def _renewing(dialect: str) -> ReturningUpdate[Any]:
+    given = HELD.relation(dialect)
+    held = locked(dialect, given)
+    return (
+        update(job)
+        .where(job.c.id == held.c.id, runs(held, given))
+        .values(lease_until=db_now(plus=bindparam("lease", type_=Float)))
+        .returning(job.c.id, job.c.attempt)
+    )
+
+
+@cache
+def _marking(dialect: str) -> Update:
+    # Who holds a row is about to move it, and then the note is of no use.
+    held = locked_by_id(dialect, skip_locked=True)
+    doubling = case((job.c.publish_count > 6, 64), else_=literal(1).bitwise_lshift(job.c.publish_count))
+    return (
+        update(job)
+        .where(job.c.id == held.c.id, held.c.status == Status.QUEUED)
+        .values(
+            published_at=db_now(),
+            publish_count=job.c.publish_count + 1,
+            resend_at=db_now(plus=doubling * bindparam("patience", type_=Float)),
+        )
+    )
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, not_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, insert, not_, select, true
 
 from config.retention import RetentionRule
+from jobs.claim_checks import MARK
 from jobs.clock import db_now
 from jobs.job import FINAL
 from jobs.schema import job, pruned, replay, status_is, worker
@@ -15,22 +16,31 @@ from jobs.schema import job, pruned, replay, status_is, worker
 REMEMBERED_FOR: Final = timedelta(days=365)
 
 
+class Slice(NamedTuple):
+    """How many jobs were deleted, which of them have files, and when the last had ended; None at the end."""
+
+    jobs: int
+    with_files: list[str]
+    after: datetime | None
+
+
 def prune(
     connection: Connection,
     rule: RetentionRule,
     rules: Sequence[RetentionRule],
     limit: int,
     after: datetime | None = None,
-) -> tuple[int, datetime | None]:
+) -> Slice:
     """Delete the oldest jobs that `rule` is about, with their history, `limit` at most.
 
-    `rules` are all of them: a job goes by the one that says most about it. Returns how many were deleted, and
-    when the last of them had ended, for the next call; None where there are no more.
+    `rules` are all of them: a job goes by the one that says most about it. Their files are the caller's to
+    delete, once this is committed.
     """
     is_old = and_(status_is(*FINAL), job.c.finished_at < db_now(plus=-rule.keep))
     others = [not_(_is_about(other)) for other in rules if _wins(other, rule)]
+    has_file = job.c.payload.startswith(MARK) | func.coalesce(job.c.result.startswith(MARK), false())
     statement = (
-        select(job.c.id, job.c.finished_at)
+        select(job.c.id, job.c.finished_at, has_file.label("has_file"))
         .where(is_old, _is_about(rule), *others)
         .order_by(job.c.finished_at)
         .limit(limit)
@@ -40,11 +50,12 @@ def prune(
         statement = statement.where(job.c.finished_at >= after)
     rows = connection.execute(statement).all()
     if not rows:
-        return 0, None
+        return Slice(0, [], None)
     ids = [row.id for row in rows]
     connection.execute(insert(pruned).values(pruned_at=db_now()), [{"id": id_} for id_ in ids])
     connection.execute(delete(job).where(job.c.id.in_(ids)))
-    return len(rows), rows[-1].finished_at if len(rows) == limit else None
+    last = rows[-1].finished_at if len(rows) == limit else None
+    return Slice(len(rows), [row.id for row in rows if row.has_file], last)
 
 
 def forget_old(connection: Connection, keep: timedelta) -> None:

@@ -19,7 +19,6 @@ from jobs.errors import ReplayNotFoundError
 from jobs.job import QueuedJob, Status, new_id
 from jobs.schema import job, replay_item
 from jobs.schema import replay as table
-from jobs.slices import slices
 
 CANARY_SHARE: Final = 0.1
 # What a second's rate allows goes at once, so that a small order need not wait for the keeper.
@@ -71,8 +70,8 @@ def order_replay(
         {"replay_id": replay_id, "job_id": job_id, "stage": _stage(place, len(unique), is_canary)}
         for place, job_id in enumerate(unique)
     ]
-    for some in slices(rows):
-        connection.execute(insert(replay_item), some)
+    if rows:
+        connection.execute(insert(replay_item), rows)
     return replay_id
 
 

@@ -1,30 +1,24 @@
 """The ledger's tables. `jobs/migrations/` brings a database to this shape."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     MetaData,
-    Select,
     SmallInteger,
     String,
     Table,
     Text,
     TextClause,
     false,
-    or_,
-    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import UUID
 
-from jobs.clock import UtcDateTime, db_now
+from jobs.clock import UtcDateTime
 from jobs.job import FINAL, WAITING, Status
 
 metadata = MetaData(
@@ -95,25 +89,6 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 # What the message of a waiting job is made of.
 QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority)
-
-
-def is_in_time() -> ColumnElement[bool]:
-    """Return the condition that a job has started once, or may start now; `expires_at` asks no more."""
-    return or_(job.c.expires_at.is_(None), job.c.started_at.is_not(None), job.c.expires_at > db_now())
-
-
-def in_order(job_ids: Sequence[str], *, skip_locked: bool = False) -> Select[tuple[str]]:
-    """Return a query of these jobs that locks them in the order of their ids.
-
-    Two statements that lock the same rows in the same order wait for each other; in different orders
-    they can wait for ever (PostgreSQL ends one of them as a deadlock). SQLite has one writer.
-    """
-    return (
-        select(job.c.id)
-        .where(job.c.id.in_(job_ids))
-        .order_by(job.c.id)
-        .with_for_update(skip_locked=skip_locked)
-    )
 
 
 _partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)

@@ -2,56 +2,102 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Float, Integer, Update, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from jobs.clock import db_now
-from jobs.job import Failed, Outcome, Status, Succeeded
+from jobs.job import Failed, HandedBack, Outcome, Status, Succeeded
+from jobs.locking import locked
+from jobs.rows import Rows
 from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
-from jobs.slices import slices
+
+Key = tuple[str, int]  # a job's id and the attempt that is meant
+
+HELD: Final = Rows(id=Id, attempt=Integer)
+_RESULTS: Final = Rows(id=Id, attempt=Integer, result=Text)
 
 
-def still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[tuple[str, int]]:
-    """Return the (job id, attempt) pairs that are running now, and lock them."""
-    job_ids = [outcome.job_id for outcome in outcomes]
-    statement = (
-        select(job.c.id, job.c.attempt)
-        .where(job.c.status == Status.RUNNING)
-        .order_by(job.c.id)
-        .with_for_update()
-    )
-    return {
-        (id_, attempt)
-        for some in slices(job_ids)
-        for id_, attempt in connection.execute(statement.where(job.c.id.in_(some)))
-    }
+def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
+    """Record how attempts ended; return those that counted, which are those that still run.
+
+    The lock comes first where the ends are of several kinds, so that all rows are locked in one order.
+    """
+    succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
+    if len(succeeded) == len(outcomes):
+        return _settle_succeeded(connection, succeeded)
+    ours = _still_ours(connection, outcomes)
+    current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
+    _settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
+    _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
+    _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
+    return ours
 
 
-_of_job = bindparam("job_id", type_=Id)
+@cache
+def _locking(dialect: str) -> Select[Any]:
+    given = HELD.relation(dialect)
+    held = locked(dialect, given)
+    return select(held.c.id, held.c.attempt).where(runs(held, given))
 
 
-def settle_succeeded(connection: Connection, outcomes: Sequence[Succeeded]) -> None:
-    if not outcomes:
-        return
-    statement = (
+def runs(held: FromClause, given: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a locked job runs, in the attempt that is given."""
+    return and_(given.c.id == held.c.id, given.c.attempt == held.c.attempt, held.c.status == Status.RUNNING)
+
+
+def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
+    rows = HELD.parameters(connection, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
+    return {(id_, attempt) for id_, attempt in connection.execute(_locking(connection.dialect.name), rows)}
+
+
+@cache
+def _succeeding(dialect: str) -> Update:
+    given = _RESULTS.relation(dialect)
+    held = locked(dialect, given)
+    return (
         update(job)
-        .where(job.c.id == _of_job)
+        .where(job.c.id == held.c.id, runs(held, given))
         .values(
             status=Status.SUCCEEDED,
-            result=bindparam("its_result"),
+            result=given.c.result,
             finished_at=db_now(),
             failure_cause=None,
             failure_type=None,
             failure_message=None,
             lease_until=None,
         )
+        .returning(job.c.id, job.c.attempt)
     )
-    connection.execute(statement, [{"job_id": o.job_id, "its_result": o.result} for o in outcomes])
 
 
-def settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
+def _settle_succeeded(connection: Connection, outcomes: Sequence[Succeeded]) -> set[Key]:
+    if not outcomes:
+        return set()
+    rows = _RESULTS.parameters(connection, [(o.job_id, o.attempt, o.result) for o in outcomes])
+    return {(id_, attempt) for id_, attempt in connection.execute(_succeeding(connection.dialect.name), rows)}
+
+
+_of_job = bindparam("job_id", type_=Id)
+
+
+def _settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
     record_attempts(connection, outcomes)
     again = [outcome for outcome in outcomes if outcome.retry_in is not None]
     dead = [outcome for outcome in outcomes if outcome.retry_in is None]
@@ -64,7 +110,7 @@ def settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
         connection.execute(statement, [_failure_row(outcome) for outcome in dead])
 
 
-def settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
+def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
     if job_ids:
         statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again())
         connection.execute(statement)

@@ -45,7 +45,7 @@ def count(connection: Connection, what: Tally, times: int = 1) -> None:
         return
     new = {"what": what, "times": times, "last_at": db_now()}
     more = {"times": table.c.times + times, "last_at": db_now()}
-    statement = insert_or(connection, table).values(new)
+    statement = insert_or(connection.dialect.name, table).values(new)
     connection.execute(statement.on_conflict_do_update(index_elements=["what"], set_=more))
 
 

@@ -11,8 +11,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
+from jobs.claim_checks import RESULT, get_claim_checks
 from jobs.clock import utc_now
-from jobs.errors import Discard, RetryLater
+from jobs.errors import ClaimCheckError, Discard, RetryLater
 from jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
 from jobs.retry import retry_delay
 from tasks.context import JobContext, running
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
 MAX_TYPE_LENGTH = 200
+WITHOUT_STORE = timedelta(seconds=15)  # until a payload is asked for again that could not be fetched
 SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 
 # A task that calls sys.exit, runs out of memory or is cancelled has failed; its worker goes on.
@@ -39,16 +41,25 @@ def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
     process = os.getpid()
     with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
         try:
-            payload = task.decode(job.payload)
+            payload = task.decode(get_claim_checks().fetch(job.id, job.payload))
         except ValidationError as error:
             return _dead(job, Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error))))
+        except ClaimCheckError as error:
+            return _without_payload(task, job, error)
         try:
-            returned = task.call(payload)
-            return Succeeded(job.id, job.attempt, task.encode(returned))
+            text = task.encode(task.call(payload))
+            result = get_claim_checks().check_in(job.id, f"{RESULT}-{job.attempt}", text)
+            return Succeeded(job.id, job.attempt, result)
         except _TAKEN as error:
             if os.getpid() != process:
                 raise  # in a child that the task has forked, whose end this is
             return failed(task, job, error)
+
+
+def _without_payload(task: "AnyTask", job: ClaimedJob, error: ClaimCheckError) -> Failed:
+    if error.is_lost:
+        return _dead(job, Failure(Cause.INVALID_PAYLOAD, type(error).__qualname__, str(error)))
+    return failed(task, job, RetryLater(WITHOUT_STORE, str(error), counts=False))
 
 
 def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from jobs.claim_checks import get_claim_checks
 from jobs.clock import monotonic
 from jobs.errors import JobyardError
 from jobs.job import Failure, Job, Status
@@ -63,7 +64,7 @@ class JobHandle(Generic[Out]):
         job = self._wait(timeout)
         if job.status is not Status.SUCCEEDED or job.result is None:
             raise JobFailedError(job.id, job.status, job.failure)
-        return self._result_adapter.validate_json(job.result)
+        return self._result_adapter.validate_json(get_claim_checks().fetch(job.id, job.result))
 
     def _wait(self, timeout: float | None) -> Job:
         if running_job_id() is not None and not (job := self.job).status.is_final:

@@ -1,12 +1,14 @@
 """How a payload becomes an accepted job: checked, committed to the ledger, and rung for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from jobs.claim_checks import PAYLOAD, get_claim_checks
 from jobs.errors import IdempotencyConflictError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
@@ -43,6 +45,23 @@ def _request_hash(task_name: str, payload: str, options: JobOptions) -> str:
     return sha256("\n".join((task_name, payload, options.model_dump_json())).encode()).hexdigest()
 
 
+def has_large(new_jobs: Sequence[NewJob]) -> bool:
+    """Tell whether `checked_in` has something to do, which takes as long as the file store does."""
+    checks = get_claim_checks()
+    return any(checks.is_large(new.payload) for new in new_jobs)
+
+
+def checked_in(new_jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Return the jobs with their large payloads put into the file store."""
+    checks = get_claim_checks()
+    return [
+        replace(new, payload=checks.check_in(new.id, PAYLOAD, new.payload))
+        if checks.is_large(new.payload)
+        else new
+        for new in new_jobs
+    ]
+
+
 def submit(
     task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None = None
 ) -> list[Acceptance]:
@@ -51,7 +70,7 @@ def submit(
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
-    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
+    new_jobs = checked_in(_new_jobs(task, payloads, options, idempotency_key))
     acceptances = get_grouped_ledger().accept(new_jobs)
     ring_for(new_jobs, acceptances)
     return _without_conflicts(acceptances, idempotency_key)
@@ -64,7 +83,10 @@ def submit_within(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
-    """Write jobs in the caller's transaction; a keeper rings for them once it is committed."""
+    """Write jobs in the caller's transaction; a keeper rings for them once it is committed.
+
+    Their payloads stay in their rows, however large: a file could not be rolled back.
+    """
     new_jobs = _new_jobs(task, payloads, options, idempotency_key)
     return _without_conflicts(accept_within(transaction, new_jobs), idempotency_key)
 

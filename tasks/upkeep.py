@@ -9,6 +9,7 @@ from config.queues import Queue
 from config.retention import RetentionRule
 from config.settings import get_settings
 from jobs import pruning
+from jobs.claim_checks import get_claim_checks
 from jobs.clock import utc_now
 from jobs.database import writing
 from jobs.ledger import get_ledger
@@ -41,9 +42,10 @@ class Prune(Payload):
 
 
 class Pruned(Payload):
-    """How many jobs were deleted."""
+    """How many jobs were deleted, and how many files of theirs that no job names any longer."""
 
     jobs: int
+    files: int
 
 
 @task("upkeep.prune", queue=Queue.DEFAULT, time_limit=600)
@@ -52,14 +54,16 @@ def prune(order: Prune) -> Pruned:
     rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention
     with writing(get_ledger().engine) as connection:
         pruning.forget_old(connection, max(rule.keep for rule in rules))
-    return Pruned(jobs=sum(_prune(rule, rules) for rule in rules))
+    jobs = sum(_prune(rule, rules) for rule in rules)
+    return Pruned(jobs=jobs, files=get_claim_checks().sweep(get_ledger().engine))
 
 
 def _prune(rule: RetentionRule, rules: Sequence[RetentionRule]) -> int:
     deleted, after = 0, None
     while True:
         with writing(get_ledger().engine) as connection:
-            of_slice, after = pruning.prune(connection, rule, rules, SLICE, after)
-        deleted += of_slice
+            of_slice = pruning.prune(connection, rule, rules, SLICE, after)
+        get_claim_checks().delete(of_slice.with_files)
+        deleted, after = deleted + of_slice.jobs, of_slice.after
         if after is None:
             return deleted

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from api.deps import TheYard
 from api.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQuery, as_filter
+from api.large import shown_whole
 from api.schemas import View
 from jobs.job import Job
 from jobs.search import count_jobs, each_page
@@ -76,7 +77,7 @@ def export(
 
 def _as_ndjson(pages: Iterator[list[Job]]) -> Iterator[bytes]:
     for page in pages:
-        yield b"".join(_ndjson_line(job) for job in page)
+        yield b"".join(_ndjson_line(shown_whole(job)) for job in page)
 
 
 def _ndjson_line(job: Job) -> bytes:
@@ -89,7 +90,7 @@ def _ndjson_line(job: Job) -> bytes:
 def _as_csv(pages: Iterator[list[Job]]) -> Iterator[bytes]:
     yield _csv_lines([COLUMNS])
     for page in pages:
-        yield _csv_lines([_csv_row(job) for job in page])
+        yield _csv_lines([_csv_row(shown_whole(job)) for job in page])
 
 
 def _csv_row(job: Job) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ from api.errors import Problem
 from api.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
 from api.schemas import JobDetail, JobList, JobView
 from api.waiting import wanted_wait
+from jobs.claim_checks import get_claim_checks
 from jobs.job import Status
 from jobs.records import get_job
 from jobs.search import list_jobs
@@ -66,7 +67,8 @@ async def result(
     if job.status is not Status.SUCCEEDED:
         why = f": {job.failure.message}" if job.failure else ""
         raise Problem(HTTPStatus.CONFLICT, f"job {job_id} is {job.status}{why}", kind="no-result")
-    return Response(job.result, media_type=JSONResponse.media_type)
+    text = await run_in_threadpool(get_claim_checks().fetch, job.id, job.result or "null")
+    return Response(text, media_type=JSONResponse.media_type)
 
 
 @router.post("/{job_id}/cancel")

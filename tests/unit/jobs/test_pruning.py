@@ -38,8 +38,8 @@ def prune_all(ledger: Ledger, *rules: str, limit: int = 100) -> int:
         after = None
         while True:
             with writing(ledger.engine) as connection:
-                of_slice, after = prune(connection, rule, parsed, limit, after)
-            deleted += of_slice
+                of_slice = prune(connection, rule, parsed, limit, after)
+            deleted, after = deleted + of_slice.jobs, of_slice.after
             if after is None:
                 break
     return deleted

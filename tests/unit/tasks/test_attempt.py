@@ -3,11 +3,14 @@
 import asyncio
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from obstore.store import LocalStore
 
+from jobs.claim_checks import ClaimChecks
 from jobs.clock import utc_now
 from jobs.errors import Discard, RetryLater
 from jobs.job import Cause, ClaimedJob, Failed, Succeeded, new_id
@@ -162,3 +165,20 @@ def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.failure.cause is Cause.RESULT_REFUSED
     assert "NaN" in outcome.failure.message
+
+
+def test_a_payload_that_cannot_be_fetched_now_puts_the_job_off_and_uses_no_attempt_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checks = ClaimChecks(LocalStore(prefix=tmp_path), 1024)
+    monkeypatch.setattr("tasks.attempt.get_claim_checks", lambda: checks)
+    (tmp_path / "checks").write_text("no folder")
+    outcome = attempt(doing(1), claimed("@payload", failures=2))
+    assert isinstance(outcome, Failed)
+    assert (outcome.counts, outcome.failure.cause) == (False, Cause.RETRY_LATER)
+    assert outcome.retry_in is not None
+    assert outcome.retry_in >= timedelta(seconds=10)
+    (tmp_path / "checks").unlink()
+    outcome = attempt(doing(1), claimed("@payload"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.retry_in, outcome.failure.cause) == (None, Cause.INVALID_PAYLOAD)

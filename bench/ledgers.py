@@ -1,0 +1,63 @@
+"""Ledgers to be measured: an SQLite file, or a new database on a PostgreSQL server; gone afterwards."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from bench.machine import RESULTS, BenchError
+from config.sections import LedgerSettings
+from config.settings import Settings
+from jobs.database import make_engine, make_sqlite_file
+from jobs.ledger import Ledger
+from jobs.migrate import migrate
+
+SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
+SERVER = os.environ.get(SERVER_VARIABLE, "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+
+
+@contextmanager
+def sqlite_ledger() -> Iterator[Ledger]:
+    """Make a ledger in a file on the checkout's own disk."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="ledger-", dir=RESULTS) as folder, _opened(folder, None) as ledger:
+        yield ledger
+
+
+@contextmanager
+def postgresql_ledger() -> Iterator[Ledger]:
+    """Make a ledger in a new database; raises `BenchError` where there is no server."""
+    name = f"jobyard_bench_{uuid4().hex[:12]}"
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    except OperationalError as error:
+        raise BenchError(
+            f"no PostgreSQL at {server.url.render_as_string()} ({SERVER_VARIABLE}): {error.orig}"
+        ) from error
+    try:
+        url = server.url.set(database=name).render_as_string(hide_password=False)
+        with TemporaryDirectory() as folder, _opened(folder, url) as ledger:
+            yield ledger
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
+
+
+@contextmanager
+def _opened(folder: str, url: str | None) -> Iterator[Ledger]:
+    settings = Settings(_env_file=None, home=Path(folder), ledger=LedgerSettings(url=url))
+    engine = make_engine(settings)
+    make_sqlite_file(engine)
+    migrate(engine)
+    try:
+        yield Ledger(engine, settings)
+    finally:
+        engine.dispose()
