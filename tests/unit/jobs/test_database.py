@@ -22,6 +22,7 @@ from jobs.job import FINAL, MOVES, NewJob, Status
 from jobs.ledger import Ledger
 from jobs.migrate import check_is_migrated, migrate
 from jobs.schema import job, metadata
+from jobs.search import JobFilter, list_jobs
 from tests.support.postgresql import new_database
 from tests.support.processes import ROOT
 
@@ -69,6 +70,18 @@ def test_sqlite_commits_to_disk_and_keeps_readers_apart_from_writers(tmp_path: P
     engine.dispose()
 
 
+def test_a_full_disk_is_named_and_nothing_is_half_written(own_ledger: Ledger) -> None:
+    if own_ledger.engine.dialect.name != "sqlite":
+        pytest.skip("a server's disk is not ours to fill")
+    with own_ledger.engine.connect() as connection:  # the one that the pool gives out again
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
+    new = [NewJob(task="bad.deed", payload='"' + "x" * 5000 + '"', max_attempts=1) for _ in range(20)]
+    with pytest.raises(LedgerUnavailableError, match=r"the disk of the ledger at .* is full: make room"):
+        own_ledger.accept(new)
+    assert list_jobs(own_ledger.engine, JobFilter(), 10).jobs == []
+
+
 def test_migrating_twice_changes_nothing(own_ledger: Ledger) -> None:
     version = migrate(own_ledger.engine)
     assert migrate(own_ledger.engine) == version
@@ -80,6 +93,17 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(own_ledger: L
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(LedgerUnavailableError, match=r"9999.*needs"):
         check_is_migrated(own_ledger.engine)
+
+
+def test_a_server_that_is_too_old_is_named_with_both_versions(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.migrate.OLDEST_SERVER", {own_ledger.engine.dialect.name: (99, 1)})
+    for look in (check_is_migrated, migrate):
+        with pytest.raises(
+            LedgerUnavailableError, match=r"is (sqlite|postgresql) \d+\.\S+: Jobyard needs 99\.1"
+        ):
+            look(own_ledger.engine)
 
 
 def test_the_ledgers_clock_is_the_time_and_keeps_its_zone(own_ledger: Ledger) -> None:

@@ -1,10 +1,13 @@
 """What the keeper publishes, and when it keeps quiet."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from time import sleep
 
 from sqlalchemy import select
 
+from config.sections import KeeperSettings
 from jobs.clock import db_now
 from jobs.job import NewJob, QueuedJob, Status, Succeeded
 from jobs.keeper import Keeper
@@ -125,3 +128,23 @@ def test_a_pass_over_a_quiet_ledger_moves_nothing(own_ledger: Ledger) -> None:
 
 def _plain() -> NewJob:
     return NewJob(task="bad.deed", payload="{}", max_attempts=1)
+
+
+def test_ten_keepers_do_the_work_of_one(own_ledger: Ledger) -> None:
+    ids = {accepted(own_ledger, delay=timedelta(milliseconds=150) * (number % 2)) for number in range(200)}
+    bells = [Bell() for _ in range(10)]
+    patient = KeeperSettings(unsent_after=timedelta(minutes=1), batch=20)  # so that nothing is sent again
+    settings = own_ledger._settings.model_copy(update={"keeper": patient})
+    sleep(0.3)  # both kinds are due
+
+    def keep(bell: Bell) -> None:
+        kept = Keeper(own_ledger.engine, bell, settings)
+        for _ in range(10):
+            kept.pass_once()
+
+    with ThreadPoolExecutor(len(bells)) as threads:
+        list(threads.map(keep, bells))
+    rung = [job_id for bell in bells for job_id in bell.rung]
+    assert len(rung) == len(set(rung)), "a job was published by two of them"
+    assert set(rung) == ids
+    assert sum(bool(bell.rung) for bell in bells) > 1, "one did it all, and the others were not tried"
