@@ -51,7 +51,7 @@ async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
         if await yard.waiting.for_end(acceptance.job_id, seconds):
             return _answer(await run_in_threadpool(detail, yard, acceptance.job_id), HTTPStatus.OK, headers)
     if acceptance.verdict is Verdict.NEW and not seconds:
-        return _answer(_just_accepted(new), HTTPStatus.ACCEPTED, headers)
+        return _answer(just_accepted(new), HTTPStatus.ACCEPTED, headers)
     job = await run_in_threadpool(get_job, yard.ledger.engine, acceptance.job_id)
     return _answer(JobView.of(job), HTTPStatus.ACCEPTED, headers)
 
@@ -100,7 +100,8 @@ def _key_of(idempotency_key: str | None, place: int) -> str | None:
     return f"{idempotency_key} {place}" if idempotency_key is not None else None
 
 
-def _just_accepted(new: NewJob) -> JobView:
+def just_accepted(new: NewJob) -> JobView:
+    """Return a job as it stands after its acceptance."""
     # Built from what was committed a moment ago; reading it back would cost every request a query.
     accepted_at = utc_from_millis(UUID(new.id).int >> 80)  # a UUIDv7 begins with its time
     return JobView(

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from api.deps import Yard, check_caller
 from api.document import describe_bodies
 from api.errors import add_error_handlers
+from api.fast_lane import FastLane
 from api.intake import Intake
 from api.query import check_query
 from api.routes import dead_letters, export, faults, files, health, jobs, queues, replays, tasks, workers
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=guarded)
     app.get("/", include_in_schema=False)(_front_page)
+    app.add_middleware(FastLane)
     add_error_handlers(app)
     describe_bodies(app, dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
     return app

@@ -1,12 +1,15 @@
 """What the routes need: the yard's parts, and the check of who is asking."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from pydantic import SecretStr
 
 from api.errors import Problem
 from api.intake import Intake
@@ -40,10 +43,10 @@ TheYard = Annotated[Yard, Depends(get_yard)]
 
 async def check_caller(request: Request, yard: TheYard) -> None:
     """Raise a 401 or 403 `Problem` unless the caller has a key, or none is set and it is on this machine."""
-    keys = [key.get_secret_value() for key in yard.settings.api.keys]
+    keys, headers = yard.settings.api.keys, request.headers
     if not keys:
         _must_be_local(request)
-    elif not any(hmac.compare_digest(_given_key(request), key.encode()) for key in keys):
+    elif not has_key(keys, headers.get("authorization", ""), headers.get("x-api-key", "")):
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "send one of the keys in JOBYARD_API__KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -53,18 +56,18 @@ async def check_caller(request: Request, yard: TheYard) -> None:
         )
 
 
-def _given_key(request: Request) -> bytes:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    return given.encode("latin-1")  # as it came over the wire
+def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool:
+    """Tell whether one of two headers holds one of the keys."""
+    scheme, _, token = authorization.partition(" ")
+    given = (token.strip() if scheme.lower() == "bearer" else api_key).encode("latin-1")  # as it came
+    return any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in keys)
 
 
 def _must_be_local(request: Request) -> None:
     # Uvicorn can be told to listen anywhere, whatever our settings say; and a stranger's web page can
     # point a name of its own at 127.0.0.1, or send a browser here, so both names count as well.
     caller = request.client.host if request.client else "localhost"
-    names = {"Host": f"//{request.headers.get('host', '')}", "Origin": request.headers.get("origin")}
-    strange = [name for name, url in names.items() if url is not None and not is_loopback(_host_of(url))]
+    strange = strange_names(request.headers.get("host", ""), request.headers.get("origin"))
     if strange or not is_loopback(caller):
         raise Problem(
             HTTPStatus.FORBIDDEN,
@@ -72,6 +75,13 @@ def _must_be_local(request: Request) -> None:
             kind="forbidden",
             field=strange[0] if strange else None,
         )
+
+
+@lru_cache(maxsize=256)
+def strange_names(host: str, origin: str | None) -> tuple[str, ...]:
+    """Return which of the headers Host and Origin name another machine."""
+    names = {"Host": f"//{host}", "Origin": origin}
+    return tuple(name for name, url in names.items() if url is not None and not is_loopback(_host_of(url)))
 
 
 def _host_of(url: str) -> str:

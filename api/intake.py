@@ -4,6 +4,7 @@ Nobody waits for a timer: on a quiet API a group is one request, and is committe
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -28,16 +29,18 @@ class Intake:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: list[_Asked] = []
+        self._waiting: deque[_Asked] = deque()
+        self._jobs_waiting = 0
         self._committer: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
     async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
-        if sum(len(asked.jobs) for asked in self._waiting[:MOST_WAITING]) >= MOST_WAITING:
+        if self._jobs_waiting >= MOST_WAITING:
             raise LedgerUnavailableError(f"{MOST_WAITING} jobs wait for the ledger already: come back later")
         asked = _Asked(jobs, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
+        self._jobs_waiting += len(jobs)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await asked.answer
@@ -59,8 +62,9 @@ class Intake:
         group: list[_Asked] = []
         size = 0
         while self._waiting and (not group or size + len(self._waiting[0].jobs) <= MOST_IN_GROUP):
-            group.append(self._waiting.pop(0))
+            group.append(self._waiting.popleft())
             size += len(group[-1].jobs)
+        self._jobs_waiting -= size
         return group
 
     async def _commit(self, group: Sequence[_Asked]) -> None:

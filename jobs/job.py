@@ -107,12 +107,13 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """As much of a waiting job as its message needs."""
+    """As much of a waiting job as its message needs; what has lost a worker shares none."""
 
     id: str
     task: str
     queue: str
     priority: int
+    lost: int = 0
 
 
 class Verdict(StrEnum):
@@ -179,7 +180,15 @@ class HandedBack:
     reason: str
 
 
-Outcome = Succeeded | Failed | HandedBack
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The end of an attempt that never began: the job is queued again as if it had not been claimed."""
+
+    job_id: str
+    attempt: int
+
+
+Outcome = Succeeded | Failed | HandedBack | NotStarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,8 +78,13 @@ class Leases:
         try:
             yield lease
         finally:
-            with self._lock:
-                self._held.pop(lease.key, None)
+            self.release(lease)
+
+    def release(self, lease: Lease) -> None:
+        """Renew this lease no longer; the same attempt may be held anew by then, where it had not begun."""
+        with self._lock:
+            if self._held.get(lease.key) is lease:
+                del self._held[lease.key]
 
     def hand_back_all(self) -> None:
         """Tell whoever runs a job in this process, now or later, to stop and hand it back."""

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -88,7 +89,7 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 
 # What the message of a waiting job is made of.
-QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority)
+QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority, job.c.lost)
 
 
 _partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)
@@ -205,6 +206,15 @@ declared_task = Table(
     Column("queue", String(100), nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("max_attempts", Integer, nullable=False),
+)
+
+# How long a job of a task takes, as the workers have measured it.
+pace = Table(
+    "pace",
+    metadata,
+    Column("task", String(200), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
 )
 
 tally = Table(

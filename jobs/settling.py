@@ -16,13 +16,14 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     insert,
     select,
     update,
 )
 
 from jobs.clock import db_now
-from jobs.job import Failed, HandedBack, Outcome, Status, Succeeded
+from jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
 from jobs.locking import locked
 from jobs.rows import Rows
 from jobs.schema import Id, job
@@ -47,6 +48,7 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
     _settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
     _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
     _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
+    _settle_not_started(connection, [o.job_id for o in current if isinstance(o, NotStarted)])
     return ours
 
 
@@ -113,6 +115,14 @@ def _settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
 def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
     if job_ids:
         statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again())
+        connection.execute(statement)
+
+
+def _settle_not_started(connection: Connection, job_ids: Sequence[str]) -> None:
+    # No task has seen the number of this attempt, so it may be given out again.
+    if job_ids:
+        as_before = {"attempt": job.c.attempt - 1, "started_at": case((job.c.attempt > 1, job.c.started_at))}
+        statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again() | as_before)
         connection.execute(statement)
 
 

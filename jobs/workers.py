@@ -62,4 +62,16 @@ def list_workers(engine: Engine, live_for: timedelta) -> list[KnownWorker]:
         return [KnownWorker(**row._mapping) for row in connection.execute(statement)]
 
 
+def slots_by_queue(engine: Engine, live_for: timedelta) -> dict[str, int]:
+    """Return how many jobs the live workers of each queue can run at once."""
+    table = worker_table.c
+    statement = select(table.queues, table.concurrency).where(table.seen_at >= db_now(plus=-live_for))
+    slots: dict[str, int] = {}
+    with reading(engine) as connection:
+        for queues, concurrency in connection.execute(statement):
+            for queue in queues.split(","):
+                slots[queue] = slots.get(queue, 0) + concurrency
+    return slots
+
+
 _SHOWN = ("name", "pid", "pool", "concurrency", "queues", "started_at", "seen_at")

@@ -1,5 +1,6 @@
 """What a worker does with one message: claim its jobs, run them, settle them. Then it is acknowledged."""
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -13,9 +14,10 @@ from jobs.clock import monotonic, utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, Outcome
+from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome
 from jobs.leases import Lease, get_leases
-from tasks.supervision import run_attempt
+from tasks.pace import get_stopwatch
+from tasks.supervision import Meanwhile, run_attempt
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LONGEST_PAUSE_SECONDS = 2.0
+# A bundle that is well formed takes a tenth of a second.
+PATIENCE_SECONDS = 0.25
 
 
 class AttemptFailedError(JobyardError):
@@ -43,22 +47,60 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     limit = task.hard_limit * len(claimed) if task.hard_limit else None
     with ExitStack() as stack:
         leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
-        outcomes = [_run(task, job, lease) for job, lease in zip(claimed, leases, strict=True)]
+        bundle = _Bundle(task, claimed, leases, worker)
+        bundle.run()
         reach(CrashPoint.RAN)
-        _settle(outcomes, worker)
+        bundle.settle()
     reach(CrashPoint.SETTLED)
-    for job, outcome in zip(claimed, outcomes, strict=True):
-        _log(outcome, job.task)
-    if len(outcomes) == 1:
-        _tell_celery(outcomes[0])
+    if len(claimed) == 1:
+        _tell_celery(bundle.last)
 
 
-def _run(named: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
-    # A message only says which job waits; whose it is stands in the ledger.
-    task: Any = named if job.task == named.name else named.app.tasks.get(job.task)
-    if task is None:
-        return HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")
-    return run_attempt(task, job, lease)
+class _Bundle:
+    """Claimed jobs that run one after another. What has not begun in time goes back, for others to run."""
+
+    def __init__(
+        self, task: "AnyTask", claimed: Sequence[ClaimedJob], leases: Sequence[Lease], worker: str
+    ) -> None:
+        self._task, self._worker = task, worker
+        self._to_do = deque(zip(claimed, leases, strict=True))
+        self._ended: list[tuple[Outcome, str]] = []
+        self.last: Outcome
+
+    def run(self) -> None:
+        began, number = monotonic(), 0
+        rest = Meanwhile(began + PATIENCE_SECONDS, self._hand_back_the_rest)
+        while self._to_do:
+            job, lease = self._to_do.popleft()
+            self.last = self._run(job, lease, rest if self._to_do else None)
+            self._ended.append((self.last, job.task))
+            number += 1
+            if monotonic() > rest.at:
+                self._hand_back_the_rest()
+        if number:
+            get_stopwatch().note(self._task.name, monotonic() - began, number)
+
+    def _run(self, job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None) -> Outcome:
+        # A message only says which job waits; whose it is stands in the ledger.
+        named = self._task
+        task: Any = named if job.task == named.name else named.app.tasks.get(job.task)
+        if task is None:
+            return HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")
+        return run_attempt(task, job, lease, meanwhile)
+
+    def _hand_back_the_rest(self) -> None:
+        for job, lease in self._to_do:
+            get_leases().release(lease)
+            self._ended.append((NotStarted(job.id, job.attempt), job.task))
+        self._to_do.clear()
+        self.settle()
+
+    def settle(self) -> None:
+        """Write down how those ended that have, and that is not written yet."""
+        ended, self._ended = self._ended, []
+        _settle([outcome for outcome, _ in ended], self._worker)
+        for outcome, task_name in ended:
+            _log(outcome, task_name)
 
 
 def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
@@ -101,6 +143,8 @@ def _refused(outcome: Outcome, error: Exception) -> Failed:
 def _log(outcome: Outcome, task_name: str) -> None:
     words = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
     match outcome:
+        case NotStarted():
+            log.debug("not started, for others to run", **words)
         case HandedBack():
             log.warning("handed back", **words, reason=outcome.reason)
         case Failed(retry_in=None):

@@ -8,9 +8,10 @@ import atexit
 import concurrent.futures.thread  # noqa: F401 (redis-py asks for it late, which fails once the program is ending)
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import structlog
 from amqp.exceptions import NotFound
@@ -25,8 +26,11 @@ from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
 from jobs.ledger import Ledger, get_ledger
 from tasks.app import app
+from tasks.bundling import Bundling
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 MESSAGES_IN_ONE_WRITE = 100
 # Most jobs are claimed before their publishing is written down, and then it need not be.
@@ -42,6 +46,7 @@ class Publisher:
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
+        self._bundling = Bundling(ledger.engine, settings.worker.lease)
         self._changed = threading.Condition()
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
@@ -99,20 +104,21 @@ class Publisher:
         reach(CrashPoint.BEFORE_PUBLISH)
         sent = 0
         try:
-            for some in batched(jobs, MESSAGES_IN_ONE_WRITE):
-                self._send_some(some)
-                sent += len(some)
-                self._note([job.id for job in some])
+            for bundles in batched(self._bundling.bundles(jobs), MESSAGES_IN_ONE_WRITE):
+                self._send_some(bundles)
+                ids = [job.id for bundle in bundles for job in bundle]
+                sent += len(ids)
+                self._note(ids)
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
 
-    def _send_some(self, jobs: Sequence[QueuedJob]) -> None:
+    def _send_some(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
         with app.producer_pool.acquire(block=True) as producer:
             pool_member: Any = producer  # `batch` is newer than the stubs
             with pool_member.batch(MESSAGES_IN_ONE_WRITE):
-                for job in jobs:
-                    self._send_one(job, producer)
+                for bundle in bundles:
+                    self._send_one(bundle, producer)
         reach(CrashPoint.PUBLISHED)
 
     def _note(self, job_ids: Sequence[str]) -> None:
@@ -122,13 +128,14 @@ class Publisher:
         if monotonic() >= self._mark_at:
             self._mark()
 
-    def _send_one(self, job: QueuedJob, producer: Producer) -> None:
+    def _send_one(self, bundle: Sequence[QueuedJob], producer: Producer) -> None:
+        first = bundle[0]
         app.send_task(
-            job.task,
-            args=[[job.id]],
-            task_id=job.id,
-            queue=job.queue,
-            priority=broker_priority(job.priority, self._settings.broker_url),
+            first.task,
+            args=[[job.id for job in bundle]],
+            task_id=first.id,
+            queue=first.queue,
+            priority=broker_priority(first.priority, self._settings.broker_url),
             producer=producer,
             retry=False,
         )
@@ -141,9 +148,10 @@ class Publisher:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
 
 
-def batched(jobs: Sequence[QueuedJob], size: int) -> Iterator[Sequence[QueuedJob]]:
-    for start in range(0, len(jobs), size):
-        yield jobs[start : start + size]
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
 
 
 @cache

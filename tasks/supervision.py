@@ -5,7 +5,7 @@ it is told to is given up: the thread is left behind, and whatever it does later
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -47,17 +47,27 @@ class AttemptStopped(Interruption):
     """Raised in a task whose attempt no longer counts; no `Exception`, lest a task take it for a fault."""
 
 
-def run_attempt(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+class Meanwhile(NamedTuple):
+    """What is to be done while an attempt runs, when it has not ended by then (monotonic)."""
+
+    at: float
+    do: Callable[[], None]
+
+
+def run_attempt(
+    task: "AnyTask", job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None = None
+) -> Outcome:
     """Run one attempt to its end, or as far as it may go; a suspect runs in a process of its own."""
     if not is_suspect(job):
-        return supervised(task, job, lease)
+        return supervised(task, job, lease, meanwhile)
     log.warning("runs alone, after lost workers", job_id=job.id, attempt=job.attempt, lost=job.lost)
-    return _watched(task, job, lease, attempt_alone, (None, None))  # that process keeps the limits
+    # That process keeps the limits.
+    return _watched(task, job, lease, attempt_alone, (None, None), meanwhile)
 
 
-def supervised(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+def supervised(task: "AnyTask", job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None = None) -> Outcome:
     """Run one attempt in this process."""
-    return _watched(task, job, lease, attempt, (task.soft_limit, task.hard_limit))
+    return _watched(task, job, lease, attempt, (task.soft_limit, task.hard_limit), meanwhile)
 
 
 def _watched(
@@ -66,6 +76,7 @@ def _watched(
     lease: Lease,
     function: "Callable[[AnyTask, ClaimedJob], Outcome]",
     limits: tuple[float | None, float | None],
+    meanwhile: Meanwhile | None,
 ) -> Outcome:
     if lease.must_stop is not None:
         return HandedBack(job.id, job.attempt, lease.must_stop)
@@ -74,10 +85,14 @@ def _watched(
     began, has_been_told = monotonic(), False
     soft, hard = (began + limit if limit else None for limit in limits)
     while True:
-        _wait(run, lease.fenced_at, hard, None if has_been_told else soft)
+        other = meanwhile.at if meanwhile is not None else None
+        _wait(run, lease.fenced_at, hard, None if has_been_told else soft, other)
         now = monotonic()
         if run.is_over:
             return _outcome(task, job, run)
+        if meanwhile is not None and now >= meanwhile.at:
+            meanwhile.do()
+            meanwhile = None
         if lease.must_stop is not None or now >= lease.fenced_at:
             return _stopped(job, run, lease.must_stop or "the lease could not be renewed in time")
         if hard is not None and now >= hard:

@@ -74,7 +74,7 @@ def test_row_12_messages_that_the_disk_has_lost_are_sent_again(own: OwnYard) -> 
     path = append_only_file(own)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     own.start_valkey()
-    assert 0 < own.broker.llen("default:5") < 20
+    assert 0 < len(own.sent()) < 20
     own.start_worker()
     own.wait_for(job_ids, Status.SUCCEEDED)
 
@@ -159,7 +159,7 @@ def test_row_18_a_message_that_was_sent_after_all_runs_nothing_twice(own: OwnYar
     own.start_api()
     far_away.swallow_answers_after = b"LPUSH"
     job_id = post(own)
-    own.wait_until(lambda: own.broker.llen("default:5") == 1, 20, "the message to get through")
+    own.wait_until(lambda: len(own.sent()) == 1, 20, "the message to get through")
     own.wait_until(lambda: far_away.swallowed >= 1, 20, "the answer to be swallowed")
     far_away.swallow_answers_after = None
     own.start_worker()

@@ -148,7 +148,7 @@ def test_row_32_many_jobs_over_http_are_sent_once(own: OwnYard) -> None:
         f"http://127.0.0.1:{own.port('API')}/v1/tasks/bad.deed/jobs/bulk", json=[order] * total, timeout=60
     )
     assert answer.json()["accepted"] == total
-    own.wait_until(lambda: own.broker.llen("default:5") >= total, 60, "all of them to be sent")
+    own.wait_until(lambda: len(own.sent()) >= total, 60, "all of them to be sent")
     own.start_worker()
     own.wait_until(lambda: len(own.runs()) > 300, 60, "several periods to pass")
     with reading(own.ledger.engine) as connection:

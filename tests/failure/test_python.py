@@ -10,13 +10,13 @@ def test_a_program_that_ends_at_once_has_published_what_it_handed_in(own: OwnYar
     ended = own.run_code(HAND_IN + "[deed.delay(Deed()) for _ in range(200)]")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(own.everything()) == 200
-    assert own.broker.llen("default:5") == 200
+    assert len(own.sent()) == 200
 
 
 def test_a_program_that_ends_by_its_own_error_has_published_too(own: OwnYard) -> None:
     ended = own.run_code(HAND_IN + "deed.submit_many([Deed()] * 50); raise SystemExit('over')")
     assert (ended.returncode, ended.stderr) == (1, "over\n")
-    assert own.broker.llen("default:5") == 50
+    assert len(own.sent()) == 50
 
 
 def test_a_program_that_looks_in_the_wrong_place_is_told_so_and_makes_no_ledger_there(own: OwnYard) -> None:

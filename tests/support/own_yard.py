@@ -1,5 +1,7 @@
 """A yard for one test, whose ledger the test looks into; jobs get into it as a bare row, or over HTTP."""
 
+import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -66,6 +68,15 @@ class OwnYard(YardProcesses):
     def publish(self, job_ids: list[str], task: str = "bad.deed", queue: str = "default") -> None:
         """Send one message for these jobs at once, as a bundle where they are several."""
         self.app.send_task(task, args=[job_ids], queue=queue, priority=5)
+
+    def bundles(self, key: str = "default:5") -> list[list[str]]:
+        """Return the job ids of each message that waits in one of the broker's lists, the oldest first."""
+        messages = [json.loads(raw) for raw in reversed(self.broker.lrange(key, 0, -1))]
+        return [json.loads(b64decode(message["body"]))[0][0] for message in messages]
+
+    def sent(self, key: str = "default:5") -> list[str]:
+        """Return the ids of the jobs that the messages in one of the broker's lists are about."""
+        return [job_id for bundle in self.bundles(key) for job_id in bundle]
 
     @cached_property
     def app(self) -> Celery:

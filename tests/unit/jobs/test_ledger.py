@@ -11,7 +11,7 @@ from jobs import upkeep
 from jobs.clock import utc_now
 from jobs.database import writing
 from jobs.errors import IllegalMoveError, JobNotFoundError
-from jobs.job import Cause, Failed, Failure, Job, NewJob, Status, Succeeded, Verdict, new_id
+from jobs.job import Cause, Failed, Failure, Job, NewJob, NotStarted, Status, Succeeded, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.records import get_attempts, get_job
 from tests.support.waiting import wait_until
@@ -261,3 +261,13 @@ def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledg
 def due(ledger: Ledger) -> list[Any]:
     with writing(ledger.engine) as connection:
         return upkeep.enqueue_due(connection, 100, SOON)
+
+
+def test_an_attempt_that_never_began_was_none(own_ledger: Ledger) -> None:
+    job_id, attempt = claimed(own_ledger)
+    own_ledger.settle([NotStarted(job_id, attempt)])
+    job = found(own_ledger, job_id)
+    assert (job.status, job.attempt, job.started_at, job.lease_until) == (Status.QUEUED, 0, None, None)
+    [again] = own_ledger.claim([job_id], "w")
+    assert again.attempt == 1
+    assert own_ledger.settle([NotStarted(job_id, 7)]) == [], "another attempt is nothing of ours"

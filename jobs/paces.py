@@ -1,0 +1,33 @@
+"""How long a job of each task takes, as the workers measure it. By this the publishers form their bundles."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Engine, case, select
+
+from jobs.clock import db_now
+from jobs.database import reading, writing
+from jobs.schema import pace
+from jobs.upserts import insert_or
+
+# A task that has become slower is believed at once, one that has become faster by and by.
+_BELIEF = 0.3
+
+
+def note_paces(engine: Engine, seconds: Mapping[str, float]) -> None:
+    """Note the mean time of a job by task, as it was measured now."""
+    statement = insert_or(engine.dialect.name, pace)
+    new = statement.excluded.seconds
+    milder = pace.c.seconds + _BELIEF * (new - pace.c.seconds)
+    changed = {"seconds": case((new > pace.c.seconds, new), else_=milder), "measured_at": db_now()}
+    with writing(engine, durably=False) as connection:
+        for task, mean in sorted(seconds.items()):
+            values = {"task": task, "seconds": mean, "measured_at": db_now()}
+            connection.execute(
+                statement.values(values).on_conflict_do_update(index_elements=["task"], set_=changed)
+            )
+
+
+def known_paces(engine: Engine) -> dict[str, float]:
+    """Return the mean seconds of a job by task."""
+    with reading(engine) as connection:
+        return {task: seconds for task, seconds in connection.execute(select(pace.c.task, pace.c.seconds))}

@@ -1,0 +1,66 @@
+"""Measures in a worker how long the jobs of each task take, and tells the ledger now and then."""
+
+import os
+import threading
+from functools import cache
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+
+from jobs.clock import monotonic
+from jobs.errors import LedgerUnavailableError
+from jobs.ledger import get_ledger
+from jobs.paces import note_paces
+
+log = structlog.get_logger()
+
+TELL_EVERY_SECONDS: Final = 2.0
+# What is as it was is not told again.
+_NEARLY: Final = 0.2
+
+
+class Stopwatch:
+    """Adds up the times of many threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._measured: dict[str, tuple[float, int]] = {}
+        self._told: dict[str, float] = {}
+        self._tell_at = 0.0
+
+    def note(self, task: str, seconds: float, jobs: int) -> None:
+        """Add jobs that took so long together; whoever comes when it is time tells the ledger."""
+        with self._lock:
+            in_all, number = self._measured.get(task, (0.0, 0))
+            self._measured[task] = (in_all + seconds, number + jobs)
+            if monotonic() < self._tell_at:
+                return
+            self._tell_at = monotonic() + TELL_EVERY_SECONDS
+            means = {name: total / count for name, (total, count) in self._measured.items()}
+            self._measured.clear()
+        self._tell({name: mean for name, mean in means.items() if self._is_news(name, mean)})
+
+    def _is_news(self, task: str, mean: float) -> bool:
+        told = self._told.get(task)
+        return told is None or abs(mean - told) > _NEARLY * told
+
+    def _tell(self, means: dict[str, float]) -> None:
+        if not means:
+            return
+        try:
+            note_paces(self._engine, means)
+            self._told |= means
+        except LedgerUnavailableError as error:
+            log.debug("paces not noted", reason=str(error))
+
+
+@cache
+def get_stopwatch() -> Stopwatch:
+    """Return this process's stopwatch."""
+    return Stopwatch(get_ledger().engine)
+
+
+# A lock that another thread held at the fork would stay locked in the child.
+os.register_at_fork(after_in_child=get_stopwatch.cache_clear)

@@ -1,0 +1,68 @@
+"""How jobs are put together into messages: by kind, by what a job takes, and by who is there to run them."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobs.job import QueuedJob, new_id
+from jobs.ledger import Ledger
+from jobs.paces import known_paces, note_paces
+from jobs.workers import Announcement, announce
+from tasks.bundling import JOBS_AT_FIRST, MOST_JOBS, Bundling
+
+MINUTE = timedelta(minutes=1)
+
+
+def queued(
+    how_many: int, task: str = "a.task", queue: str = "default", priority: int = 5, lost: int = 0
+) -> list[QueuedJob]:
+    return [QueuedJob(new_id(), task, queue, priority, lost) for _ in range(how_many)]
+
+
+def sizes(ledger: Ledger, jobs: list[QueuedJob]) -> list[int]:
+    bundles = list(Bundling(ledger.engine, MINUTE).bundles(jobs))
+    assert sorted(job.id for bundle in bundles for job in bundle) == sorted(job.id for job in jobs)
+    return [len(bundle) for bundle in bundles]
+
+
+def test_what_differs_in_task_queue_or_priority_shares_no_message(own_ledger: Ledger) -> None:
+    kinds = [
+        ("a.task", "default", 5),
+        ("b.task", "default", 5),
+        ("a.task", "email", 5),
+        ("a.task", "default", 9),
+    ]
+    jobs = [job for _ in range(3) for kind in kinds for job in queued(1, *kind)]
+    bundles = list(Bundling(own_ledger.engine, MINUTE).bundles(jobs))
+    assert [len(bundle) for bundle in bundles] == [3] * 4
+    assert all(len({(job.task, job.queue, job.priority) for job in bundle}) == 1 for bundle in bundles)
+
+
+def test_a_job_that_lost_a_worker_goes_alone(own_ledger: Ledger) -> None:
+    assert sorted(sizes(own_ledger, queued(2, lost=1) + queued(5))) == [1, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"), [(None, JOBS_AT_FIRST), (0.00001, MOST_JOBS), (0.009, 11), (0.06, 1), (30, 1)]
+)
+def test_a_message_is_a_tenth_of_a_second_of_work(
+    own_ledger: Ledger, seconds: float | None, size: int
+) -> None:
+    if seconds is not None:
+        note_paces(own_ledger.engine, {"a.task": seconds})
+    assert sizes(own_ledger, queued(2 * MOST_JOBS))[0] == size
+
+
+def test_workers_that_are_there_share_what_is_to_be_sent(own_ledger: Ledger) -> None:
+    for name, queues in (("one", "default,email"), ("two", "default"), ("other", "images")):
+        announce(own_ledger.engine, Announcement(name, 1, "threads", 4, queues))
+    assert sizes(own_ledger, queued(24)) == [3] * 8
+    assert sizes(own_ledger, queued(3)) == [1] * 3
+
+
+def test_a_task_that_became_slower_is_believed_at_once_and_one_that_became_faster_by_and_by(
+    own_ledger: Ledger,
+) -> None:
+    for seconds, known in ((0.01, 0.01), (1.0, 1.0), (0.0, 0.7)):
+        note_paces(own_ledger.engine, {"a.task": seconds, "b.task": 1})
+        assert known_paces(own_ledger.engine) == {"a.task": pytest.approx(known), "b.task": 1}
