@@ -100,14 +100,14 @@ def main(folder: Path) -> None:
     """Run the job that stands in a folder, and write down there how it ended."""
     from jobs.leases import Lease
     from tasks.registry import find_task
-    from tasks.supervision import supervised
+    from tasks.supervision import run_attempt
 
     end_with_parent()
     set_up_logging(get_settings().log)
     job = _JOB.validate_json((folder / "job").read_bytes())
     task = find_task(job.task)
     # The worker holds the lease, and ends this process when it loses it.
-    outcome = supervised(task, job, Lease(job, FOR_EVER, monotonic()))
+    outcome = run_attempt(task, job, Lease(job, FOR_EVER, monotonic()))
     (folder / "part").write_bytes(_OUTCOME.dump_json(outcome))
     (folder / "part").rename(folder / "outcome")
     sys.stdout.flush()

@@ -1,7 +1,8 @@
 """What a worker does with one message: claim its jobs, run them, settle them. Then it is acknowledged."""
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from time import sleep
@@ -14,10 +15,10 @@ from jobs.clock import monotonic, utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome
-from jobs.leases import Lease, get_leases
-from tasks.pace import get_stopwatch
-from tasks.supervision import Meanwhile, run_attempt
+from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome, Succeeded
+from jobs.leases import get_leases
+from tasks.alone import is_suspect
+from tasks.supervision import Held, attempt_of_suspect, attempts
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask
@@ -46,61 +47,48 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     reach(CrashPoint.CLAIMED)
     limit = task.hard_limit * len(claimed) if task.hard_limit else None
     with ExitStack() as stack:
-        leases = [stack.enter_context(get_leases().held(job, claimed_at, limit)) for job in claimed]
-        bundle = _Bundle(task, claimed, leases, worker)
-        bundle.run()
-        reach(CrashPoint.RAN)
-        bundle.settle()
-    reach(CrashPoint.SETTLED)
-    if len(claimed) == 1:
-        _tell_celery(bundle.last)
+        held = [(job, stack.enter_context(get_leases().held(job, claimed_at, limit))) for job in claimed]
+        last = _run(task, held, worker)
+    if len(claimed) == 1 and last is not None:
+        _tell_celery(last)
 
 
-class _Bundle:
-    """Claimed jobs that run one after another. What has not begun in time goes back, for others to run."""
+def _run(named: "AnyTask", held: Sequence[Held], worker: str) -> Outcome | None:
+    """Run what was claimed, and write down how it ended; return the outcome that came last."""
+    until, last = monotonic() + PATIENCE_SECONDS, None
+    rest = deque(held)
+    while rest:
+        for outcomes in _some(named, rest, max(0.0, until - monotonic())):
+            reach(CrashPoint.RAN)
+            last = outcomes[-1] if outcomes else last
+            _write_down(outcomes, held, worker)
+            reach(CrashPoint.SETTLED)
+    return last
 
-    def __init__(
-        self, task: "AnyTask", claimed: Sequence[ClaimedJob], leases: Sequence[Lease], worker: str
-    ) -> None:
-        self._task, self._worker = task, worker
-        self._to_do = deque(zip(claimed, leases, strict=True))
-        self._ended: list[tuple[Outcome, str]] = []
-        self.last: Outcome
 
-    def run(self) -> None:
-        began, number = monotonic(), 0
-        rest = Meanwhile(began + PATIENCE_SECONDS, self._hand_back_the_rest)
-        while self._to_do:
-            job, lease = self._to_do.popleft()
-            self.last = self._run(job, lease, rest if self._to_do else None)
-            self._ended.append((self.last, job.task))
-            number += 1
-            if monotonic() > rest.at:
-                self._hand_back_the_rest()
-        if number:
-            get_stopwatch().note(self._task.name, monotonic() - began, number)
+def _some(named: "AnyTask", rest: "deque[Held]", patience_seconds: float) -> Iterator[list[Outcome]]:
+    """Take the first jobs off the list that can run together, and run them."""
+    job, lease = rest.popleft()
+    # A message only says which job waits; whose it is stands in the ledger.
+    task: Any = named if job.task == named.name else named.app.tasks.get(job.task)
+    if task is None:
+        yield [HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")]
+    elif is_suspect(job):
+        yield [attempt_of_suspect(task, job, lease)]
+    else:
+        together = [(job, lease)]
+        while rest and rest[0][0].task == job.task and not is_suspect(rest[0][0]):
+            together.append(rest.popleft())
+        yield from attempts(task, together, patience_seconds if len(together) > 1 else math.inf)
 
-    def _run(self, job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None) -> Outcome:
-        # A message only says which job waits; whose it is stands in the ledger.
-        named = self._task
-        task: Any = named if job.task == named.name else named.app.tasks.get(job.task)
-        if task is None:
-            return HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")
-        return run_attempt(task, job, lease, meanwhile)
 
-    def _hand_back_the_rest(self) -> None:
-        for job, lease in self._to_do:
+def _write_down(outcomes: Sequence[Outcome], held: Sequence[Held], worker: str) -> None:
+    going_back = {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}
+    for job, lease in held:
+        if job.id in going_back:
             get_leases().release(lease)
-            self._ended.append((NotStarted(job.id, job.attempt), job.task))
-        self._to_do.clear()
-        self.settle()
-
-    def settle(self) -> None:
-        """Write down how those ended that have, and that is not written yet."""
-        ended, self._ended = self._ended, []
-        _settle([outcome for outcome, _ in ended], self._worker)
-        for outcome, task_name in ended:
-            _log(outcome, task_name)
+    _settle(outcomes, worker)
+    _log(outcomes, {job.id: job.task for job, _ in held})
 
 
 def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
@@ -140,7 +128,16 @@ def _refused(outcome: Outcome, error: Exception) -> Failed:
     return Failed(outcome.job_id, outcome.attempt, failure, retry_in=None)
 
 
-def _log(outcome: Outcome, task_name: str) -> None:
+def _log(outcomes: Sequence[Outcome], tasks: Mapping[str, str]) -> None:
+    # One line for what went well: a bundle is as much as a page of them, and the ledger has each.
+    well = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
+    if len(well) > 1:
+        log.info("succeeded", job_id=well[0].job_id, task=tasks[well[0].job_id], jobs=len(well))
+    for outcome in outcomes if len(well) <= 1 else (o for o in outcomes if not isinstance(o, Succeeded)):
+        _log_one(outcome, tasks[outcome.job_id])
+
+
+def _log_one(outcome: Outcome, task_name: str) -> None:
     words = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
     match outcome:
         case NotStarted():

@@ -7,10 +7,12 @@ next bytecode; a thread that blocks in C until kingdom come is left behind, coun
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
+
+from jobs.clock import monotonic
 
 T = TypeVar("T")
 
@@ -19,14 +21,15 @@ _left_behind: set[threading.Thread] = set()
 
 
 class Run(Generic[T]):
-    """One call on a runner's thread."""
+    """One call on a runner's thread; `began` and `ended` are monotonic."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self.function = function
         self.value: T | None = None
         self.error: BaseException | None = None
+        self.began: float | None = None
+        self.ended: float | None = None
         self.is_over = False
-        self.changed = threading.Event()
         self._lock = threading.Lock()
         self._thread_id = 0
         self._coroutine: Future[Any] | None = None
@@ -60,6 +63,7 @@ class Run(Generic[T]):
     def execute(self) -> None:
         """Call the function on this thread, and end with `value` or `error` whatever is raised when."""
         self._thread_id, _own.run, has_begun, process = threading.get_ident(), self, False, os.getpid()
+        self.began = monotonic()
         while not self.is_over:
             try:
                 if not has_begun:
@@ -72,8 +76,40 @@ class Run(Generic[T]):
                 self.error = error
             if os.getpid() != process:
                 os._exit(_exit_code(self.error))  # a child that the task has forked, and that came back here
-        _own.run = None
+        self.ended, _own.run = monotonic(), None
+
+
+class Line(Generic[T]):
+    """Calls on a runner's thread, one after another; `changed` is set when it is over.
+
+    So short ones cost no more than the calls: nobody is woken between them.
+    """
+
+    def __init__(self, functions: Iterable[Callable[[], T]]) -> None:
+        self.runs = [Run(function) for function in functions]
+        self.changed = threading.Event()
+        self._lock = threading.Lock()
+        self._begun, self._end = 0, len(self.runs)
+
+    def __len__(self) -> int:
+        return self._end
+
+    def cut(self) -> None:
+        """Let nothing more begin: the line is as long as it has come."""
+        with self._lock:
+            self._end = self._begun
+
+    def execute(self) -> None:
+        while (run := self._next()) is not None:
+            run.execute()
         self.changed.set()
+
+    def _next(self) -> Run[T] | None:
+        with self._lock:
+            if self._begun == self._end:
+                return None
+            self._begun += 1
+            return self.runs[self._begun - 1]
 
 
 def _exit_code(error: BaseException | None) -> int:
@@ -95,28 +131,28 @@ def current_run() -> Run[Any] | None:
 
 
 class Runner:
-    """A thread with a queue of runs, one at a time."""
+    """A thread with a queue of lines, one at a time."""
 
     def __init__(self) -> None:
-        self._runs: SimpleQueue[Run[Any] | None] = SimpleQueue()
+        self._lines: SimpleQueue[Line[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="attempts", daemon=True)
         self._thread.start()
 
-    def start(self, function: Callable[[], T]) -> Run[T]:
-        """Begin a call; wait for `changed` and look at `is_over`."""
-        run = Run(function)
-        self._runs.put(run)
-        return run
+    def start(self, functions: Iterable[Callable[[], T]]) -> Line[T]:
+        """Begin a line of calls; wait for `changed`, and look at its runs."""
+        line = Line(functions)
+        self._lines.put(line)
+        return line
 
     def leave_behind(self) -> None:
-        """Give the thread up: it ends when what it runs does, and the next run gets a new thread."""
+        """Give the thread up: it ends when what it runs does, and the next line gets a new thread."""
         _left_behind.add(self._thread)
-        self._runs.put(None)
+        self._lines.put(None)
         _own.runner = None
 
     def _work(self) -> None:
-        while (run := self._runs.get()) is not None:
-            run.execute()
+        while (line := self._lines.get()) is not None:
+            line.execute()
         _left_behind.discard(threading.current_thread())
 
 

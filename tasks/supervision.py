@@ -4,20 +4,23 @@ The attempt runs on a thread beside (`tasks/runner.py`), on every kind of pool a
 it is told to is given up: the thread is left behind, and whatever it does later no longer counts.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs.clock import monotonic
 from jobs.errors import Interruption
-from jobs.job import ClaimedJob, HandedBack, Outcome
+from jobs.job import ClaimedJob, HandedBack, NotStarted, Outcome
 from jobs.leases import Lease
 from jobs.ledger import get_ledger
 from jobs.tallies import Tally, count_alone
-from tasks.alone import attempt_alone, is_suspect
+from tasks.alone import attempt_alone
 from tasks.attempt import attempt, failed
+from tasks.pace import get_stopwatch
 from tasks.runner import Run, get_runner, threads_left_behind
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ log = structlog.get_logger()
 
 # From being told to stop to being left behind: what is cleaned up in a `finally` gets so much time.
 STOP_GRACE_SECONDS: Final = 2.0
+# Until a thread that has just been given something to run is looked at again.
+_SOON: Final = 0.05
 
 
 class SoftLimitReached(SoftTimeLimitExceeded, Interruption):
@@ -47,65 +52,125 @@ class AttemptStopped(Interruption):
     """Raised in a task whose attempt no longer counts; no `Exception`, lest a task take it for a fault."""
 
 
-class Meanwhile(NamedTuple):
-    """What is to be done while an attempt runs, when it has not ended by then (monotonic)."""
-
-    at: float
-    do: Callable[[], None]
+Held = tuple[ClaimedJob, Lease]
 
 
-def run_attempt(
-    task: "AnyTask", job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None = None
-) -> Outcome:
-    """Run one attempt to its end, or as far as it may go; a suspect runs in a process of its own."""
-    if not is_suspect(job):
-        return supervised(task, job, lease, meanwhile)
+def attempts(task: "AnyTask", held: Sequence[Held], patience_seconds: float) -> Iterator[list[Outcome]]:
+    """Run attempts one after another, and yield how they ended: all at once, unless it takes too long.
+
+    After `patience_seconds` nothing more begins: what has ended is yielded with `NotStarted` for the rest,
+    and then the one that still runs, when it ends.
+    """
+    begin = [partial(_begin, attempt, task, job, lease) for job, lease in held]
+    watch = _Watch(task, held, begin, (task.soft_limit, task.hard_limit), patience_seconds)
+    yield from watch.outcomes()
+    get_stopwatch().note(task.name, *watch.measured())
+
+
+def attempt_of_suspect(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+    """Run one attempt to its end, or as far as it may go, in a process of its own."""
     log.warning("runs alone, after lost workers", job_id=job.id, attempt=job.attempt, lost=job.lost)
+    begin = [partial(_begin, attempt_alone, task, job, lease)]
     # That process keeps the limits.
-    return _watched(task, job, lease, attempt_alone, (None, None), meanwhile)
+    [[outcome]] = _Watch(task, [(job, lease)], begin, (None, None), math.inf).outcomes()
+    return outcome
 
 
-def supervised(task: "AnyTask", job: ClaimedJob, lease: Lease, meanwhile: Meanwhile | None = None) -> Outcome:
-    """Run one attempt in this process."""
-    return _watched(task, job, lease, attempt, (task.soft_limit, task.hard_limit), meanwhile)
+def run_attempt(task: "AnyTask", job: ClaimedJob, lease: Lease) -> Outcome:
+    """Run one attempt to its end, or as far as it may go."""
+    [[outcome]] = attempts(task, [(job, lease)], math.inf)
+    return outcome
 
 
-def _watched(
-    task: "AnyTask",
-    job: ClaimedJob,
-    lease: Lease,
-    function: "Callable[[AnyTask, ClaimedJob], Outcome]",
-    limits: tuple[float | None, float | None],
-    meanwhile: Meanwhile | None,
+def _begin(
+    function: "Callable[[AnyTask, ClaimedJob], Outcome]", task: "AnyTask", job: ClaimedJob, lease: Lease
 ) -> Outcome:
     if lease.must_stop is not None:
         return HandedBack(job.id, job.attempt, lease.must_stop)
-    run = get_runner().start(lambda: function(task, job))
-    lease.wake = run.changed.set
-    began, has_been_told = monotonic(), False
-    soft, hard = (began + limit if limit else None for limit in limits)
-    while True:
-        other = meanwhile.at if meanwhile is not None else None
-        _wait(run, lease.fenced_at, hard, None if has_been_told else soft, other)
+    return function(task, job)
+
+
+class _Watch:
+    """Looks after one line of attempts from the worker's thread; wakes only when there is something to do."""
+
+    def __init__(
+        self,
+        task: "AnyTask",
+        held: Sequence[Held],
+        begin: Iterable[Callable[[], Outcome]],
+        limits: tuple[float | None, float | None],
+        patience_seconds: float,
+    ) -> None:
+        self._task, self._held, self._limits = task, held, limits
+        self._cut_at = monotonic() + patience_seconds
+        self._told: Run[Outcome] | None = None
+        self._line = get_runner().start(begin)
+        for _, lease in held:
+            lease.wake = self._line.changed.set
+
+    def outcomes(self) -> Iterator[list[Outcome]]:
+        ended: list[Outcome] = []
+        place = 0
+        while place < len(self._line):
+            run, (job, lease) = self._line.runs[place], self._held[place]
+            if run.is_over:
+                outcome: Outcome | None = _outcome(self._task, job, run)
+            elif monotonic() < self._cut_at:
+                outcome = self._look_after(run, job, lease)
+            else:
+                outcome, self._cut_at = None, math.inf
+                if so_far := ended + self._cut():
+                    yield so_far
+                    ended = []
+            if outcome is not None:
+                ended.append(outcome)
+                place += 1
+        yield ended + self._cut()
+
+    def measured(self) -> tuple[float, int]:
+        """Return the seconds that all attempts took which began, and how many those were."""
+        begun = self._line.runs[: len(self._line)]
+        return sum((run.ended or monotonic()) - run.began for run in begun if run.began), len(begun)
+
+    def _look_after(self, run: Run[Outcome], job: ClaimedJob, lease: Lease) -> Outcome | None:
+        """Do what is to be done about a run, and return its outcome if that ended it; or wait."""
         now = monotonic()
-        if run.is_over:
-            return _outcome(task, job, run)
-        if meanwhile is not None and now >= meanwhile.at:
-            meanwhile.do()
-            meanwhile = None
+        soft, hard = ((run.began or now) + limit if limit else math.inf for limit in self._limits)
+        if self._told is run:
+            soft = math.inf
+        if run.began is None or (now < min(lease.fenced_at, soft, hard) and lease.must_stop is None):
+            self._wait(lease.fenced_at if run.began else now + _SOON, soft, hard, self._cut_at)
+            return None
         if lease.must_stop is not None or now >= lease.fenced_at:
-            return _stopped(job, run, lease.must_stop or "the lease could not be renewed in time")
-        if hard is not None and now >= hard:
-            return _given_up(task, job, run)
-        if soft is not None and now >= soft and not has_been_told:
-            has_been_told = True
-            run.interrupt(SoftLimitReached(task.soft_limit))
+            self._line.cut()
+            return self._stopped(job, run, lease.must_stop or "the lease could not be renewed in time")
+        if now >= hard:
+            self._line.cut()
+            return _given_up(self._task, job, run)
+        self._told = run
+        run.interrupt(SoftLimitReached(self._task.soft_limit))
+        return None
 
+    def _wait(self, *deadlines: float) -> None:
+        self._line.changed.wait(max(0.0, min(deadlines) - monotonic()))
+        self._line.changed.clear()  # before anybody looks, so that what changes from here on is not missed
 
-def _wait(run: Run[Outcome], *deadlines: float | None) -> None:
-    nearest = min(deadline for deadline in deadlines if deadline is not None)
-    run.changed.wait(max(0.0, nearest - monotonic()))
-    run.changed.clear()  # before anybody looks, so that what changes from here on is not missed
+    def _cut(self) -> list[Outcome]:
+        """Let nothing more begin; return what becomes of those that have not, each of them once."""
+        self._line.cut()
+        begun = len(self._line)
+        self._held, rest = self._held[:begun], self._held[begun:]
+        return [NotStarted(job.id, job.attempt) for job, _ in rest]
+
+    def _stopped(self, job: ClaimedJob, run: Run[Outcome], reason: str) -> Outcome:
+        run.interrupt(AttemptStopped(reason))
+        self._line.changed.wait(STOP_GRACE_SECONDS)
+        if run.is_over and run.value is not None:
+            return run.value  # it ended after all; whether it still counts is for the ledger to say
+        if not run.is_over:
+            get_runner().leave_behind()  # the process is about to end, or the thread no longer to count
+        log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
+        return HandedBack(job.id, job.attempt, reason)
 
 
 def _outcome(task: "AnyTask", job: ClaimedJob, run: Run[Outcome]) -> Outcome:
@@ -113,17 +178,6 @@ def _outcome(task: "AnyTask", job: ClaimedJob, run: Run[Outcome]) -> Outcome:
         return run.value
     # Interrupted outside the task's own code, where `attempt` does not look.
     return failed(task, job, run.error or RuntimeError("the attempt ended without an outcome"))
-
-
-def _stopped(job: ClaimedJob, run: Run[Outcome], reason: str) -> Outcome:
-    run.interrupt(AttemptStopped(reason))
-    run.changed.wait(STOP_GRACE_SECONDS)
-    if run.is_over and run.value is not None:
-        return run.value  # it ended after all; whether it still counts is for the ledger to say
-    if not run.is_over:
-        get_runner().leave_behind()  # the process is about to end, or the thread no longer to count
-    log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
-    return HandedBack(job.id, job.attempt, reason)
 
 
 def _given_up(task: "AnyTask", job: ClaimedJob, run: Run[Outcome]) -> Outcome:
