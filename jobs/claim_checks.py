@@ -5,10 +5,10 @@ written before the row that names it, so that no check is ever for nothing; what
 A store that refuses to take a text does no harm: the text stays in the row.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property, partial
 from typing import Final
 
 import obstore
@@ -42,10 +42,17 @@ def is_check(text: str) -> bool:
 
 
 class ClaimChecks:
-    """Puts texts longer than `inline_bytes` into the store, and fetches them back."""
+    """Puts texts longer than `inline_bytes` into the store, and fetches them back.
 
-    def __init__(self, store: ObjectStore, inline_bytes: int) -> None:
-        self._store, self._inline_bytes = store, inline_bytes
+    The store is opened when there is something to put or to fetch.
+    """
+
+    def __init__(self, open_store: Callable[[], ObjectStore], inline_bytes: int) -> None:
+        self._open_store, self._inline_bytes = open_store, inline_bytes
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open_store()
 
     def is_large(self, text: str) -> bool:
         # A character has four bytes at the most, and counting them costs more than counting characters.
@@ -141,4 +148,4 @@ def _first_line(error: Exception) -> str:
 def get_claim_checks() -> ClaimChecks:
     """Return this process's claim checks, as the settings say."""
     settings = get_settings()
-    return ClaimChecks(open_store(settings.files_url), settings.ledger.inline_bytes)
+    return ClaimChecks(partial(open_store, settings.files_url), settings.ledger.inline_bytes)

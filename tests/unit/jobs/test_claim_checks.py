@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checks(folder: Path) -> ClaimChecks:
-    return ClaimChecks(LocalStore(prefix=folder, mkdir=True), LIMIT)
+    return ClaimChecks(lambda: LocalStore(prefix=folder, mkdir=True), LIMIT)
 
 
 def kept(folder: Path) -> list[str]:
@@ -56,8 +56,8 @@ def test_what_is_longer_than_the_limit_lies_in_the_store(
 
 def test_what_the_store_refuses_stays_in_the_row(checks: ClaimChecks, folder: Path) -> None:
     job_id, text = new_id(), '"' + "x" * LIMIT + '"'
-    folder.rmdir()
-    folder.write_text("no folder any longer")
+    folder.mkdir()
+    (folder / "checks").write_text("no folder")
     assert checks.check_in(job_id, PAYLOAD, text) == text
 
 

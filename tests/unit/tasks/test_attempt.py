@@ -170,7 +170,7 @@ def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
 def test_a_payload_that_cannot_be_fetched_now_puts_the_job_off_and_uses_no_attempt_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checks = ClaimChecks(LocalStore(prefix=tmp_path), 1024)
+    checks = ClaimChecks(lambda: LocalStore(prefix=tmp_path), 1024)
     monkeypatch.setattr("tasks.attempt.get_claim_checks", lambda: checks)
     (tmp_path / "checks").write_text("no folder")
     outcome = attempt(doing(1), claimed("@payload", failures=2))
