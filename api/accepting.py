@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any, NamedTuple
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
@@ -51,7 +50,7 @@ async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
         if await yard.waiting.for_end(acceptance.job_id, seconds):
             return _answer(await run_in_threadpool(detail, yard, acceptance.job_id), HTTPStatus.OK, headers)
     if acceptance.verdict is Verdict.NEW and not seconds:
-        return _answer(just_accepted(new), HTTPStatus.ACCEPTED, headers)
+        return _answer(JobView(**just_accepted(new)), HTTPStatus.ACCEPTED, headers)
     job = await run_in_threadpool(get_job, yard.ledger.engine, acceptance.job_id)
     return _answer(JobView.of(job), HTTPStatus.ACCEPTED, headers)
 
@@ -100,32 +99,35 @@ def _key_of(idempotency_key: str | None, place: int) -> str | None:
     return f"{idempotency_key} {place}" if idempotency_key is not None else None
 
 
-def just_accepted(new: NewJob) -> JobView:
-    """Return a job as it stands after its acceptance."""
-    # Built from what was committed a moment ago; reading it back would cost every request a query.
-    accepted_at = utc_from_millis(UUID(new.id).int >> 80)  # a UUIDv7 begins with its time
-    return JobView(
-        id=new.id,
-        task=new.task,
-        queue=new.queue,
-        priority=new.priority,
-        status=Status.QUEUED if new.is_due else Status.SCHEDULED,
-        attempt=0,
-        max_attempts=new.max_attempts,
-        lost=0,
-        replays=0,
-        tags=new.tags,
-        unique_key=new.unique_key,
-        parent=new.parent,
-        created_at=accepted_at,
-        run_at=new.run_at or accepted_at + new.delay,
-        expires_at=accepted_at + new.expires_in if new.expires_in else None,
-        started_at=None,
-        finished_at=None,
-        worker=None,
-        failure=None,
-        links=job_links(new.id),
-    )
+def just_accepted(new: NewJob) -> dict[str, Any]:
+    """Return the fields of a `JobView` for a job as it stands after its acceptance.
+
+    Built from what was committed a moment ago: reading it back would cost every request a query, and checking
+    what is right as much as the rest of the fast lane.
+    """
+    accepted_at = utc_from_millis(int(new.id[:8] + new.id[9:13], 16))  # a UUIDv7 begins with its time
+    return {
+        "id": new.id,
+        "task": new.task,
+        "queue": new.queue,
+        "priority": new.priority,
+        "status": Status.QUEUED if new.is_due else Status.SCHEDULED,
+        "attempt": 0,
+        "max_attempts": new.max_attempts,
+        "lost": 0,
+        "replays": 0,
+        "tags": new.tags,
+        "unique_key": new.unique_key,
+        "parent": new.parent,
+        "created_at": accepted_at,
+        "run_at": new.run_at or accepted_at + new.delay,
+        "expires_at": accepted_at + new.expires_in if new.expires_in else None,
+        "started_at": None,
+        "finished_at": None,
+        "worker": None,
+        "failure": None,
+        "links": job_links(new.id),
+    }
 
 
 def _answer(view: BaseModel, status: HTTPStatus, headers: dict[str, str]) -> Response:

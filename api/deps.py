@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -31,6 +30,10 @@ class Yard:
     intake: Intake
     waiting: Waiting
 
+    @property
+    def keys(self) -> Sequence[SecretStr]:
+        return self.settings.api.keys
+
 
 async def get_yard(request: Request) -> Yard:
     # Async although it waits for nothing: a plain function would cost every request a hop to a thread.
@@ -43,7 +46,7 @@ TheYard = Annotated[Yard, Depends(get_yard)]
 
 async def check_caller(request: Request, yard: TheYard) -> None:
     """Raise a 401 or 403 `Problem` unless the caller has a key, or none is set and it is on this machine."""
-    keys, headers = yard.settings.api.keys, request.headers
+    keys, headers = yard.keys, request.headers
     if not keys:
         _must_be_local(request)
     elif not has_key(keys, headers.get("authorization", ""), headers.get("x-api-key", "")):
@@ -77,7 +80,6 @@ def _must_be_local(request: Request) -> None:
         )
 
 
-@lru_cache(maxsize=256)
 def strange_names(host: str, origin: str | None) -> tuple[str, ...]:
     """Return which of the headers Host and Origin name another machine."""
     names = {"Host": f"//{host}", "Origin": origin}

@@ -118,6 +118,14 @@ def as_problem(error: Exception) -> Problem:
     return Problem(status, str(error), kind=name, field=_FIELDS.get(kind), headers=headers)
 
 
+def fault() -> Problem:
+    """Return what is said where an error is nobody's but ours."""
+    detail = "a fault in Jobyard; its log has the whole story"
+    # The server ends the connection after a fault, and says so to whoever would send on it again.
+    close = {"Connection": "close"}
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make every error that the app answers with a problem+json."""
 
@@ -146,12 +154,7 @@ def add_error_handlers(app: FastAPI) -> None:
         return Problem(HTTPStatus.BAD_REQUEST, detail, kind="incomplete", field="body").response(request)
 
     async def on_unknown(request: Request, _: Exception) -> JSONResponse:
-        detail = "a fault in Jobyard; its log has the whole story"
-        # The server ends the connection after a fault, and says so to whoever would send on it again.
-        close = {"Connection": "close"}
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close).response(
-            request
-        )
+        return fault().response(request)
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(JobyardError, on_known)

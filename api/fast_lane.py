@@ -5,17 +5,19 @@ the task refuses, a caller without a key) goes to FastAPI as it came, and so doe
 request: models, errors and rights are those of `api/routes/tasks.py`, and the document is theirs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
-from pydantic import BaseModel, ValidationError
+import pydantic_core
+from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accepting import just_accepted
 from api.deps import Yard, has_key, strange_names
-from api.errors import as_problem
+from api.errors import Problem, as_problem, fault
 from api.routes.tasks import DOORS
 from config.settings import is_loopback
 from jobs.errors import JobyardError
@@ -44,7 +46,7 @@ CONTEXT: Final = {"files": _FilesLater()}
 
 
 class FastLane:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application, FastAPI's own middleware included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,28 +55,33 @@ class FastLane:
             path: tasks[name] for path, name in DOORS.items() if name in tasks
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        task = self._doors.get(scope["path"]) if scope["type"] == "http" else None
-        if task is None or scope["method"] != "POST" or not _is_plain(scope):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, yard: Yard | None) -> None:
+        task = self._doors.get(scope["path"]) if yard is not None and scope["type"] == "http" else None
+        if yard is None or task is None or scope["method"] != "POST" or not _is_plain(scope, yard):
             await self._app(scope, receive, send)
             return
         message = await receive()
-        yard: Yard = scope["app"].state.yard
         new = _wanted(task, message, yard)
         if new is None:
             await self._app(scope, _again(message, receive), send)
             return
         try:
             await yard.intake.accept([new])
-        except JobyardError as error:
-            await as_problem(error).response(Request(scope))(scope, receive, send)
+        except Exception as error:
+            await _problem(error).response(Request(scope))(scope, receive, send)
+            if not isinstance(error, JobyardError):
+                raise  # and the server writes the whole story into the log
             return
-        body = just_accepted(new).model_dump_json().encode()
+        body = pydantic_core.to_json(just_accepted(new))
         await send(_start(new.id, len(body)))
         await send({"type": "http.response.body", "body": body})
 
 
-def _is_plain(scope: Scope) -> bool:
+def _problem(error: Exception) -> Problem:
+    return as_problem(error) if isinstance(error, JobyardError) else fault()
+
+
+def _is_plain(scope: Scope, yard: Yard) -> bool:
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     return (
         not scope["query_string"]
@@ -82,22 +89,22 @@ def _is_plain(scope: Scope) -> bool:
         and len(headers) == len(scope["headers"])
         and headers.get(b"content-type") == PLAIN_JSON
         and ASKS_FOR_MORE.isdisjoint(headers)
-        and _is_welcome(scope, headers)
+        and _is_welcome(scope, headers, yard.keys)
     )
 
 
-def _is_welcome(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    def header(name: bytes) -> str | None:
-        value = headers.get(name)
-        return value.decode("latin-1") if value is not None else None
-
-    keys = scope["app"].state.yard.settings.api.keys
+def _is_welcome(scope: Scope, headers: Mapping[bytes, bytes], keys: Sequence[SecretStr]) -> bool:
     if keys:
-        return has_key(keys, header(b"authorization") or "", header(b"x-api-key") or "")
+        authorization, api_key = headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")
+        return has_key(keys, authorization.decode("latin-1"), api_key.decode("latin-1"))
     client = scope.get("client")
-    return (client is None or is_loopback(client[0])) and not strange_names(
-        header(b"host") or "", header(b"origin")
-    )
+    return _is_local(client[0] if client else "localhost", headers.get(b"host", b""), headers.get(b"origin"))
+
+
+@lru_cache(maxsize=256)
+def _is_local(client: str, host: bytes, origin: bytes | None) -> bool:
+    from_where = origin.decode("latin-1") if origin is not None else None
+    return is_loopback(client) and not strange_names(host.decode("latin-1"), from_where)
 
 
 def _wanted(task: AnyTask, message: Message, yard: Yard) -> NewJob | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery.signals import task_postrun, worker_process_init
 
+from config.collector import spare_the_collector
 from config.settings import get_settings
 from jobs.leases import get_leases
 from tasks.alone import end_with_parent
@@ -34,6 +35,11 @@ def _be_told_by_the_worker_alone(**_: Any) -> None:
     if sys.platform == "linux":
         os.setpgid(0, 0)
     end_with_parent()
+
+
+@worker_process_init.connect
+def _collect_less(**_: Any) -> None:
+    spare_the_collector()
 
 
 @worker_process_init.connect

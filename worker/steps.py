@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from celery import bootsteps
 
+from config.collector import spare_the_collector
 from config.settings import get_settings
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
@@ -46,6 +47,7 @@ class KeeperStep(bootsteps.StartStopStep):
             if number % ANNOUNCE_EVERY_PASSES == 0:
                 announce(get_ledger().engine, _announcement(worker))
 
+        spare_the_collector()
         self._keeper = KeeperThread(announce_at_times)
         self._keeper.start()
 

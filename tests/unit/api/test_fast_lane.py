@@ -68,10 +68,9 @@ class Asked:
         headers: dict[str, str],
     ) -> None:
         intake = Intake(self._ledger)
-        yard = SimpleNamespace(settings=self._settings, intake=intake)
+        yard: Any = SimpleNamespace(settings=self._settings, intake=intake, keys=self._settings.api.keys)
         scope = {
             "type": "http",
-            "app": SimpleNamespace(state=SimpleNamespace(yard=yard)),
             "method": method,
             "path": path,
             "query_string": query,
@@ -93,7 +92,7 @@ class Asked:
         async def send(message: Any) -> None:
             self.sent.append(message)
 
-        await FastLane(self.inner)(scope, receive, send)
+        await FastLane(self.inner)(scope, receive, send, yard)
         await intake.close()
 
     @property
