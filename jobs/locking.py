@@ -22,8 +22,8 @@ def is_among(dialect: str, ids: Select[tuple[str]]) -> ColumnElement[bool]:
 def locked(dialect: str, given: FromClause, *, skip_locked: bool = False) -> CTE:
     """Return a table of the jobs with the ids in `given`, locked: `id`, `status`, `attempt`, `is_in_time`.
 
-    Two statements that lock the same rows in the same order wait for each other; in
-    different orders they can wait for ever (PostgreSQL ends one as a deadlock). SQLite has one writer.
+    Two statements that lock the same rows in the same order wait for each other; in different orders they can
+    wait for ever (PostgreSQL ends one as a deadlock). SQLite has one writer.
     """
     return (
         select(job.c.id, job.c.status, job.c.attempt, is_in_time().label("is_in_time"))

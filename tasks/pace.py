@@ -16,8 +16,6 @@ from jobs.paces import note_paces
 log = structlog.get_logger()
 
 TELL_EVERY_SECONDS: Final = 2.0
-# What is as it was is not told again.
-_NEARLY: Final = 0.2
 
 
 class Stopwatch:
@@ -27,7 +25,6 @@ class Stopwatch:
         self._engine = engine
         self._lock = threading.Lock()
         self._measured: dict[str, tuple[float, int]] = {}
-        self._told: dict[str, float] = {}
         self._tell_at = 0.0
 
     def note(self, task: str, seconds: float, jobs: int) -> None:
@@ -40,18 +37,8 @@ class Stopwatch:
             self._tell_at = monotonic() + TELL_EVERY_SECONDS
             means = {name: total / count for name, (total, count) in self._measured.items()}
             self._measured.clear()
-        self._tell({name: mean for name, mean in means.items() if self._is_news(name, mean)})
-
-    def _is_news(self, task: str, mean: float) -> bool:
-        told = self._told.get(task)
-        return told is None or abs(mean - told) > _NEARLY * told
-
-    def _tell(self, means: dict[str, float]) -> None:
-        if not means:
-            return
         try:
             note_paces(self._engine, means)
-            self._told |= means
         except LedgerUnavailableError as error:
             log.debug("paces not noted", reason=str(error))
 

@@ -1,11 +1,13 @@
 """A fresh yard for each fault, with its broker started; nothing of it outlives the test."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.own_yard import QUICK, OwnYard, opened
+from tests.support.postgresql import new_database
 from tests.support.processes import Program
 
 
@@ -14,6 +16,16 @@ def own(tmp_path: Path) -> Iterator[OwnYard]:
     """A yard with short patience: a lease of 3 s, re-sent after 2 s."""
     with opened(tmp_path, dict(QUICK)) as yard:
         yield yard
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def on_either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnYard]:
+    """The same on each kind of ledger."""
+    with ExitStack() as stack:
+        ledger = {}
+        if request.param == "postgresql":
+            ledger["JOBYARD_LEDGER__URL"] = stack.enter_context(new_database())
+        yield stack.enter_context(opened(tmp_path, QUICK | ledger))
 
 
 @pytest.fixture

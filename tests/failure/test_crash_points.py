@@ -60,7 +60,8 @@ def everything_succeeds(own: OwnYard, accepted: list[str]) -> None:
 
 
 @pytest.mark.parametrize("point", OF_THE_API)
-def test_an_api_that_dies_has_lost_nothing_that_it_answered(own: OwnYard, point: CrashPoint) -> None:
+def test_an_api_that_dies_has_lost_nothing_that_it_answered(on_either: OwnYard, point: CrashPoint) -> None:
+    own = on_either
     own.start_worker()
     accepted: list[str] = []
     for order, options in KINDS.values():
@@ -78,12 +79,15 @@ def test_an_api_that_dies_has_lost_nothing_that_it_answered(own: OwnYard, point:
 
 
 @pytest.mark.parametrize("point", OF_A_WORKER)
-def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(own: OwnYard, point: CrashPoint) -> None:
+def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(on_either: OwnYard, point: CrashPoint) -> None:
+    own = on_either
     job_ids: list[str] = []
     for order, options in KINDS.values():
         delay = timedelta(seconds=float(options.get("delay", 0)))
         job_ids += own.hand_in(order["then"], delay=delay)
         ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
+    job_ids += own.hand_in(how_many=10)  # which share a message
+    ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
     own.start_worker()
     everything_succeeds(own, job_ids)
     assert all(job.attempt <= 3 for job in own.jobs(job_ids))
@@ -118,7 +122,8 @@ def test_a_replay_whose_api_dies_is_carried_out(own: OwnYard) -> None:
     assert own.job(job_id).replays == 1
 
 
-def test_row_23_a_job_that_was_committed_and_not_published_runs_within_seconds(own: OwnYard) -> None:
+def test_row_23_a_job_that_was_committed_and_not_published_runs_within_seconds(on_either: OwnYard) -> None:
+    own = on_either
     own.start_worker()
     has_died = ends_at(own, CrashPoint.ACCEPTED, own.start_api)
     assert post(own, {"then": "return"}, {}) is None

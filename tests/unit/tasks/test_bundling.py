@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from jobs.clock import monotonic
 from jobs.job import QueuedJob, new_id
 from jobs.ledger import Ledger
 from jobs.paces import known_paces, note_paces
 from jobs.workers import Announcement, announce
 from tasks.bundling import JOBS_AT_FIRST, MOST_JOBS, Bundling
+from tasks.pace import TELL_EVERY_SECONDS, Stopwatch
 
 MINUTE = timedelta(minutes=1)
 
@@ -66,3 +68,22 @@ def test_a_task_that_became_slower_is_believed_at_once_and_one_that_became_faste
     for seconds, known in ((0.01, 0.01), (1.0, 1.0), (0.0, 0.7)):
         note_paces(own_ledger.engine, {"a.task": seconds, "b.task": 1})
         assert known_paces(own_ledger.engine) == {"a.task": pytest.approx(known), "b.task": 1}
+
+
+def test_a_worker_adds_up_what_it_measures_and_tells_it_now_and_then(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopwatch = Stopwatch(own_ledger.engine)
+    stopwatch.note("a.task", 2.0, 1)
+    assert known_paces(own_ledger.engine) == {"a.task": 2.0}, "the first is told at once"
+    stopwatch.note("a.task", 30.0, 5)
+    assert known_paces(own_ledger.engine) == {"a.task": 2.0}, "and then it waits a while"
+    monkeypatch.setattr("tasks.pace.monotonic", lambda: monotonic() + TELL_EVERY_SECONDS)
+    stopwatch.note("a.task", 10.0, 5)
+    assert known_paces(own_ledger.engine) == {"a.task": 4.0}
+
+
+def test_a_worker_without_its_ledger_goes_on(own_ledger: Ledger) -> None:
+    with own_ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE pace")
+    Stopwatch(own_ledger.engine).note("a.task", 1.0, 1)
