@@ -60,8 +60,7 @@ def everything_succeeds(own: OwnYard, accepted: list[str]) -> None:
 
 
 @pytest.mark.parametrize("point", OF_THE_API)
-def test_an_api_that_dies_has_lost_nothing_that_it_answered(on_either: OwnYard, point: CrashPoint) -> None:
-    own = on_either
+def test_an_api_that_dies_has_lost_nothing_that_it_answered(own: OwnYard, point: CrashPoint) -> None:
     own.start_worker()
     accepted: list[str] = []
     for order, options in KINDS.values():
@@ -86,11 +85,19 @@ def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(on_either: OwnYard, p
         delay = timedelta(seconds=float(options.get("delay", 0)))
         job_ids += own.hand_in(order["then"], delay=delay)
         ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
-    job_ids += own.hand_in(how_many=10)  # which share a message
-    ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
     own.start_worker()
     everything_succeeds(own, job_ids)
     assert all(job.attempt <= 3 for job in own.jobs(job_ids))
+
+
+@pytest.mark.parametrize("point", OF_A_WORKER)
+def test_a_worker_that_dies_in_a_bundle_costs_no_job_of_it(own: OwnYard, point: CrashPoint) -> None:
+    job_ids = own.hand_in(how_many=10)
+    own.publish(job_ids)
+    ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
+    own.start_worker()
+    everything_succeeds(own, job_ids)
+    assert all(job.attempt <= 2 for job in own.jobs(job_ids))
 
 
 @pytest.mark.parametrize("kind", ["unsent", "due", "retrying", "lost"])
