@@ -55,7 +55,7 @@ def test_row_28_clocks_of_workers_that_jump_change_nothing(on_postgresql: OwnYar
     own.extra |= {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
-        # Without these two the file is read for every look at a clock or at a file, which takes all of a core.
+        # Without these two the file is read for every look at a clock or a file, which takes all of a core.
         "FAKETIME_CACHE_DURATION": "1",
         "NO_FAKE_STAT": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
