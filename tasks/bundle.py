@@ -115,6 +115,10 @@ def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
             log.warning("outcomes not recorded, trying again", jobs=len(outcomes), reason=str(error))
         except Exception as error:
             log.exception("outcomes refused by the ledger", jobs=len(outcomes))
+            if len(outcomes) > 1:  # it may be one of them that cannot be kept
+                for outcome in outcomes:
+                    _settle([outcome], worker)
+                return
             if is_second_try:
                 return  # the leases run out, and the jobs are taken back
             outcomes, is_second_try = [_refused(outcome, error) for outcome in outcomes], True
@@ -133,7 +137,8 @@ def _log(outcomes: Sequence[Outcome], tasks: Mapping[str, str]) -> None:
     well = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
     if len(well) > 1:
         log.info("succeeded", job_id=well[0].job_id, task=tasks[well[0].job_id], jobs=len(well))
-    for outcome in outcomes if len(well) <= 1 else (o for o in outcomes if not isinstance(o, Succeeded)):
+        outcomes = [outcome for outcome in outcomes if not isinstance(outcome, Succeeded)]
+    for outcome in outcomes:
         _log_one(outcome, tasks[outcome.job_id])
 
 
