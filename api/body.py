@@ -78,9 +78,14 @@ def refuse_what_is_no_json(body: bytes, field: str = "body") -> None:
         raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-json", field=field) from error
 
 
+def may_hold_no_numbers(body: bytes) -> bool:
+    """Tell whether the words are in it that pydantic reads as numbers, and that JSON (RFC 8259) has not."""
+    return b"NaN" in body or b"Infinity" in body
+
+
 def decode(validate_json: Callable[..., T], body: bytes, yard: Yard) -> T:
     """Return what pydantic's `validate_json` reads; raises a 400 or 422 `Problem` that names the field."""
-    if b"NaN" in body or b"Infinity" in body:  # pydantic reads both as numbers; JSON (RFC 8259) has neither
+    if may_hold_no_numbers(body):
         refuse_what_is_no_json(body)
     try:
         return validate_json(body, context={"files": yard.files})

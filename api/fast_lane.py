@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.accepting import just_accepted
+from api.body import JSON, may_hold_no_numbers
 from api.deps import Yard, has_key, strange_names
 from api.errors import Problem, as_problem, fault
 from api.routes.tasks import DOORS
@@ -29,9 +30,7 @@ from tasks.submission import has_large, new_job
 
 # Any other header changes nothing about what is asked for.
 ASKS_FOR_MORE: Final = frozenset((b"idempotency-key", b"prefer", b"expect", b"content-encoding"))
-PLAIN_JSON: Final = b"application/json"
-# What JSON has not, and pydantic would read.
-NO_NUMBERS: Final = (b"NaN", b"Infinity")
+PLAIN_JSON: Final = JSON.encode()
 USUAL: Final = JobOptions()
 
 
@@ -116,7 +115,7 @@ def _wanted(task: AnyTask, message: Message, yard: Yard) -> NewJob | None:
         or len(body) > yard.settings.api.max_body_bytes
     ):
         return None
-    if any(word in body for word in NO_NUMBERS):
+    if may_hold_no_numbers(body):
         return None
     try:
         payload: BaseModel = task.payload_model.model_validate_json(body, context=CONTEXT)

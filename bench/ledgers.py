@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
+from bench.databases import new_database
 from bench.machine import RESULTS, BenchError
 from config.sections import LedgerSettings
 from config.settings import Settings
@@ -32,23 +32,14 @@ def sqlite_ledger() -> Iterator[Ledger]:
 @contextmanager
 def postgresql_ledger() -> Iterator[Ledger]:
     """Make a ledger in a new database; raises `BenchError` where there is no server."""
-    name = f"jobyard_bench_{uuid4().hex[:12]}"
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    try:
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except OperationalError as error:
-        raise BenchError(
-            f"no PostgreSQL at {server.url.render_as_string()} ({SERVER_VARIABLE}): {error.orig}"
-        ) from error
-    try:
-        url = server.url.set(database=name).render_as_string(hide_password=False)
-        with TemporaryDirectory() as folder, _opened(folder, url) as ledger:
-            yield ledger
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        server.dispose()
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(new_database(SERVER))
+        except OperationalError as error:
+            where = make_url(SERVER).render_as_string()
+            raise BenchError(f"no PostgreSQL at {where} ({SERVER_VARIABLE}): {error.orig}") from error
+        folder = stack.enter_context(TemporaryDirectory())
+        yield stack.enter_context(_opened(folder, url))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ A store that refuses to take a text does no harm: the text stays in the row.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import Final
@@ -22,7 +21,6 @@ from jobs.clock import utc_now
 from jobs.database import reading
 from jobs.errors import ClaimCheckError
 from jobs.files import open_store
-from jobs.job import Job
 from jobs.schema import job
 
 log = structlog.get_logger()
@@ -85,11 +83,6 @@ class ClaimChecks:
         except (BaseError, OSError) as error:
             words = f"the file store is out of reach (JOBYARD_FILES__URL): {_first_line(error)}"
             raise ClaimCheckError(words, is_lost=False) from error
-
-    def whole(self, found: Job) -> Job:
-        """Return a job with the whole of its payload and result; raises `ClaimCheckError`."""
-        result = found.result if found.result is None else self.fetch(found.id, found.result)
-        return replace(found, payload=self.fetch(found.id, found.payload), result=result)
 
     def delete(self, job_ids: Iterable[str]) -> None:
         """Delete the files of jobs; one that cannot be deleted now is swept up later."""

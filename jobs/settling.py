@@ -24,8 +24,8 @@ from sqlalchemy import (
 
 from jobs.clock import db_now
 from jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
-from jobs.locking import locked
-from jobs.rows import Rows
+from jobs.locking import is_among, locked
+from jobs.rows import IDS, Rows
 from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
 
@@ -113,17 +113,22 @@ def _settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
 
 
 def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
-    if job_ids:
-        statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again())
-        connection.execute(statement)
+    _queue_again(connection, job_ids, queued_again())
 
 
 def _settle_not_started(connection: Connection, job_ids: Sequence[str]) -> None:
     # No task has seen the number of this attempt, so it may be given out again.
-    if job_ids:
-        as_before = {"attempt": job.c.attempt - 1, "started_at": case((job.c.attempt > 1, job.c.started_at))}
-        statement = update(job).where(job.c.id.in_(job_ids)).values(queued_again() | as_before)
-        connection.execute(statement)
+    as_before = {"attempt": job.c.attempt - 1, "started_at": case((job.c.attempt > 1, job.c.started_at))}
+    _queue_again(connection, job_ids, queued_again() | as_before)
+
+
+def _queue_again(connection: Connection, job_ids: Sequence[str], values: dict[str, Any]) -> None:
+    if not job_ids:
+        return
+    dialect = connection.dialect.name
+    is_one = is_among(dialect, select(IDS.relation(dialect).c.id))
+    rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+    connection.execute(update(job).where(is_one).values(values), rows)
 
 
 def queued_again(unsent_after: timedelta = timedelta(0)) -> dict[str, Any]:

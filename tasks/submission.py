@@ -53,13 +53,12 @@ def has_large(new_jobs: Sequence[NewJob]) -> bool:
 
 def checked_in(new_jobs: Sequence[NewJob]) -> list[NewJob]:
     """Return the jobs with their large payloads put into the file store."""
-    checks = get_claim_checks()
-    return [
-        replace(new, payload=checks.check_in(new.id, PAYLOAD, new.payload))
-        if checks.is_large(new.payload)
-        else new
-        for new in new_jobs
-    ]
+    return [_checked_in(new) for new in new_jobs]
+
+
+def _checked_in(new: NewJob) -> NewJob:
+    payload = get_claim_checks().check_in(new.id, PAYLOAD, new.payload)
+    return new if payload is new.payload else replace(new, payload=payload)
 
 
 def submit(
