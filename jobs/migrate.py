@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
+from config.settings import SettingsError
 from jobs.database import get_engine, make_sqlite_file, writing
 from jobs.database_faults import SCHEMA, named_faults
 from jobs.errors import JobyardError, LedgerUnavailableError
@@ -98,7 +99,7 @@ def _config(connection: Connection) -> Config:
 def main() -> None:
     try:
         print(f"the ledger has version {migrate(get_engine())}")
-    except JobyardError as error:
+    except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
 
 

@@ -24,7 +24,7 @@ from jobs.migrate import check_is_migrated, migrate
 from jobs.schema import job, metadata
 from jobs.search import JobFilter, list_jobs
 from tests.support.postgresql import new_database
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, YardProcesses
 
 
 def test_a_ledger_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
@@ -93,6 +93,21 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(own_ledger: L
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(LedgerUnavailableError, match=r"9999.*needs"):
         check_is_migrated(own_ledger.engine)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://x/y", "JOBYARD_LEDGER__URL: the URL must begin with one of sqlite://, postgresql://"),
+        ("postgresql://postgres:secret@127.0.0.1:1/x", "cannot be used: connection failed"),
+    ],
+)
+def test_a_migration_of_a_wrong_url_is_a_sentence(tmp_path: Path, url: str, words: str) -> None:
+    ended = YardProcesses(tmp_path, {"JOBYARD_LEDGER__URL": url}).run("jobs.migrate")
+    assert ended.returncode == 1
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "secret" not in ended.stderr
 
 
 def test_a_server_that_is_too_old_is_named_with_both_versions(
