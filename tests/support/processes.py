@@ -15,11 +15,18 @@ ALL_QUEUES = "default,email,collect,images"
 ROOT = Path(__file__).parents[2]
 
 
+_given_out: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, and that was not given out before: the system may repeat itself."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given_out:
+            _given_out.add(port)
+            return port
 
 
 def answers(port: int) -> bool:
