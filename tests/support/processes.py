@@ -19,7 +19,7 @@ _given_out: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that was not given out before: the system may repeat itself."""
+    """Return a port that nobody listens on, and that was not given out before; the system may repeat one."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
