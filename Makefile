@@ -19,7 +19,7 @@ test: $(READY) ## Run the unit and integration tests (T=path runs one)
 	@python -m pytest $(T)
 
 test-all: $(READY) ## Run every test: PostgreSQL and the failure tests as well
-	@python -m pytest tests
+	@python -m pytest -n 3 --dist worksteal tests
 
 check: $(READY) ## Check format, lint, types and the direction of imports
 	@ruff format --check . && ruff check . && mypy . && lint-imports

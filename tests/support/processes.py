@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 
@@ -15,18 +17,19 @@ ALL_QUEUES = "default,email,collect,images"
 ROOT = Path(__file__).parents[2]
 
 
-_given_out: set[int] = set()
+# A range for each of the processes that share the tests, below those that the system gives to callers.
+_PORTS_EACH = 1500
+_ports = cycle((os.getpid() + offset) % _PORTS_EACH for offset in range(_PORTS_EACH))
+_first_port = 12000 + _PORTS_EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that was not given out before; the system may repeat one."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_out:
-            _given_out.add(port)
-            return port
+    """Return a port that nobody listens on, and that was not given out in a long while."""
+    for offset in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", _first_port + offset))
+            return _first_port + offset
+    raise AssertionError("unreachable: a cycle has no end")
 
 
 def answers(port: int) -> bool:
