@@ -148,7 +148,7 @@ class KeeperSettings(Section):
     replay_rate: float = Field(
         50, gt=0, description="Most dead jobs that one order to replay many puts back, a second."
     )
-    batch: int = Field(500, ge=1, description="Most jobs of one duty in one pass.")
+    batch: int = Field(500, ge=1, description="Most jobs that the keeper moves in one transaction.")
     max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
 
 

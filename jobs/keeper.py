@@ -6,7 +6,7 @@ reads and never writes.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -24,12 +24,18 @@ from jobs.upkeep import Duty
 
 log = structlog.get_logger()
 
+# For one duty at a stretch, while it finds as much as it may take: the others come in between.
+LONGEST_STRETCH_SECONDS: Final = 2.0
+
 
 class Doorbell(Protocol):
     """What the keeper needs of a broker."""
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
         """Send a message for each job, best effort."""
+
+    def has_sent(self) -> bool:
+        """Wait until what was published is out; tell whether the broker takes it."""
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in the queue, or None where that cannot be known now."""
@@ -41,9 +47,14 @@ class Keeper:
     def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
         self._engine, self._doorbell, self._settings = engine, doorbell, settings.keeper
         self._look_for_lost_at = monotonic()
+        self.is_behind = False
 
     def pass_once(self) -> int:
-        """Do every duty that has work; return how many jobs were moved or published again."""
+        """Do every duty that has work; return how many jobs were moved or published again.
+
+        `is_behind` says whether there is more of it, for which the next pass need not wait.
+        """
+        self.is_behind = False
         with reading(self._engine) as connection:
             pending = upkeep.pending(connection)
         duties: list[Callable[[], int]] = [partial(self._do, duty) for duty in Duty if duty in pending]
@@ -67,7 +78,7 @@ class Keeper:
                     duty, lambda c: upkeep.take_back_lost(c, limit, self._settings.max_lost, unsent_after)
                 )
             case Duty.LATE:
-                return self._expire(limit)
+                return self._stretch(self._expire)
             case Duty.DUE:
                 return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
             case Duty.REPLAY:
@@ -84,6 +95,19 @@ class Keeper:
         return self._move(Duty.REPLAY, lambda c: advance_replay(c, replay_id, rate, limit, unsent_after))
 
     def _move(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
+        return self._stretch(lambda: self._move_some(reason, move))
+
+    def _stretch(self, some: Callable[[], int]) -> int:
+        """Move as much as may be moved at once, again and again while it is a full measure and gets out."""
+        until, in_all = monotonic() + LONGEST_STRETCH_SECONDS, 0
+        while (moved := some()) >= self._settings.batch and self._doorbell.has_sent():
+            in_all += moved
+            if monotonic() > until:
+                self.is_behind = True
+                return in_all
+        return in_all + moved
+
+    def _move_some(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
         with writing(self._engine) as connection:
             queued = move(connection)
         if queued:
@@ -92,9 +116,9 @@ class Keeper:
             self._doorbell.publish(queued)
         return len(queued)
 
-    def _expire(self, limit: int) -> int:
+    def _expire(self) -> int:
         with writing(self._engine) as connection:
-            expired = upkeep.expire_late(connection, limit)
+            expired = upkeep.expire_late(connection, self._settings.batch)
         log.info("expired", jobs=expired)
         return expired
 

@@ -38,6 +38,7 @@ MARK_AFTER_SECONDS = 0.5
 # But well before a keeper would take them for unsent.
 MARK_AFTER_SHARE = 0.25
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 2.0
 MOST_WAITING = 50_000
 
 
@@ -72,6 +73,10 @@ class Publisher:
         """Wait until everything that was taken has been sent or given up; tell whether it was in time."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._is_busy, timeout_seconds)
+
+    def has_sent(self) -> bool:
+        """Wait until what was taken is out; tell whether the broker took it, as far as can be seen."""
+        return self.flush(LONGEST_WAIT_SECONDS) and monotonic() >= self._silent_until
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in the broker's queue, or None where it does not say."""

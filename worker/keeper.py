@@ -41,7 +41,8 @@ class KeeperThread:
         while not self._stopping.is_set():
             self._pass(number)
             number += 1
-            self._pause(interval)
+            if not self._keeper.is_behind:
+                self._pause(interval)
         self._bell.close()
 
     def _pause(self, seconds: float) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import sleep
 
+import pytest
 from sqlalchemy import select
 
 from config.sections import KeeperSettings
@@ -23,9 +24,13 @@ class Bell:
     def __init__(self, waiting: int | None = 1) -> None:
         self.rung: list[str] = []
         self.waiting = waiting
+        self.is_deaf = False
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
         self.rung += [job.id for job in jobs]
+
+    def has_sent(self) -> bool:
+        return not self.is_deaf
 
     def depth(self, queue: str) -> int | None:
         return self.waiting
@@ -148,3 +153,42 @@ def test_ten_keepers_do_the_work_of_one(own_ledger: Ledger) -> None:
     assert len(rung) == len(set(rung)), "a job was published by two of them"
     assert set(rung) == ids
     assert sum(bool(bell.rung) for bell in bells) > 1, "one did it all, and the others were not tried"
+
+
+def in_tens(ledger: Ledger, bell: Bell) -> Keeper:
+    patient = KeeperSettings(unsent_after=timedelta(minutes=1), batch=10)
+    return Keeper(ledger.engine, bell, ledger._settings.model_copy(update={"keeper": patient}))
+
+
+def all_due_at_once(ledger: Ledger, count: int) -> list[str]:
+    soon = timedelta(milliseconds=50)
+    new = [NewJob(task="t", payload="{}", max_attempts=1, delay=soon) for _ in range(count)]
+    job_ids = [acceptance.job_id for acceptance in ledger.accept(new)]
+    sleep(0.1)
+    return job_ids
+
+
+def test_whatever_is_due_together_is_published_in_one_pass(own_ledger: Ledger) -> None:
+    bell = Bell()
+    job_ids = all_due_at_once(own_ledger, 35)
+    kept = in_tens(own_ledger, bell)
+    assert kept.pass_once() == 35
+    assert sorted(bell.rung) == sorted(job_ids)
+    assert not kept.is_behind
+
+
+def test_a_broker_that_takes_nothing_is_given_one_group_in_a_pass(own_ledger: Ledger) -> None:
+    bell = Bell()
+    bell.is_deaf = True
+    all_due_at_once(own_ledger, 35)
+    kept = in_tens(own_ledger, bell)
+    assert (kept.pass_once(), len(bell.rung)) == (10, 10)
+    assert not kept.is_behind
+
+
+def test_a_keeper_that_has_not_done_all_says_so(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.keeper.LONGEST_STRETCH_SECONDS", 0)
+    all_due_at_once(own_ledger, 35)
+    kept = in_tens(own_ledger, Bell())
+    passes = [(kept.pass_once(), kept.is_behind) for _ in range(4)]
+    assert passes == [(10, True), (10, True), (10, True), (5, False)]
