@@ -120,6 +120,9 @@ class TasksSettings(Section):
 
 class WorkerSettings(Section):
     threads: int = Field(16, ge=1, description="Threads of the worker for waiting work.")
+    coroutines: int = Field(
+        500, ge=1, description="Most jobs of `async def` tasks that one worker process runs at once."
+    )
     processes: int = Field(2, ge=1, description="Child processes of the worker for computing work.")
     lease: Duration = Field(
         timedelta(seconds=30), description="A job whose worker is silent for so long is taken back."

@@ -50,6 +50,9 @@ class Lease:
         self.wake()
 
 
+Held = tuple[ClaimedJob, Lease]
+
+
 class Leases:
     """Holds leases and renews them every third of a lease."""
 

@@ -3,15 +3,17 @@
 import asyncio
 import os
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
-from jobs.claim_checks import RESULT, get_claim_checks
+from jobs.claim_checks import RESULT, get_claim_checks, is_check
 from jobs.clock import utc_now
 from jobs.errors import ClaimCheckError, Discard, RetryLater
 from jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
@@ -36,30 +38,82 @@ class ResultRefusedError(Exception):
     """A task returned what cannot be stored: of the wrong type, or too large."""
 
 
+class _NothingToRunError(Exception):
+    """The attempt is over before it has begun."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
     """Run one attempt to its end; whatever the task raises becomes a `Failed`."""
     process = os.getpid()
-    with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
+    with _named(job):
         try:
-            payload = task.decode(get_claim_checks().fetch(job.id, job.payload))
-        except ValidationError as error:
-            return _dead(job, Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error))))
-        except ClaimCheckError as error:
-            return _without_payload(task, job, error)
-        try:
-            text = task.encode(task.call(payload))
-            result = get_claim_checks().check_in(job.id, f"{RESULT}-{job.attempt}", text)
-            return Succeeded(job.id, job.attempt, result)
+            return _succeeded(job, task.encode(task.call(_payload(task, job))))
+        except _NothingToRunError as nothing:
+            return nothing.outcome
         except _TAKEN as error:
             if os.getpid() != process:
                 raise  # in a child that the task has forked, whose end this is
             return failed(task, job, error)
 
 
+async def attempt_async(
+    task: "AnyTask", job: ClaimedJob, interruption: Callable[[], BaseException | None]
+) -> Outcome:
+    """Run one attempt of an `async def` to its end, on the event loop that this is awaited on.
+
+    It is interrupted by cancelling it; `interruption` says then what for.
+    """
+    with _named(job):
+        try:
+            payload = await _beside(_payload, task, job) if is_check(job.payload) else _payload(task, job)
+            text = task.encode(await task.function(payload))
+            is_large = get_claim_checks().is_large(text)
+            return await _beside(_succeeded, job, text) if is_large else _succeeded(job, text)
+        except _NothingToRunError as nothing:
+            return nothing.outcome
+        except _TAKEN as error:
+            asked = interruption() if isinstance(error, asyncio.CancelledError) else None
+            if asked is None:
+                return failed(task, job, error)
+            asked.with_traceback(error.__traceback__)
+            if isinstance(asked, Exception):
+                return failed(task, job, asked)
+            raise asked from None
+
+
+# The file store blocks, and the event loop is everybody's.
+_beside = asyncio.to_thread
+
+
+@contextmanager
+def _named(job: ClaimedJob) -> Iterator[None]:
+    with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
+        yield
+
+
+def _payload(task: "AnyTask", job: ClaimedJob) -> Any:
+    try:
+        return task.decode(get_claim_checks().fetch(job.id, job.payload))
+    except ValidationError as error:
+        failure = Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error)))
+        raise _NothingToRunError(_dead(job, failure)) from error
+    except ClaimCheckError as error:
+        raise _NothingToRunError(_without_payload(task, job, error)) from error
+
+
 def _without_payload(task: "AnyTask", job: ClaimedJob, error: ClaimCheckError) -> Failed:
     if error.is_lost:
         return _dead(job, Failure(Cause.INVALID_PAYLOAD, type(error).__qualname__, str(error)))
     return failed(task, job, RetryLater(WITHOUT_STORE, str(error), counts=False))
+
+
+def _succeeded(job: ClaimedJob, text: str) -> Succeeded:
+    result = get_claim_checks().check_in(job.id, f"{RESULT}-{job.attempt}", text)
+    return Succeeded(job.id, job.attempt, result)
 
 
 def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:

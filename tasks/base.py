@@ -68,6 +68,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         self, function: Callable[[In], Any], declaration: Declaration, model: type[In], result: Any
     ) -> None:
         self.name = declaration.name
+        self.is_async = inspect.iscoroutinefunction(function)
         self.function, self.declaration, self.payload_model = function, declaration, model
         self._has_come_round = False
         self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)

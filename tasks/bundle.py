@@ -16,9 +16,9 @@ from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome, Succeeded
-from jobs.leases import get_leases
+from jobs.leases import Held, get_leases
 from tasks.alone import is_suspect
-from tasks.supervision import Held, attempt_of_suspect, attempts
+from tasks.supervision import attempt_of_suspect, attempts
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask

@@ -44,7 +44,7 @@ class Run(Generic[T]):
             if self._coroutine is not None:
                 self._coroutine.cancel()
             else:
-                _raise_in(self._thread_id, type(error))
+                raise_in(self._thread_id, type(error))
 
     def await_coroutine(self, future: "Future[Any]") -> Any:
         """Wait in the function for a coroutine, which is cancelled where the function is interrupted."""
@@ -71,7 +71,7 @@ class Run(Generic[T]):
                     self.value = self.function()
                 with self._lock:
                     self.is_over = True
-                    _raise_in(self._thread_id, None)
+                    raise_in(self._thread_id, None)
             except BaseException as error:  # may also come late, between two of these lines
                 self.error = error
             if os.getpid() != process:
@@ -118,8 +118,8 @@ def _exit_code(error: BaseException | None) -> int:
     return int(error is not None)
 
 
-def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
-    # None takes back what has been asked for and has not been raised yet.
+def raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
+    """Raise in a thread at its next bytecode; None takes back what has not been raised yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread_id), ctypes.py_object(kind) if kind is not None else None
     )
@@ -146,14 +146,14 @@ class Runner:
 
     def leave_behind(self) -> None:
         """Give the thread up: it ends when what it runs does, and the next line gets a new thread."""
-        _left_behind.add(self._thread)
+        leave_thread_behind(self._thread)
         self._lines.put(None)
         _own.runner = None
 
     def _work(self) -> None:
         while (line := self._lines.get()) is not None:
             line.execute()
-        _left_behind.discard(threading.current_thread())
+        has_come_back(threading.current_thread())
 
 
 def get_runner() -> Runner:
@@ -162,6 +162,15 @@ def get_runner() -> Runner:
     if runner is None:
         runner = _own.runner = Runner()
     return runner
+
+
+def leave_thread_behind(thread: threading.Thread) -> None:
+    """Count a thread among those that still run what was given up, until it `has_come_back`."""
+    _left_behind.add(thread)
+
+
+def has_come_back(thread: threading.Thread) -> None:
+    _left_behind.discard(thread)
 
 
 def threads_left_behind() -> int:

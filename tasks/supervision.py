@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from celery.exceptions import SoftTimeLimitExceeded
 
 from jobs.clock import monotonic
-from jobs.errors import Interruption
 from jobs.job import ClaimedJob, HandedBack, NotStarted, Outcome
-from jobs.leases import Lease
+from jobs.leases import Held, Lease
 from jobs.ledger import get_ledger
 from jobs.tallies import Tally, count_alone
 from tasks.alone import attempt_alone
 from tasks.attempt import attempt, failed
+from tasks.crowd import Crowd
+from tasks.interruptions import STOP_GRACE_SECONDS, AttemptStopped, SoftLimitReached, TimeLimitExceeded
 from tasks.pace import get_stopwatch
 from tasks.runner import Run, get_runner, threads_left_behind
 
@@ -28,41 +28,24 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# From being told to stop to being left behind: what is cleaned up in a `finally` gets so much time.
-STOP_GRACE_SECONDS: Final = 2.0
 # Until a thread that has just been given something to run is looked at again.
 _SOON: Final = 0.05
 
 
-class SoftLimitReached(SoftTimeLimitExceeded, Interruption):
-    """Celery's exception, as it is raised in a task that has reached its soft limit."""
-
-
-SoftLimitReached.__qualname__ = SoftTimeLimitExceeded.__qualname__  # the name that people know
-
-
-class TimeLimitExceeded(SoftTimeLimitExceeded):
-    """An attempt that did not heed its soft limit was given up at the hard one."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class AttemptStopped(Interruption):
-    """Raised in a task whose attempt no longer counts; no `Exception`, lest a task take it for a fault."""
-
-
-Held = tuple[ClaimedJob, Lease]
-
-
 def attempts(task: "AnyTask", held: Sequence[Held], patience_seconds: float) -> Iterator[list[Outcome]]:
-    """Run attempts one after another, and yield how they ended: all at once, unless it takes too long.
+    """Run attempts, and yield how they ended: all at once, unless it takes too long.
+
+    One after another, or side by side where the task is `async def`.
 
     After `patience_seconds` nothing more begins: what has ended is yielded with `NotStarted` for the rest,
     and then the one that still runs, when it ends.
     """
-    begin = [partial(_begin, attempt, task, job, lease) for job, lease in held]
-    watch = _Watch(task, held, begin, (task.soft_limit, task.hard_limit), patience_seconds)
+    watch: Crowd | _Watch
+    if task.is_async:
+        watch = Crowd(task, held, patience_seconds)
+    else:
+        begin = [partial(_begin, attempt, task, job, lease) for job, lease in held]
+        watch = _Watch(task, held, begin, (task.soft_limit, task.hard_limit), patience_seconds)
     yield from watch.outcomes()
     get_stopwatch().note(task.name, *watch.measured())
 
@@ -181,10 +164,10 @@ def _outcome(task: "AnyTask", job: ClaimedJob, run: Run[Outcome]) -> Outcome:
 
 
 def _given_up(task: "AnyTask", job: ClaimedJob, run: Run[Outcome]) -> Outcome:
-    words = f"not done after {task.hard_limit} s, and it did not heed its soft limit of {task.soft_limit} s"
-    run.interrupt(AttemptStopped(words))
-    _leave_behind(job, words)
-    return failed(task, job, TimeLimitExceeded(words))
+    error = TimeLimitExceeded(task.soft_limit, task.hard_limit)
+    run.interrupt(AttemptStopped(str(error)))
+    _leave_behind(job, str(error))
+    return failed(task, job, error)
 
 
 def _leave_behind(job: ClaimedJob, reason: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from jobs.clock import monotonic
 from jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Succeeded
-from jobs.leases import Lease
-from tasks.supervision import Held, attempts
+from jobs.leases import Held, Lease
+from tasks.supervision import attempts
 from tests.support.waiting import wait_until
 from tests.unit.tasks.test_supervision import claimed, compute, doing, lease
 

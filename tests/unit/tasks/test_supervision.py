@@ -13,9 +13,10 @@ from jobs.clock import monotonic, utc_now
 from jobs.job import Cause, ClaimedJob, Failed, HandedBack, Outcome, Succeeded, new_id
 from jobs.leases import Lease
 from tasks.base import AnyTask, task
+from tasks.interruptions import AttemptStopped
 from tasks.payload import Payload
 from tasks.runner import threads_left_behind
-from tasks.supervision import AttemptStopped, run_attempt
+from tasks.supervision import run_attempt
 from tests.support.waiting import wait_until
 
 
