@@ -45,12 +45,19 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     reach(CrashPoint.FETCHED)
     claimed = _claim(job_ids, worker)
     reach(CrashPoint.CLAIMED)
-    limit = task.hard_limit * len(claimed) if task.hard_limit else None
+    limit = _longest_seconds(task, claimed)
     with ExitStack() as stack:
         held = [(job, stack.enter_context(get_leases().held(job, claimed_at, limit))) for job in claimed]
         last = _run(task, held, worker)
     if len(claimed) == 1 and last is not None:
         _tell_celery(last)
+
+
+def _longest_seconds(task: "AnyTask", claimed: Sequence[ClaimedJob]) -> float | None:
+    # Nothing that a suspect does can hang this process, and its own may take long to start.
+    if task.hard_limit is None or any(is_suspect(job) for job in claimed):
+        return None
+    return task.hard_limit * len(claimed)
 
 
 def _run(named: "AnyTask", held: Sequence[Held], worker: str) -> Outcome | None:

@@ -40,6 +40,7 @@ def test_redis_keeps_nothing_of_what_a_worker_has_fetched(own: OwnYard) -> None:
 
 
 def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) -> None:
+    own.settings["JOBYARD_KEEPER__UNSENT_AFTER"] = "60"  # so that no job is sent again for being slow
     worker = own.start_worker()
     dead = own.hand_in("raise", how_many=60)
     own.publish(dead)

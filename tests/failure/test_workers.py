@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from jobs.database import writing
+from jobs.errors import LedgerUnavailableError
 from jobs.job import Cause, Failure, Status
 from jobs.records import get_attempts
 from jobs.schema import job as job_table
@@ -18,11 +20,22 @@ from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 
 
+def freeze(own: OwnYard, worker: Program) -> None:
+    """Stop a process at a moment at which it does not hold the ledger."""
+    while True:
+        worker.kill(signal.SIGSTOP)
+        try:
+            with writing(own.ledger.engine):
+                return
+        except LedgerUnavailableError:
+            worker.kill(signal.SIGCONT)
+
+
 def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
     own: OwnYard, own_worker: Program
 ) -> None:
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
-    own_worker.kill(signal.SIGSTOP)  # it waits in BRPOP: the next message goes to it, and no further
+    freeze(own, own_worker)  # it waits in BRPOP: the next message goes to it, and no further
     [job_id] = own.hand_in()
     own.publish([job_id])
     assert own.broker.llen("default:5") == 0, "the message was not fetched"
