@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -21,14 +22,16 @@ from tests.support.processes import Program
 
 
 def freeze(own: OwnYard, worker: Program) -> None:
-    """Stop a process at a moment at which it does not hold the ledger."""
+    """Stop a worker at a moment at which it waits for a message, and does not hold the ledger."""
     while True:
         worker.kill(signal.SIGSTOP)
-        try:
-            with writing(own.ledger.engine):
+        with suppress(LedgerUnavailableError), writing(own.ledger.engine):
+            if any(
+                client["cmd"] == "brpop" and "b" in client["flags"] for client in own.broker.client_list()
+            ):
                 return
-        except LedgerUnavailableError:
-            worker.kill(signal.SIGCONT)
+        worker.kill(signal.SIGCONT)
+        sleep(0.05)
 
 
 def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
