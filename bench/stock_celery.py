@@ -4,6 +4,7 @@ Everything that is not said here is Celery's default. Nothing of Jobyard is impo
 """
 
 import os
+from time import sleep
 from typing import Any
 
 from celery import Celery
@@ -30,6 +31,17 @@ def noop(note: dict[str, Any]) -> int:
     note_run(note["n"])
     number: int = note["n"]
     return number
+
+
+@celery.task
+def wait(note: dict[str, Any]) -> int:
+    note_run(note["n"])
+    sleep(0.02)
+    number: int = note["n"]
+    return number
+
+
+TASKS = {"noop": noop, "wait": wait}
 
 
 @api.post("/jobs", status_code=202)
