@@ -100,7 +100,7 @@ def main() -> None:
         lambda turn: f"{turn.load.rate:,.0f}/s",
     )
     show(contest, options.load, options.seconds)
-    contest.finish("accept", asdict)
+    contest.finish("accept", asdict, figure=lambda turn: turn.load.rate, unit="POSTs/s")
 
 
 if __name__ == "__main__":

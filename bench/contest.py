@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from bench.contenders import Contender, matching
 from bench.environments import LeftOutError
+from bench.figures import draw
 from bench.machine import BenchError, end_on_signals
 from bench.report import Conditions, look_around, save, spread, table
 
@@ -25,6 +26,7 @@ def arguments(says: str | None, rounds: int) -> argparse.ArgumentParser:
         metavar="PART",
         help="only contenders whose name holds this; repeatable",
     )
+    parser.add_argument("--figure", action="store_true", help="draw docs/figures/NAME.svg as well")
     return parser
 
 
@@ -35,6 +37,7 @@ class Contest(Generic[T]):
     turns: dict[Contender, list[T]]
     left_out: dict[str, str]
     conditions: Conditions
+    is_drawn: bool = False
 
     def ratios(self, figure: Callable[[T], float], to: Contender) -> dict[Contender, str]:
         """Return each contender's ratio to another, taken within each round, where that one is there."""
@@ -46,8 +49,10 @@ class Contest(Generic[T]):
             for contender, its_own in self.turns.items()
         }
 
-    def finish(self, name: str, figures: Callable[[T], Any]) -> None:
-        """Print who took part and who did not, and keep the figures as JSON."""
+    def finish(
+        self, name: str, figures: Callable[[T], Any], *, figure: Callable[[T], float], unit: str
+    ) -> None:
+        """Print who took part and who did not, keep the figures as JSON, and draw one of them if asked to."""
         print()
         head = ("", "versions", "a job whose worker is killed", "on disk before the answer")
         print(table(head, [(one.label, one.versions, one.if_killed, one.keeps) for one in self.turns]))
@@ -56,6 +61,9 @@ class Contest(Generic[T]):
         print(f"\n{self.conditions}")
         kept = {one.label: [figures(turn) for turn in its_own] for one, its_own in self.turns.items()}
         save(name, self.conditions, kept)
+        if self.is_drawn:
+            bars = {one.label: [figure(turn) for turn in its_own] for one, its_own in self.turns.items()}
+            print(f"As a figure: {draw(name, name.capitalize(), unit, bars)}")
 
 
 def hold(
@@ -68,7 +76,7 @@ def hold(
     end_on_signals()
     try:
         present, left_out = _prepare(matching(contenders, options.only))
-        contest: Contest[T] = Contest({one: [] for one in present}, left_out, look_around())
+        contest: Contest[T] = Contest({one: [] for one in present}, left_out, look_around(), options.figure)
         for number in range(options.rounds):
             for contender in list(contest.turns):
                 _take(contest, contender, number + 1, take_turn, say)

@@ -64,7 +64,7 @@ def main() -> None:
         CONTENDERS, options, lambda one: drain(one, options.jobs), lambda turn: f"{turn.rate:,.0f}/s"
     )
     show(contest, options.jobs)
-    contest.finish("drain", asdict)
+    contest.finish("drain", asdict, figure=lambda turn: turn.rate, unit="jobs/s")
 
 
 if __name__ == "__main__":

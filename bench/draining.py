@@ -37,7 +37,7 @@ def drain(contender: Contender, jobs: int, task: str = "noop") -> Drain:
         side.start_workers()
         watch = MemoryWatch(machine)
         wait_for_runs(machine, side, jobs, watch.look)
-        ended = _last_outcomes(side, jobs)
+        ended = wait_for_outcomes(side, jobs)
         numbers = [number for _, number in read_runs(side.runs_file)]
         return Drain(
             rate_in_the_middle(side.runs_file),
@@ -91,7 +91,8 @@ def wait_for_runs(machine: Machine, side: Side, jobs: int, look: Callable[[], No
     machine.wait_until(all_ran, 3600, "the jobs to run")
 
 
-def _last_outcomes(side: Side, jobs: int) -> Ended:
+def wait_for_outcomes(side: Side, jobs: int) -> Ended:
+    """Wait half a minute at most for the outcomes of jobs that have begun, and count them."""
     # An outcome that never comes is for the table to show, and no reason to stop.
     deadline = monotonic() + LAST_OUTCOMES_SECONDS
     while (ended := side.ended()).outcomes < jobs and monotonic() < deadline:

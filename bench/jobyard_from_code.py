@@ -10,6 +10,7 @@ from bench.noop_task import TASKS, Note
 from bench.producer import Producer
 from config.queues import Queue
 from jobs.database import reading
+from jobs.job import Status
 from jobs.ledger import get_ledger
 from jobs.schema import job
 from tasks.options import JobOptions
@@ -32,7 +33,8 @@ class FromCode(Producer):
 
     async def close(self) -> None:
         """Wait until every message is sent and written down as sent, since this process sends them."""
-        unsent = select(func.count()).where(job.c.published_at.is_(None))
+        # One that a worker has taken already is never written down as sent.
+        unsent = select(func.count()).where(job.c.status == Status.QUEUED, job.c.published_at.is_(None))
         while True:
             with reading(get_ledger().engine) as connection:
                 if not connection.execute(unsent).scalar_one():

@@ -109,6 +109,14 @@ class Machine:
                 total += process.memory_info().rss
         return total
 
+    def cpu_seconds(self) -> float:
+        """Return what all processes that live have used, and those that they have waited for."""
+        total = 0.0
+        for process in self.processes(""):
+            with suppress(psutil.NoSuchProcess):
+                total += sum(process.cpu_times()[:4])
+        return total
+
     def output(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from bench.computation import compute_and_note
 from bench.runs import note_run
 from tasks.base import task
 from tasks.payload import Payload
@@ -31,4 +32,11 @@ async def wait(note: Note) -> int:
     return note.n
 
 
-TASKS = {"noop": noop, "wait": wait}
+@task("bench.compute")
+def compute(note: Note) -> int:
+    """Return the job's number after a computation of about 50 ms."""
+    compute_and_note(note.n)
+    return note.n
+
+
+TASKS = {"noop": noop, "wait": wait, "compute": compute}

@@ -9,6 +9,7 @@ from bench.peer_sides import (
     NodePeer,
     Peer,
     PythonPeer,
+    entries,
     everything,
     fields,
     holding,
@@ -43,18 +44,21 @@ DRAMATIQ = Peer(
     ("dramatiq", "bench.peers.dramatiq_app", "--processes", "2", "--threads", "8"),
     everything,
     outcomes_database=1,
+    waiting=length("dramatiq:default"),
 )
 HUEY = Peer(
     "huey",
     "bench.peers.huey_app",
     ("huey_consumer", "bench.peers.huey_app.huey", "-k", "process", "-w", "2", "-q"),
     fields("huey.results.bench"),
+    waiting=length("huey.redis.bench"),
 )
 SAQ = Peer(
     "saq",
     "bench.peers.saq_app",
-    ("saq", "bench.peers.saq_app.settings", "--workers", "2"),
+    ("saq", "bench.peers.saq_app.settings"),
     holding("saq:job:*", b'"complete"'),
+    waiting=length("saq:default:queued"),
 )
 STREAQ = Peer(
     "streaq",
@@ -62,6 +66,7 @@ STREAQ = Peer(
     ("streaq", "run", "bench.peers.streaq_app:worker"),
     keys("streaq:*:task:results:*"),
     workers=2,
+    waiting=entries("streaq:default:queues:normal"),
 )
 RQ = Peer(
     "rq",
@@ -69,18 +74,21 @@ RQ = Peer(
     ("rq", "worker", "--config", "bench.peers.rq_app", "--worker-class", "rq.SimpleWorker", "--quiet"),
     members("rq:finished:default"),
     workers=2,
+    waiting=length("rq:queue:default"),
 )
 ARDIQ = Peer(
     "ardiq",
     "bench.peers.ardiq_app",
     ("ardiq", "run", "bench.peers.ardiq_app:app", "--quiet", "--workers", "2"),
     keys("ardiq:bench:task:results:*"),
+    waiting=entries("ardiq:bench:queues:default"),
 )
 MAYU = Peer(
     "mayu",
     "bench.peers.mayu_app",
     ("mayu", "worker", "bench.peers.mayu_app:app", "--processes", "2"),
     keys("mayu:result:*"),
+    waiting=entries("mayu:{default}:stream"),
 )
 BULLMQ = Peer(
     "node",
@@ -119,18 +127,21 @@ def node_peer(label: str, peer: Peer = BULLMQ, server: str | None = None) -> Con
 
 
 def taskiq_on_list(label: str, *options: str) -> Contender:
-    """taskiq whose messages are popped off a list."""
+    """taskiq whose messages are popped off a list; two processes where the options say nothing else."""
     return python_peer(label, replace(TASKIQ, worker=(*TASKIQ.worker, *options)), "is lost", 2)
 
 
 def taskiq_on_stream(label: str) -> Contender:
     """taskiq whose messages are acknowledged when the result is saved."""
     worker = (*TASKIQ.worker, "--ack-type", "when_saved")
-    return python_peer(label, replace(TASKIQ, worker=worker, variant="stream"), "runs again after 10 min", 2)
+    peer = replace(TASKIQ, worker=worker, variant="stream", waiting=entries("taskiq"))
+    return python_peer(label, peer, "runs again after 10 min", 2)
 
 
-def arq(label: str, poll_delay: str | None = None) -> Contender:
-    return python_peer(label, replace(ARQ, variant=poll_delay), "runs again after its time-out")
+def arq(label: str, poll_delay: str | None = None, workers: int = 2) -> Contender:
+    return python_peer(
+        label, replace(ARQ, variant=poll_delay, workers=workers), "runs again after its time-out"
+    )
 
 
 def dramatiq(label: str) -> Contender:
@@ -141,12 +152,13 @@ def huey(label: str) -> Contender:
     return python_peer(label, HUEY, "is lost")
 
 
-def saq(label: str) -> Contender:
-    return python_peer(label, SAQ, "runs again, when swept")
+def saq(label: str, processes: int = 2) -> Contender:
+    peer = replace(SAQ, worker=(*SAQ.worker, "--workers", str(processes)))
+    return python_peer(label, peer, "runs again, when swept")
 
 
-def streaq(label: str) -> Contender:
-    return python_peer(label, STREAQ, "runs again after 60 s")
+def streaq(label: str, workers: int = 2) -> Contender:
+    return python_peer(label, replace(STREAQ, workers=workers), "runs again after 60 s")
 
 
 def rq(label: str) -> Contender:

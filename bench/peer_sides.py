@@ -34,6 +34,11 @@ def length(key: str) -> Count:
     return lambda client: _number(client.llen(key))
 
 
+def entries(key: str) -> Count:
+    """Count the entries of a stream."""
+    return lambda client: _number(client.xlen(key))
+
+
 def everything(client: "redis.Redis") -> int:
     """Count all keys of a database that has only what is counted."""
     return _number(client.dbsize())

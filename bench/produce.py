@@ -1,6 +1,6 @@
 """`python -m bench.produce MODULE ...`: puts jobs into one side's queue, in a process that does nothing else.
 
-    python -m bench.produce bench.peers.arq_app enqueue one|bulk COUNT [--group 100] [--task noop|wait]
+    python -m bench.produce bench.peers.arq_app enqueue one|bulk COUNT [--group 100] [--task noop]
     python -m bench.produce bench.peers.arq_app latency COUNT RATE
 
 The first prints `{"jobs": ..., "seconds": ...}`; the second notes when each call began (`bench.runs`). The
@@ -36,7 +36,7 @@ def _arguments() -> argparse.Namespace:
     enqueue.add_argument("way", choices=("one", "bulk"))
     enqueue.add_argument("count", type=int)
     enqueue.add_argument("--group", type=int, default=100)
-    enqueue.add_argument("--task", choices=("noop", "wait"), default="noop")
+    enqueue.add_argument("--task", choices=("noop", "wait", "compute"), default="noop")
     enqueue.add_argument("--first", type=int, default=0, help="number of the first job")
     latency = commands.add_parser("latency")
     latency.add_argument("count", type=int)

@@ -14,6 +14,7 @@ from time import monotonic
 
 VARIABLE = "BENCH_RUNS_FILE"
 SENT_VARIABLE = "BENCH_SENT_FILE"
+CPU_VARIABLE = "BENCH_CPU_FILE"
 _RECORD = struct.Struct("<dQ")
 
 
@@ -25,6 +26,11 @@ def note_run(number: int) -> None:
 def note_sent(number: int) -> None:
     """Note that job `number` is about to be enqueued."""
     _note(SENT_VARIABLE, number)
+
+
+def note_cpu(seconds: float) -> None:
+    """Note what one job has computed; it stands in microseconds where the number stands elsewhere."""
+    _note(CPU_VARIABLE, round(seconds * 1e6))
 
 
 def _note(variable: str, number: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import redis
 
 from bench.machine import LOCAL, Machine, free_port
-from bench.runs import SENT_VARIABLE, VARIABLE
+from bench.runs import CPU_VARIABLE, SENT_VARIABLE, VARIABLE
 from yard.valkey import command, find_server
 
 WAIT_SECONDS = 0.02
@@ -47,10 +47,11 @@ class Side(ABC):
         self.machine = machine
         self.port, self.valkey_port = free_port(), free_port()
         self.runs_file = machine.folder / "runs"
-        self.sent_file = machine.folder / "sent"
+        self.sent_file, self.cpu_file = machine.folder / "sent", machine.folder / "cpu"
         machine.environment |= {
             VARIABLE: str(self.runs_file),
             SENT_VARIABLE: str(self.sent_file),
+            CPU_VARIABLE: str(self.cpu_file),
             "BENCH_REDIS_URL": f"redis://{LOCAL}:{self.valkey_port}",
         }
 

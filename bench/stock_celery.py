@@ -11,6 +11,7 @@ from celery import Celery
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from bench.computation import compute_and_note
 from bench.runs import note_run
 
 REDIS = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
@@ -41,7 +42,14 @@ def wait(note: dict[str, Any]) -> int:
     return number
 
 
-TASKS = {"noop": noop, "wait": wait}
+@celery.task
+def compute(note: dict[str, Any]) -> int:
+    number: int = note["n"]
+    compute_and_note(number)
+    return number
+
+
+TASKS = {"noop": noop, "wait": wait, "compute": compute}
 
 
 @api.post("/jobs", status_code=202)

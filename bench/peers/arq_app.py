@@ -9,7 +9,7 @@ from arq import create_pool
 from arq.connections import RedisSettings
 
 from bench.fill import note
-from bench.producer import Producer
+from bench.producer import Producer, together
 from bench.runs import note_run
 
 SETTINGS = RedisSettings.from_dsn(os.environ["BENCH_REDIS_URL"])
@@ -51,7 +51,7 @@ class Arq(Producer):
         await self._pool.enqueue_job(task, note(number))
 
     async def many(self, task: str, numbers: range) -> None:
-        await asyncio.gather(*(self.one(task, number) for number in numbers))
+        await together([self.one(task, number) for number in numbers])
 
     async def close(self) -> None:
         await self._pool.aclose()

@@ -7,7 +7,7 @@ from typing import Any
 from saq import Queue
 
 from bench.fill import note
-from bench.producer import Producer
+from bench.producer import Producer, together
 from bench.runs import note_run
 
 queue = Queue.from_url(os.environ["BENCH_REDIS_URL"])
@@ -35,7 +35,7 @@ class Saq(Producer):
         await queue.enqueue(task, payload=note(number))
 
     async def many(self, task: str, numbers: range) -> None:
-        await asyncio.gather(*(self.one(task, number) for number in numbers))
+        await together([self.one(task, number) for number in numbers])
 
     async def close(self) -> None:
         await queue.disconnect()

@@ -7,7 +7,7 @@ from typing import Any
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
 from bench.fill import note
-from bench.producer import Producer
+from bench.producer import Producer, together
 from bench.runs import note_run
 
 REDIS = os.environ["BENCH_REDIS_URL"]
@@ -42,7 +42,7 @@ class Taskiq(Producer):
         await TASKS[task].kiq(note(number))
 
     async def many(self, task: str, numbers: range) -> None:
-        await asyncio.gather(*(TASKS[task].kiq(note(number)) for number in numbers))
+        await together([TASKS[task].kiq(note(number)) for number in numbers])
 
     async def close(self) -> None:
         await broker.shutdown()
