@@ -1,1 +1,1 @@
-"""Jobyard measured beside plain Celery, in one run on one machine. Start with README.md here."""
+"""Jobyard measured beside other job queues, in one run on one machine. Start with README.md here."""

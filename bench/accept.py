@@ -1,16 +1,25 @@
-"""`python -m bench.accept`: jobs accepted over HTTP, beside the tutorial that calls `.delay()`."""
+"""`python -m bench.accept`: jobs accepted over HTTP, at full load and at a tenth of it."""
 
-import argparse
-import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from bench.load import Load, Tool, best_tool, measure
-from bench.machine import BenchError, bare_machine, end_on_signals
-from bench.report import look_around, save, spread, table
-from bench.sides import Jobyard, Side, Stock
+from bench.contenders import Contender, celery, jobyard, jobyard_on_postgresql
+from bench.contest import Contest, arguments, hold
+from bench.load import Load, Tool, best_tool, measure, measure_paced
+from bench.machine import bare_machine
+from bench.peer_contenders import arq, node_peer, taskiq_on_list
+from bench.report import spread, table
 
-SIDES: tuple[type[Side], ...] = (Jobyard, Stock)
-LABELS = {Jobyard: "Jobyard", Stock: "FastAPI + Celery .delay()"}
+CELERY = celery("FastAPI + Celery .delay()")
+CONTENDERS = (
+    jobyard(""),
+    jobyard_on_postgresql(""),
+    CELERY,
+    taskiq_on_list("FastAPI + taskiq, list"),
+    arq("FastAPI + arq"),
+    node_peer("Express + BullMQ", server="express"),
+    node_peer("Fastify + BullMQ", server="fastify"),
+)
 CONNECTIONS = 64
 WARM_UP_SECONDS = 2
 
@@ -20,6 +29,7 @@ class Turn:
     """One side's share of a round. `on_record` counts the jobs of the warm-up too, as `answered` does."""
 
     load: Load
+    tenth: Load
     answered: int
     on_record: int
 
@@ -29,40 +39,46 @@ class Turn:
         return self.answered <= self.on_record <= self.answered + 2 * CONNECTIONS
 
 
-def take_turn(kind: type[Side], tool: Tool, seconds: int) -> Turn:
-    """Start one side from nothing, warm it up, load it, and count what it has on record."""
+def take_turn(contender: Contender, tool: Tool, seconds: int) -> Turn:
+    """Start one side from nothing, warm it up, load it fully and by a tenth, and count its record."""
     with bare_machine() as machine:
-        side = kind(machine)
+        side = contender.side(machine)
+        side.start_broker()
         url = side.serve()
         warm_up = measure(machine, tool, url, WARM_UP_SECONDS, CONNECTIONS)
         load = measure(machine, tool, url, seconds, CONNECTIONS)
-        return Turn(load, warm_up.accepted + load.accepted, side.accepted())
+        tenth = measure_paced(machine, url, seconds, CONNECTIONS, max(load.rate / 10, 1))
+        return Turn(load, tenth, sum(one.accepted for one in (warm_up, load, tenth)), side.accepted())
 
 
-def show(turns: dict[type[Side], list[Turn]], tool: Tool, seconds: int) -> None:
+def show(contest: Contest[Turn], tool: Tool, seconds: int) -> None:
+    ratios = contest.ratios(lambda turn: turn.load.rate, CELERY)
     rows = [
         (
-            LABELS[kind],
-            spread(turn.load.rate for turn in its_own),
-            spread((turn.load.p50_ms for turn in its_own), 1),
-            spread((turn.load.p99_ms for turn in its_own), 1),
-            _errors([turn.load for turn in its_own]),
-            f"{sum(t.on_record for t in its_own):,} of {sum(t.answered for t in its_own):,}"
-            + ("" if all(turn.is_complete for turn in its_own) else "  JOBS ARE MISSING"),
+            contender.label,
+            spread(turn.load.rate for turn in turns),
+            ratios[contender],
+            *_latencies(turn.load for turn in turns),
+            *_latencies(turn.tenth for turn in turns),
+            _errors([load for turn in turns for load in (turn.load, turn.tenth)]),
+            f"{sum(t.on_record for t in turns):,} of {sum(t.answered for t in turns):,}"
+            + ("" if all(turn.is_complete for turn in turns) else "  JOBS ARE MISSING"),
         )
-        for kind, its_own in turns.items()
+        for contender, turns in contest.turns.items()
     ]
-    ratios = [ours.load.rate / theirs.load.rate for ours, theirs in zip(*turns.values(), strict=True)]
     print(
         f"\nPOST accepted: {CONNECTIONS} keep-alive connections by {tool}, {seconds} s a turn after "
-        f"{WARM_UP_SECONDS} s of warm-up, {len(ratios)} rounds in turns,\none uvicorn process, no worker "
-        "running. Figures are median [least-greatest] of the rounds.\n"
+        f"{WARM_UP_SECONDS} s of warm-up, in turns, one server\nprocess, no worker running; then as long "
+        "at a tenth of each one's own rate, paced from Python. Figures\nare median [least-greatest] of the "
+        "rounds.\n"
     )
-    print(table(("", "accepted/s", "p50 ms", "p99 ms", "errors", "on record of answered"), rows))
-    print(f"\nRatio per round: {spread(ratios, 2)}")
-    print("An accepted job is, in each:")
-    for kind in turns:
-        print(f"  {LABELS[kind]}: {kind.keeps}")
+    head = ("", "accepted/s", "ratio to Celery per round", "p50 ms", "p99 ms", "p50 ms at a tenth")
+    print(table((*head, "p99 ms at a tenth", "errors", "on record of answered"), rows))
+
+
+def _latencies(loads: Iterable[Load]) -> tuple[str, str]:
+    found = list(loads)
+    return spread((load.p50_ms for load in found), 1), spread((load.p99_ms for load in found), 1)
 
 
 def _errors(loads: list[Load]) -> str:
@@ -71,30 +87,20 @@ def _errors(loads: list[Load]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=6, help="of load in each turn")
+    parser = arguments(__doc__, rounds=3)
+    parser.add_argument("--seconds", type=int, default=6, help="of either load in each turn")
     parser.add_argument(
         "--load", choices=("wrk", "python"), default=best_tool(), help="default: wrk if there"
     )
     options = parser.parse_args()
-    end_on_signals()
-    conditions = look_around()
-    turns: dict[type[Side], list[Turn]] = {kind: [] for kind in SIDES}
-    try:
-        for number in range(options.rounds):
-            for kind in SIDES:
-                turn = take_turn(kind, options.load, options.seconds)
-                turns[kind].append(turn)
-                print(f"round {number + 1}: {LABELS[kind]}: {turn.load.rate:,.0f}/s", file=sys.stderr)
-    except BenchError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    show(turns, options.load, options.seconds)
-    print(f"\n{conditions}")
-    figures = {LABELS[kind]: [asdict(turn) for turn in its_own] for kind, its_own in turns.items()}
-    save("accept", conditions, figures)
+    contest = hold(
+        CONTENDERS,
+        options,
+        lambda contender: take_turn(contender, options.load, options.seconds),
+        lambda turn: f"{turn.load.rate:,.0f}/s",
+    )
+    show(contest, options.load, options.seconds)
+    contest.finish("accept", asdict, figure=lambda turn: turn.load.rate, unit="POSTs/s")
 
 
 if __name__ == "__main__":

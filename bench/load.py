@@ -1,7 +1,9 @@
 """The load: keep-alive connections that each post again as soon as they are answered.
 
-`python -m bench.load URL SECONDS CONNECTIONS` makes it in Python, in a process of its own, and prints one
-line of JSON; `measure` does the same with wrk where that is on the PATH, which takes less of the machine.
+`python -m bench.load URL SECONDS CONNECTIONS [RATE]` makes it in Python, in a process of its own, and prints
+one line of JSON; `measure` does the same with wrk where that is on the PATH, which takes less of the machine.
+With a rate, each connection posts when the timetable says so: a request that is late because the one before
+it was slow counts from when it was due.
 """
 
 import asyncio
@@ -57,12 +59,22 @@ def best_tool() -> Tool:
 
 def measure(machine: Machine, tool: Tool, url: str, seconds: int, connections: int) -> Load:
     """Load the URL for so long; raises `BenchError` where a process ends that should not."""
-    name = "load"
     if tool == "wrk":
         script = str(Path(__file__).with_name("wrk.lua"))
         line = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, url]
     else:
         line = [sys.executable, "-m", "bench.load", url, str(seconds), str(connections)]
+    return _run(machine, line, url, seconds)
+
+
+def measure_paced(machine: Machine, url: str, seconds: int, connections: int, rate: float) -> Load:
+    """Post so many a second for so long; always from Python, since wrk keeps no timetable."""
+    line = [sys.executable, "-m", "bench.load", url, str(seconds), str(connections), str(rate)]
+    return _run(machine, line, url, seconds)
+
+
+def _run(machine: Machine, line: list[str], url: str, seconds: int) -> Load:
+    name = "load"
     machine.start(name, line, {"BENCH_BODY": BODY})
     machine.wait_for_end(name, seconds + 60)
     # The end of a load cuts connections off; the next one begins when the server has got over it.
@@ -90,18 +102,26 @@ class _Tally:
 class _Caller(asyncio.Protocol):
     """One connection; it knows just enough HTTP for answers that carry their length."""
 
-    def __init__(self, request: bytes, tally: _Tally, until: float) -> None:
+    def __init__(self, request: bytes, tally: _Tally, due: float, until: float, interval: float) -> None:
         self._request, self._tally, self._until = request, tally, until
+        self._due, self._interval = due, interval
         self._received = b""
         self._sent_at = 0.0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        self._post()
+        self._post_when_due()
 
-    def _post(self) -> None:
-        self._sent_at = perf_counter()
+    def _post_when_due(self) -> None:
+        early = self._due - perf_counter()
+        if early > 0:
+            asyncio.get_running_loop().call_later(early, self._post)
+        else:
+            self._post(self._due if self._interval else None)
+
+    def _post(self, counted_from: float | None = None) -> None:
+        self._sent_at = counted_from or perf_counter()
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -114,8 +134,9 @@ class _Caller(asyncio.Protocol):
         self._tally.seconds.append(now - self._sent_at)
         self._tally.refused += not head.startswith((b"HTTP/1.1 2", b"HTTP/1.1 3"))
         self._received = b""
-        if now < self._until:
-            self._post()
+        self._due += self._interval
+        if max(now, self._due) < self._until:
+            self._post_when_due()
         else:
             self._until = 0
             self._transport.close()
@@ -125,7 +146,7 @@ class _Caller(asyncio.Protocol):
         self.closed.set_result(None)
 
 
-async def _load(url: str, seconds: float, connections: int) -> Load:
+async def _load(url: str, seconds: float, connections: int, rate: float = 0) -> Load:
     parts = urlsplit(url)
     host, port = parts.hostname or LOCAL, parts.port or 80
     lines = [
@@ -137,11 +158,16 @@ async def _load(url: str, seconds: float, connections: int) -> Load:
     request = "\r\n".join([*lines, "", BODY]).encode()
     began = perf_counter()
     tally = _Tally()
-    loop = asyncio.get_running_loop()
-    callers = [
-        (await loop.create_connection(lambda: _Caller(request, tally, began + seconds), host, port))[1]
-        for _ in range(connections)
-    ]
+    interval = connections / rate if rate else 0
+
+    async def call(number: int) -> _Caller:
+        def caller() -> _Caller:
+            due = began + number * interval / connections
+            return _Caller(request, tally, due, began + seconds, interval)
+
+        return (await asyncio.get_running_loop().create_connection(caller, host, port))[1]
+
+    callers = [await call(number) for number in range(connections)]
     await asyncio.gather(*(caller.closed for caller in callers))
     percent = quantiles(tally.seconds, n=100)
     return Load(
@@ -156,8 +182,8 @@ async def _load(url: str, seconds: float, connections: int) -> Load:
 
 
 def main() -> None:
-    url, seconds, connections = sys.argv[1:]
-    result = uvloop.run(_load(url, float(seconds), int(connections)))
+    url, seconds, connections, *rate = sys.argv[1:]
+    result = uvloop.run(_load(url, float(seconds), int(connections), *map(float, rate)))
     print(json.dumps(result.__dict__))
 
 

@@ -6,11 +6,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 # Where turns have their folders and figures are kept; a test sends them elsewhere.
 RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "bench" / "results"))
 LOCAL = "127.0.0.1"
+T = TypeVar("T")
 
 
 class BenchError(RuntimeError):
@@ -57,6 +58,10 @@ class Machine:
         self._stack.callback(_kill, process)
         self._logs[name] = process, log
 
+    def enter(self, resource: AbstractContextManager[T]) -> T:
+        """Enter something that is left when the turn ends, after the processes that are started later."""
+        return self._stack.enter_context(resource)
+
     def run(self, name: str, *arguments: str, seconds: float = 120) -> None:
         """Run a Python module to its end; raises `BenchError` where that is not a good one."""
         self.start(name, [sys.executable, "-m", *arguments])
@@ -87,8 +92,37 @@ class Machine:
     def wait_for_port(self, port: int, what: str) -> None:
         self.wait_until(lambda: _answers(port), 60, f"{what} to answer")
 
+    def processes(self, beginning: str) -> list[psutil.Process]:
+        """Return the processes whose names begin so, with all that they have started."""
+        found: list[psutil.Process] = []
+        for process in (process for name, (process, _) in self._logs.items() if name.startswith(beginning)):
+            with suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(process.pid)
+                found += [parent, *parent.children(recursive=True)]
+        return found
+
+    def resident_bytes(self, beginning: str) -> int:
+        """Return what these processes hold in memory now."""
+        total = 0
+        for process in self.processes(beginning):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+        return total
+
+    def cpu_seconds(self) -> float:
+        """Return what all processes that live have used, and those that they have waited for."""
+        total = 0.0
+        for process in self.processes(""):
+            with suppress(psutil.NoSuchProcess):
+                total += sum(process.cpu_times()[:4])
+        return total
+
     def output(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def outputs(self, beginning: str) -> str:
+        """Return what all processes have said whose names begin so."""
+        return "\n".join(self.output(name) for name in self._logs if name.startswith(beginning))
 
 
 @contextmanager

@@ -1,12 +1,15 @@
-"""Jobyard's no-op job, loaded through JOBYARD_TASKS__MODULES as a user's own task would be."""
+"""Jobyard's jobs that do nothing, loaded through JOBYARD_TASKS__MODULES as a user's own tasks would be."""
 
+import asyncio
+
+from bench.computation import compute_and_note
 from bench.runs import note_run
 from tasks.base import task
 from tasks.payload import Payload
 
 
 class Note(Payload):
-    """The same four fields as the other side's."""
+    """The same four fields as the other sides'."""
 
     n: int
     to: str
@@ -19,3 +22,21 @@ def noop(note: Note) -> int:
     """Return the job's number."""
     note_run(note.n)
     return note.n
+
+
+@task("bench.wait")
+async def wait(note: Note) -> int:
+    """Return the job's number after 20 ms of waiting."""
+    note_run(note.n)
+    await asyncio.sleep(0.02)
+    return note.n
+
+
+@task("bench.compute")
+def compute(note: Note) -> int:
+    """Return the job's number after a computation of about 50 ms."""
+    compute_and_note(note.n)
+    return note.n
+
+
+TASKS = {"noop": noop, "wait": wait, "compute": compute}

@@ -1,7 +1,8 @@
-"""The record of every run of a no-op job, so that runs can be timed and counted the same on every side.
+"""The record of every run of a job, so that runs can be timed and counted the same on every side.
 
 The file named in `BENCH_RUNS_FILE` gets 16 bytes a run: when it began (CLOCK_MONOTONIC, which is one for all
-processes of a machine) and the job's number. Writing them takes about a microsecond.
+processes of a machine) and the job's number. Writing them takes about a microsecond. `BENCH_SENT_FILE` gets
+the same for the beginning of a call that enqueues a job. `peers/runs.cjs` writes both from Node.
 """
 
 import os
@@ -12,20 +13,36 @@ from pathlib import Path
 from time import monotonic
 
 VARIABLE = "BENCH_RUNS_FILE"
+SENT_VARIABLE = "BENCH_SENT_FILE"
+CPU_VARIABLE = "BENCH_CPU_FILE"
 _RECORD = struct.Struct("<dQ")
 
 
 def note_run(number: int) -> None:
     """Note that job `number` runs now; does nothing where nobody asked for a record."""
-    handle = _open()
+    _note(VARIABLE, number)
+
+
+def note_sent(number: int) -> None:
+    """Note that job `number` is about to be enqueued."""
+    _note(SENT_VARIABLE, number)
+
+
+def note_cpu(seconds: float) -> None:
+    """Note what one job has computed; it stands in microseconds where the number stands elsewhere."""
+    _note(CPU_VARIABLE, round(seconds * 1e6))
+
+
+def _note(variable: str, number: int) -> None:
+    handle = _open(variable)
     if handle is not None:
         os.write(handle, _RECORD.pack(monotonic(), number))
 
 
 @cache
-def _open() -> int | None:
+def _open(variable: str) -> int | None:
     # O_APPEND: lines of many processes and threads never overwrite each other.
-    path = os.environ.get(VARIABLE)
+    path = os.environ.get(variable)
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if path else None
 
 

@@ -1,20 +1,18 @@
-"""The two sides of every comparison: how each is started, filled, and asked what it holds."""
+"""What every side of a comparison can be told to do, and asked about what it holds."""
 
-import sqlite3
+import json
 import sys
 from abc import ABC, abstractmethod
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
-from bench.machine import LOCAL, ROOT, Machine, free_port
-from bench.runs import VARIABLE
+from bench.machine import LOCAL, Machine, free_port
+from bench.runs import CPU_VARIABLE, SENT_VARIABLE, VARIABLE
 from yard.valkey import command, find_server
 
-# A queue that the worker of that name in the Procfile serves.
-QUEUES = {"worker-io": "default", "worker-cpu": "images"}
+WAIT_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -28,140 +26,96 @@ class Ended:
     good: int
 
 
+@dataclass(frozen=True)
+class Enqueued:
+    """So many jobs, and the seconds that a producer spent on putting them in."""
+
+    jobs: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.jobs / self.seconds
+
+
 class Side(ABC):
     """One side with processes of its own on a machine of its own."""
 
-    name: str
-    keeps: str
+    longest_fill_seconds = 600
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.port, self.valkey_port = free_port(), free_port()
         self.runs_file = machine.folder / "runs"
-        machine.environment[VARIABLE] = str(self.runs_file)
+        self.sent_file, self.cpu_file = machine.folder / "sent", machine.folder / "cpu"
+        machine.environment |= {
+            VARIABLE: str(self.runs_file),
+            SENT_VARIABLE: str(self.sent_file),
+            CPU_VARIABLE: str(self.cpu_file),
+            "BENCH_REDIS_URL": f"redis://{LOCAL}:{self.valkey_port}",
+        }
+
+    @property
+    @abstractmethod
+    def producer(self) -> Sequence[str]:
+        """The program that takes the words of `bench/produce.py`."""
+
+    @abstractmethod
+    def start_broker(self) -> None:
+        """Start what keeps the jobs, and wait until it answers."""
 
     @abstractmethod
     def serve(self) -> str:
-        """Start the broker and the HTTP server; return the URL that takes jobs."""
+        """Start the HTTP server; return the URL that takes jobs."""
 
     @abstractmethod
     def accepted(self) -> int:
-        """Return how many jobs are on record."""
+        """Return how many jobs are on record, before any of them has run."""
 
     @abstractmethod
-    def fill(self, jobs: int, worker: str) -> None:
-        """Start the broker and put so many jobs into the queue that this worker serves."""
-
-    @abstractmethod
-    def start_worker(self, worker: str) -> None:
-        """Start the worker of that name, and do not wait for it."""
+    def start_workers(self) -> None:
+        """Start the workers, under names that begin with `worker`, and do not wait for them."""
 
     @abstractmethod
     def ended(self) -> Ended:
         """Count the outcomes."""
 
-    def _redis(self, database: int) -> "redis.Redis":
-        return redis.Redis(port=self.valkey_port, db=database)
+    def fill(self, jobs: int, task: str = "noop") -> None:
+        """Put so many jobs into the queue that the workers serve."""
+        self.enqueue("bulk", jobs, "--group", "500", "--task", task)
 
+    def enqueue(self, way: str, jobs: int, *options: str) -> Enqueued:
+        """Put jobs in one by one, or in groups, from one process."""
+        said = self.produce("enqueue", way, str(jobs), *options)
+        return Enqueued(**json.loads(said.splitlines()[-1]))
 
-class Jobyard(Side):
-    """The processes of the Procfile, that is, of `make run`; of them only those that a turn needs."""
+    def produce(self, *words: str) -> str:
+        """Run the producer to its end, and return what it printed."""
+        self.machine.start("produce", [*self.producer, *words])
+        self.machine.wait_for_end("produce", self.longest_fill_seconds)
+        return self.machine.output("produce")
 
-    name = "Jobyard"
-    keeps = "a row in SQLite (WAL, synchronous = FULL): on disk before the answer"
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(machine)
-        machine.environment |= {
-            "JOBYARD_HOME": str(machine.folder),
-            "JOBYARD_API__PORT": str(self.port),
-            "JOBYARD_VALKEY__PORT": str(self.valkey_port),
-            "JOBYARD_TASKS__MODULES": "bench.noop_task",
-        }
-
-    def serve(self) -> str:
-        self._start_broker()
-        self._start("api")
-        self.machine.wait_for_port(self.port, "Jobyard's API")
-        return f"http://{LOCAL}:{self.port}/v1/tasks/bench.noop/jobs"
-
-    def accepted(self) -> int:
-        return int(self._ask("SELECT count(*) FROM job")[0])
-
-    def fill(self, jobs: int, worker: str) -> None:
-        self._start_broker()
-        self.machine.run("fill", "bench.fill", "jobyard", str(jobs), QUEUES[worker])
-
-    def start_worker(self, worker: str) -> None:
-        self._start(worker)
-
-    def ended(self) -> Ended:
-        return Ended(
-            *self._ask(
-                "SELECT count(*), count(CASE WHEN status = 'succeeded' AND attempt = 1 THEN 1 END) "
-                "FROM job WHERE status IN ('succeeded', 'dead', 'cancelled', 'expired')"
-            )
-        )
-
-    def _start_broker(self) -> None:
-        self.machine.run("migrate", "jobs.migrate")
-        self._start("valkey")
-        self.machine.wait_for_port(self.valkey_port, "Valkey")
-
-    def _start(self, name: str) -> None:
-        self.machine.start(name, procfile()[name])
-
-    def _ask(self, query: str) -> tuple[int, ...]:
-        file = f"file:{self.machine.folder / 'jobyard.db'}?mode=ro"
-        with closing(sqlite3.connect(file, uri=True, timeout=30)) as connection:
-            row: tuple[int, ...] = connection.execute(query).fetchone()
-            return row
-
-
-class Stock(Side):
-    """FastAPI and Celery as in the tutorials, on a Valkey with the same append-only file."""
-
-    name = "Celery"
-    keeps = "an entry in Valkey (AOF, everysec): up to a second of them is lost with the power"
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(machine)
-        machine.environment["BENCH_REDIS_URL"] = f"redis://{LOCAL}:{self.valkey_port}"
-
-    def serve(self) -> str:
-        self._start_broker()
+    def serve_by_uvicorn(self, python: str, app: str) -> str:
+        """Serve a tutorial's application in one process; its jobs are posted to `/jobs`."""
         options = ("--port", str(self.port), "--no-access-log", "--log-level", "warning")
-        self.machine.start("api", [sys.executable, "-m", "uvicorn", "bench.stock_celery:api", *options])
+        self.machine.start("api", [python, "-m", "uvicorn", app, *options])
         self.machine.wait_for_port(self.port, "the tutorial's API")
         return f"http://{LOCAL}:{self.port}/jobs"
 
-    def accepted(self) -> int:
-        with self._redis(0) as broker:
-            return int(broker.llen("celery"))
 
-    def fill(self, jobs: int, worker: str) -> None:
-        self._start_broker()
-        self.machine.run("fill", "bench.fill", "stock", str(jobs))
+class OnValkey(Side):
+    """A side that keeps everything in a Valkey, which has the same options as Jobyard's own."""
 
-    def start_worker(self, worker: str) -> None:
-        pool = ("-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle")
-        self.machine.start(
-            "worker", [sys.executable, "-m", "celery", "-A", "bench.stock_celery:celery", "worker", *pool]
-        )
-
-    def ended(self) -> Ended:
-        with self._redis(1) as results:
-            outcomes = results.mget(results.keys()) if results.dbsize() else []
-        return Ended(len(outcomes), sum(b'"status": "SUCCESS"' in (outcome or b"") for outcome in outcomes))
-
-    def _start_broker(self) -> None:
+    def start_broker(self) -> None:
         folder = self.machine.folder / "valkey"
         folder.mkdir()
         self.machine.start("valkey", command(find_server(), self.valkey_port, folder))
         self.machine.wait_for_port(self.valkey_port, "Valkey")
 
+    def database(self, number: int) -> "redis.Redis":
+        return redis.Redis(port=self.valkey_port, db=number)
 
-def procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
-    """Return the commands of `make run` by name."""
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return {name: line.strip() for name, _, line in (line.partition(":") for line in lines)}
+
+def python_producer(module: str, python: str = sys.executable) -> list[str]:
+    """Return the producer of a side whose jobs are put in from Python."""
+    return [python, "-m", "bench.produce", module]

@@ -4,12 +4,14 @@ Everything that is not said here is Celery's default. Nothing of Jobyard is impo
 """
 
 import os
+from time import sleep
 from typing import Any
 
 from celery import Celery
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from bench.computation import compute_and_note
 from bench.runs import note_run
 
 REDIS = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
@@ -30,6 +32,24 @@ def noop(note: dict[str, Any]) -> int:
     note_run(note["n"])
     number: int = note["n"]
     return number
+
+
+@celery.task
+def wait(note: dict[str, Any]) -> int:
+    note_run(note["n"])
+    sleep(0.02)
+    number: int = note["n"]
+    return number
+
+
+@celery.task
+def compute(note: dict[str, Any]) -> int:
+    number: int = note["n"]
+    compute_and_note(number)
+    return number
+
+
+TASKS = {"noop": noop, "wait": wait, "compute": compute}
 
 
 @api.post("/jobs", status_code=202)

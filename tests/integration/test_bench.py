@@ -7,19 +7,26 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from bench.figures import svg
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 
+# No peer is installed for a test: these need nothing that is not here.
+OURS = ("--only", "Jobyard", "--only", "Celery")
 
-def bench(results: Path, *arguments: str) -> "subprocess.Popen[str]":
+
+def bench(results: Path, *arguments: str, extra: dict[str, str] | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env=os.environ | {"BENCH_RESULTS": str(results)},
+        env={name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+        | {"BENCH_RESULTS": str(results)}
+        | (extra or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -42,26 +49,87 @@ def turns_of(results: Path) -> list[dict[str, float]]:
 
 
 def test_a_drain_runs_every_job_once_on_every_side(tmp_path: Path) -> None:
-    run = bench(tmp_path, "bench.drain", "--jobs", "100", "--rounds", "1")
+    run = bench(tmp_path, "bench.drain", "--jobs", "100", "--rounds", "1", *OURS)
     output, _ = run.communicate(timeout=110)
     assert run.returncode == 0, output
-    assert output.count("yes: 100 runs, 100 outcomes") == 3
-    assert [turn["rate"] > 0 for turn in turns_of(tmp_path)] == [True] * 3
+    assert output.count("yes: 100 runs, 100 outcomes") == 4
+    assert [turn["rate"] > 0 for turn in turns_of(tmp_path)] == [True] * 4
 
 
 def test_what_was_answered_with_a_202_is_on_record_on_both_sides(tmp_path: Path) -> None:
-    run = bench(tmp_path, "bench.accept", "--seconds", "1", "--rounds", "1", "--load", "python")
+    run = bench(tmp_path, "bench.accept", "--seconds", "1", "--rounds", "1", "--load", "python", *OURS)
     output, _ = run.communicate(timeout=110)
     assert run.returncode == 0, output
     assert len(re.findall(r"\| (?:none|\d+ slow) +\| [\d,]+ of [\d,]+ +\|", output)) == 2
     assert [turn["on_record"] - turn["answered"] for turn in turns_of(tmp_path)] == [0, 0]
 
 
+def test_what_is_enqueued_from_code_and_by_http_is_on_record(tmp_path: Path) -> None:
+    count = ("--jobs", "20", "--bulk-jobs", "200", "--rounds", "1")
+    run = bench(tmp_path, "bench.enqueue", *count, *OURS)
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    assert [turn["on_record"] for turn in turns_of(tmp_path)] == [420] * 3
+
+
+def test_a_latency_is_that_of_jobs_that_ran_once(tmp_path: Path) -> None:
+    count = ("--jobs", "20", "--rounds", "1")
+    run = bench(tmp_path, "bench.latency", *count, "--only", "threads, submit", "--only", "Celery")
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    turns = turns_of(tmp_path)
+    assert [(turn["runs"], turn["distinct"]) for turn in turns] == [(20, 20)] * 2
+    assert [0 < turn["p50_ms"] <= turn["p99_ms"] for turn in turns] == [True] * 2
+
+
+def test_jobs_that_wait_end_once_and_their_workers_memory_is_seen(tmp_path: Path) -> None:
+    run = bench(tmp_path, "bench.waiting", "--jobs", "60", "--rounds", "1", *OURS)
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    assert output.count("yes: 60 runs, 60 outcomes") == 2
+    assert [turn["peak_mib"] > 20 for turn in turns_of(tmp_path)] == [True] * 2
+
+
+def test_jobs_that_compute_are_all_run_by_the_workers_and_by_a_pool(tmp_path: Path) -> None:
+    run = bench(
+        tmp_path, "bench.computing", "--jobs", "10", "--rounds", "1", "--only", "Jobyard", "--only", "Pool"
+    )
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    turns = turns_of(tmp_path)
+    assert [(turn["runs"], turn["distinct"]) for turn in turns] == [(10, 10)] * 2
+    assert [turn["whole_cpu_seconds"] > turn["jobs_cpu_seconds"] > 0 for turn in turns] == [True] * 2
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_with_a_sentence(tmp_path: Path) -> None:
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "BENCH_VENVS": str(tmp_path / "venvs")}
+    peers = ("--only", "Celery, solo", "--only", "huey", "--only", "ardiq")
+    run = bench(
+        tmp_path / "results",
+        *("bench.drain", "--jobs", "20", "--rounds", "1", *peers),
+        extra=nowhere | {"BENCH_PYTHON313": "no-such-python"},
+    )
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    left_out = output.partition("Left out:")[2]
+    assert "huey, 2 processes: it cannot be installed: " in left_out
+    assert "no-such-python (BENCH_PYTHON313) is none" in left_out or sys.version_info >= (3, 12)
+    assert output.count("yes: 20 runs, 20 outcomes") == 1
+
+
+def test_a_figure_has_a_bar_for_each_contender_and_escapes_what_they_are_called() -> None:
+    text = svg("Drain", "jobs/s", {"Jobyard": [900.0, 1000.0, 1100.0], "A & <B>": [10.0]})
+    root = ElementTree.fromstring(text)
+    bars = [element for element in root if element.tag.endswith("rect")]
+    assert [bar.get("class") for bar in bars] == ["ours", "theirs"]
+    assert "A & <B>" in [element.text for element in root]
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_benchmark_that_is_ended_takes_its_processes_with_it(
     tmp_path: Path, ending: signal.Signals
 ) -> None:
-    run = bench(tmp_path, "bench.accept", "--load", "python")
+    run = bench(tmp_path, "bench.accept", "--load", "python", *OURS)
     itself = psutil.Process(run.pid)
     try:
         # The broker, the API and the load; what made the ledger is gone by then.

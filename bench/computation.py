@@ -1,0 +1,35 @@
+"""A job that computes: a loop in pure Python, as long as `BENCH_LOOPS` says, which notes its own CPU time."""
+
+import os
+from time import thread_time
+
+from bench.runs import note_cpu, note_run
+
+VARIABLE = "BENCH_LOOPS"
+SECONDS = 0.05
+
+
+def compute_and_note(number: int) -> None:
+    """Note that this job runs, compute, and note the CPU seconds that it took."""
+    note_run(number)
+    began = thread_time()
+    _loop(int(os.environ[VARIABLE]))
+    note_cpu(thread_time() - began)
+
+
+def calibrate() -> int:
+    """Return how many rounds of the loop take this machine about 50 ms of CPU."""
+    trial = 200_000
+    took = []
+    for _ in range(5):
+        began = thread_time()
+        _loop(trial)
+        took.append(thread_time() - began)
+    return round(trial * SECONDS / min(took))
+
+
+def _loop(rounds: int) -> int:
+    value = 1
+    for step in range(rounds):
+        value = (value * 31 + step) % 1_000_003
+    return value

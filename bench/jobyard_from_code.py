@@ -1,0 +1,45 @@
+"""Jobyard's producer in a program of its user's: `submit` and `submit_many`."""
+
+import os
+from asyncio import sleep
+
+from sqlalchemy import func, select
+
+from bench.fill import note
+from bench.noop_task import TASKS, Note
+from bench.producer import Producer
+from config.queues import Queue
+from jobs.database import reading
+from jobs.job import Status
+from jobs.ledger import get_ledger
+from jobs.schema import job
+from tasks.options import JobOptions
+
+QUEUE = Queue(os.environ["BENCH_QUEUE"])
+
+
+class FromCode(Producer):
+    """A job is in when its row is committed."""
+
+    async def open(self) -> None:
+        with reading(get_ledger().engine):
+            pass
+
+    async def one(self, task: str, number: int) -> None:
+        TASKS[task].submit(Note(**note(number)), queue=QUEUE)
+
+    async def many(self, task: str, numbers: range) -> None:
+        TASKS[task].submit_many([Note(**note(number)) for number in numbers], JobOptions(queue=QUEUE))
+
+    async def close(self) -> None:
+        """Wait until every message is sent and written down as sent, since this process sends them."""
+        # One that a worker has taken already is never written down as sent.
+        unsent = select(func.count()).where(job.c.status == Status.QUEUED, job.c.published_at.is_(None))
+        while True:
+            with reading(get_ledger().engine) as connection:
+                if not connection.execute(unsent).scalar_one():
+                    return
+            await sleep(0.1)
+
+
+producer = FromCode()

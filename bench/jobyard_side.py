@@ -1,0 +1,99 @@
+"""Jobyard as one side: the processes of the Procfile, of them only those that a turn needs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from bench.databases import new_database
+from bench.environments import LeftOutError
+from bench.machine import LOCAL, ROOT, Machine
+from bench.sides import Ended, Side, python_producer
+from jobs.database_faults import SCHEMA
+
+SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
+# A queue that the worker of that name in the Procfile serves.
+QUEUES = {"worker-io": "default", "worker-cpu": "images"}
+
+
+class Jobyard(Side):
+    """One worker of the Procfile, with the ledger in SQLite or in a database of its own on PostgreSQL."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        worker: str = "worker-io",
+        *,
+        on_postgresql: bool = False,
+        by_http: bool = False,
+    ) -> None:
+        super().__init__(machine)
+        self._worker, self._by_http = worker, by_http
+        self._ledger = f"sqlite:///file:{machine.folder / 'jobyard.db'}?mode=ro&uri=true"
+        self._connect_args: dict[str, str] = {}
+        machine.environment |= {
+            "JOBYARD_HOME": str(machine.folder),
+            "JOBYARD_API__PORT": str(self.port),
+            "JOBYARD_VALKEY__PORT": str(self.valkey_port),
+            "JOBYARD_TASKS__MODULES": "bench.noop_task",
+            "BENCH_QUEUE": QUEUES[worker],
+            "BENCH_API": f"http://{LOCAL}:{self.port}",
+        }
+        if on_postgresql:
+            self._connect_args = {"options": f"-c search_path={SCHEMA}"}
+            self._ledger = machine.enter(new_database(os.environ[SERVER_VARIABLE]))
+            machine.environment["JOBYARD_LEDGER__URL"] = self._ledger
+
+    @property
+    def producer(self) -> Sequence[str]:
+        return python_producer("bench.jobyard_by_http" if self._by_http else "bench.jobyard_from_code")
+
+    def start_broker(self) -> None:
+        self.machine.run("migrate", "jobs.migrate")
+        self._start("valkey")
+        self.machine.wait_for_port(self.valkey_port, "Valkey")
+        if self._by_http:
+            self.serve()
+
+    def serve(self) -> str:
+        self._start("api")
+        self.machine.wait_for_port(self.port, "Jobyard's API")
+        return f"http://{LOCAL}:{self.port}/v1/tasks/bench.noop/jobs"
+
+    def accepted(self) -> int:
+        return self._ask("SELECT count(*) FROM job")[0]
+
+    def start_workers(self) -> None:
+        self._start(self._worker)
+
+    def ended(self) -> Ended:
+        return Ended(
+            *self._ask(
+                "SELECT count(*), count(CASE WHEN status = 'succeeded' AND attempt = 1 THEN 1 END) "
+                "FROM job WHERE status IN ('succeeded', 'dead', 'cancelled', 'expired')"
+            )
+        )
+
+    def _start(self, name: str) -> None:
+        self.machine.start(name, procfile()[name])
+
+    def _ask(self, query: str) -> tuple[int, ...]:
+        engine = create_engine(self._ledger, connect_args=self._connect_args)
+        try:
+            with engine.connect() as connection:
+                return tuple(connection.execute(text(query)).one())
+        finally:
+            engine.dispose()
+
+
+def ask_for_postgresql() -> None:
+    """Raise `LeftOutError` where no server is named."""
+    if not os.environ.get(SERVER_VARIABLE):
+        raise LeftOutError(f"{SERVER_VARIABLE} does not say where a PostgreSQL is")
+
+
+def procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
+    """Return the commands of `make run` by name."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {name: line.strip() for name, _, line in (line.partition(":") for line in lines)}

@@ -1,0 +1,26 @@
+"""mayu, whose Rust core reads Redis streams; results are kept for an hour, as its quick start has it."""
+
+import os
+from typing import Any
+
+from mayu import App
+
+from bench.fill import note
+from bench.producer import Producer
+from bench.runs import note_run
+
+app = App(broker=os.environ["BENCH_REDIS_URL"], result_ttl=3600)
+
+
+@app.task(name="noop")
+def noop(payload: dict[str, Any]) -> int:
+    note_run(payload["n"])
+    return int(payload["n"])
+
+
+class Mayu(Producer):
+    async def one(self, task: str, number: int) -> None:
+        noop.send(note(number))
+
+
+producer = Mayu()

@@ -1,0 +1,31 @@
+"""FastAPI before taskiq: an `async def` that awaits `.kiq()`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from bench.peers.taskiq_app import broker, noop
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    await broker.startup()
+    yield
+    await broker.shutdown()
+
+
+api = FastAPI(lifespan=lifespan)
+
+
+class Note(BaseModel):
+    n: int
+    to: str
+    subject: str
+    text: str
+
+
+@api.post("/jobs", status_code=202)
+async def create(note: Note) -> dict[str, str]:
+    return {"id": (await noop.kiq(note.model_dump())).task_id}

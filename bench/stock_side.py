@@ -1,0 +1,42 @@
+"""Celery as one side: FastAPI and Celery as in the tutorials, on a Valkey with the same append-only file."""
+
+import sys
+from collections.abc import Sequence
+
+from bench.machine import Machine
+from bench.sides import Ended, OnValkey, python_producer
+
+# The broker's heartbeat, gossip and mingle are off where Jobyard's Procfile has them off.
+QUIET = ("--without-gossip", "--without-mingle")
+
+
+class Stock(OnValkey):
+    """Workers of one pool; everything that is not said is Celery's default."""
+
+    def __init__(
+        self, machine: Machine, pool: Sequence[str] = ("-P", "prefork", "-c", "2"), workers: int = 1
+    ) -> None:
+        super().__init__(machine)
+        self._pool, self._workers = pool, workers
+
+    @property
+    def producer(self) -> Sequence[str]:
+        return python_producer("bench.stock_producer")
+
+    def serve(self) -> str:
+        return self.serve_by_uvicorn(sys.executable, "bench.stock_celery:api")
+
+    def accepted(self) -> int:
+        with self.database(0) as broker:
+            return int(broker.llen("celery"))
+
+    def start_workers(self) -> None:
+        celery = [sys.executable, "-m", "celery", "-A", "bench.stock_celery:celery", "worker"]
+        for number in range(self._workers):
+            name = f"worker{number}"
+            self.machine.start(name, [*celery, "-n", f"{name}@%h", *self._pool, *QUIET])
+
+    def ended(self) -> Ended:
+        with self.database(1) as results:
+            outcomes = results.mget(results.keys()) if results.dbsize() else []
+        return Ended(len(outcomes), sum(b'"status": "SUCCESS"' in (outcome or b"") for outcome in outcomes))
