@@ -9,22 +9,15 @@ from typing import Any
 
 from celery import Celery
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from bench.computation import compute_and_note
+from bench.peers.note import Note
 from bench.runs import note_run
 
 REDIS = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
 
 celery = Celery("stock", broker=f"{REDIS}/0", backend=f"{REDIS}/1")
 api = FastAPI()
-
-
-class Note(BaseModel):
-    n: int
-    to: str
-    subject: str
-    text: str
 
 
 @celery.task

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 # A worker that could not renew for so much of a lease stops, while nobody else can have the job yet.
 FENCED_AFTER: Final = 0.8
 STOPPING: Final = "the worker is stopping"
+NOT_RENEWED: Final = "the lease could not be renewed in time"
 
 
 class Lease:
@@ -44,6 +45,10 @@ class Lease:
     def fenced_at(self) -> float:
         """When this process has to stop, on its own clock, unless the lease is renewed before."""
         return self.renewed_at + self._fence_seconds
+
+    def reason_to_stop(self, now: float) -> str | None:
+        """Return why its attempt has to stop, or None where it may go on; `now` is monotonic."""
+        return self.must_stop or (NOT_RENEWED if now >= self.fenced_at else None)
 
     def stop(self, reason: str) -> None:
         self.must_stop = self.must_stop or reason

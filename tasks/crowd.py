@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-LEASE_LOST: Final = "the lease could not be renewed in time"
 # Until one that has not begun is looked at again, where its limits are to be kept from its beginning.
 _SOON: Final = 0.05
 
@@ -127,7 +126,7 @@ class Crowd:
     def _look_after(self, member: Member, now: float) -> Outcome | None:
         if member.is_over and member.began is not None:
             return self._outcome(member)
-        reason = member.lease.must_stop or (LEASE_LOST if now >= member.lease.fenced_at else None)
+        reason = member.lease.reason_to_stop(now)
         if (began := member.began) is None:
             if reason is None and now < self._cut_at:
                 return None

@@ -121,12 +121,13 @@ class _Watch:
         soft, hard = ((run.began or now) + limit if limit else math.inf for limit in self._limits)
         if self._told is run:
             soft = math.inf
-        if run.began is None or (now < min(lease.fenced_at, soft, hard) and lease.must_stop is None):
+        reason = lease.reason_to_stop(now)
+        if run.began is None or (now < min(soft, hard) and reason is None):
             self._wait(lease.fenced_at if run.began else now + _SOON, soft, hard, self._cut_at)
             return None
-        if lease.must_stop is not None or now >= lease.fenced_at:
+        if reason is not None:
             self._line.cut()
-            return self._stopped(job, run, lease.must_stop or "the lease could not be renewed in time")
+            return self._stopped(job, run, reason)
         if now >= hard:
             self._line.cut()
             return _given_up(self._task, job, run)

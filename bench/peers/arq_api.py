@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from arq import create_pool
 from arq.connections import ArqRedis
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
 
 from bench.peers.arq_app import SETTINGS, dumps
+from bench.peers.note import Note
 
 
 @asynccontextmanager
@@ -19,13 +19,6 @@ async def lifespan(api: FastAPI) -> AsyncIterator[None]:
 
 
 api = FastAPI(lifespan=lifespan)
-
-
-class Note(BaseModel):
-    n: int
-    to: str
-    subject: str
-    text: str
 
 
 @api.post("/jobs", status_code=202)

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 
+from bench.peers.note import Note
 from bench.peers.taskiq_app import broker, noop
 
 
@@ -17,13 +17,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 api = FastAPI(lifespan=lifespan)
-
-
-class Note(BaseModel):
-    n: int
-    to: str
-    subject: str
-    text: str
 
 
 @api.post("/jobs", status_code=202)
