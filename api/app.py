@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
+from api.committer import Committer
 from api.deps import Yard, check_caller
 from api.document import describe_bodies
 from api.errors import add_error_handlers
@@ -65,11 +66,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ledger = get_ledger()
     check_is_migrated(ledger.engine)
     declare_tasks(ledger.engine)
-    intake = Intake(ledger)
+    committer = Committer(ledger, app.state.settings)
+    intake = Intake(committer.accept)
     app.state.yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
     spare_the_collector()
     yield
     await intake.close()
+    committer.close()
 
 
 def _front_page() -> RedirectResponse:

@@ -5,7 +5,7 @@ Nobody waits for a timer: on a quiet API a group is one request, and is committe
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -13,8 +13,6 @@ from typing import NamedTuple
 from jobs.clock import monotonic
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob
-from jobs.ledger import Ledger
-from tasks.submission import ring_for
 
 MOST_IN_GROUP = 500
 MOST_WAITING = 20_000
@@ -31,8 +29,8 @@ class _Asked(NamedTuple):
 class Intake:
     """Accepts jobs for many requests at once; the answers are in the order of the jobs."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, commit: Callable[[Sequence[NewJob]], list[Acceptance]]) -> None:
+        self._commit_jobs = commit
         self._waiting: deque[_Asked] = deque()
         self._jobs_waiting = 0
         self._committer: asyncio.Task[None] | None = None
@@ -85,7 +83,7 @@ class Intake:
         new_jobs = [job for asked in group for job in asked.jobs]
         loop = asyncio.get_running_loop()
         try:
-            acceptances = await loop.run_in_executor(self._thread, self._ledger.accept, new_jobs)
+            acceptances = await loop.run_in_executor(self._thread, self._commit_jobs, new_jobs)
         except LedgerUnavailableError as error:
             _refuse(group, error)
         except Exception as error:
@@ -96,7 +94,6 @@ class Intake:
                 for asked in group:
                     await self._commit([asked])
         else:
-            ring_for(new_jobs, acceptances)
             answers = iter(acceptances)
             for asked in group:
                 its_own = list(islice(answers, len(asked.jobs)))

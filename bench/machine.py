@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import NoReturn, TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 ROOT = Path(__file__).parents[1]
 # Where turns have their folders and figures are kept; a test sends them elsewhere.

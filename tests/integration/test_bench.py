@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from bench.figures import svg
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, lives
 from tests.support.waiting import wait_until
 
 # No peer is installed for a test: these need nothing that is not here.
@@ -31,14 +31,6 @@ def bench(results: Path, *arguments: str, extra: dict[str, str] | None = None) -
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def lives(process: psutil.Process) -> bool:
-    """Tell whether a process does anything still; whoever adopts a dead one may take a moment to notice."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def turns_of(results: Path) -> list[dict[str, float]]:

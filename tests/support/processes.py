@@ -11,6 +11,8 @@ from itertools import cycle
 from pathlib import Path
 from time import monotonic
 
+import psutil
+
 from tests.support.waiting import wait_until
 
 ALL_QUEUES = "default,email,collect,images"
@@ -37,6 +39,14 @@ def answers(port: int) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5):
             return True
     except OSError:
+        return False
+
+
+def lives(process: psutil.Process) -> bool:
+    """Tell whether a process does anything still; whoever adopts a dead one may take a moment to notice."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -67,7 +67,7 @@ class Asked:
         method: str,
         headers: dict[str, str],
     ) -> None:
-        intake = Intake(self._ledger)
+        intake = Intake(self._ledger.accept)
         yard: Any = SimpleNamespace(settings=self._settings, intake=intake, keys=self._settings.api.keys)
         scope = {
             "type": "http",

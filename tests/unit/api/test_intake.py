@@ -75,7 +75,7 @@ async def together(ledger: WatchedLedger, intake: Intake, requests: Sequence[Seq
 
 def test_a_request_alone_is_committed_at_once(watched: WatchedLedger) -> None:
     async def run() -> list[Acceptance]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         answer = await intake.accept([new()])
         await intake.close()
         return answer
@@ -92,7 +92,7 @@ def test_requests_that_come_during_a_commit_share_the_next_and_each_gets_its_own
     requests = [[new() for _ in range(count)] for count in (1, 2, 1, 5, 3)]
 
     async def run() -> list[Any]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         answers = await together(watched, intake, requests)
         await intake.close()
         return answers
@@ -113,7 +113,7 @@ def test_a_group_has_a_limit_and_a_request_is_never_split(watched: WatchedLedger
     ]
 
     async def run() -> None:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         await together(watched, intake, requests)
         await intake.close()
 
@@ -126,7 +126,7 @@ def test_the_same_key_in_one_group_is_one_job(watched: WatchedLedger) -> None:
     other = [new(idempotency_key="k", request_hash="other")]
 
     async def run() -> list[Any]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         answers = await together(watched, intake, [[new()], *rivals, other])
         await intake.close()
         return answers[1:]
@@ -140,7 +140,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
     poisoned = new(max_attempts=None)
 
     async def run() -> list[Any]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         answers = await together(watched, intake, [[new()], [new()], [poisoned, new()], [new(), new()]])
         await intake.close()
         return answers
@@ -154,7 +154,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
 
 def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         watched.is_away = True
         answers = await together(watched, intake, [[new()], [new()], [new(), new()]])
         watched.is_away = False
@@ -173,7 +173,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
     watched: WatchedLedger,
 ) -> None:
     async def run() -> list[Acceptance]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         first, gone, last = await begin(watched, intake, [[new()], [new()], [new()]])
         gone.cancel()
         watched.gate.set()
@@ -187,7 +187,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
 
 def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         tasks = await begin(watched, intake, [[new()] for _ in range(5)])
         watched.gate.set()
         await intake.close()
@@ -199,7 +199,7 @@ def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
 
 def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger) -> None:
     async def run() -> None:
-        intake = Intake(watched)
+        intake = Intake(watched.accept)
         first, many = await begin(watched, intake, [[new()], [new()] * MOST_WAITING])
         with pytest.raises(LedgerUnavailableError, match="come back later"):
             await intake.accept([new()])
