@@ -10,15 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
 
-from jobs.clock import monotonic
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob
 
 MOST_IN_GROUP = 500
 MOST_WAITING = 20_000
-# Of the event loop, from a request that has come to its job: it is read, its task begins, its job waits.
-ROUNDS_TO_THE_DOOR = 3
-LONGEST_LET_IN_SECONDS = 0.01
 
 
 class _Asked(NamedTuple):
@@ -33,7 +29,7 @@ class Intake:
         self._commit_jobs = commit
         self._waiting: deque[_Asked] = deque()
         self._jobs_waiting = 0
-        self._committer: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
     async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
@@ -43,32 +39,22 @@ class Intake:
         asked = _Asked(jobs, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         self._jobs_waiting += len(jobs)
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_all())
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
         return await asked.answer
 
     async def close(self) -> None:
         """Finish what was begun."""
-        if self._committer is not None:
-            await self._committer
+        if self._committing is not None:
+            await self._committing
         self._thread.shutdown()
 
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                await self._let_in()
                 await self._commit(self._next_group())
         finally:
-            self._committer = None
-
-    async def _let_in(self) -> None:
-        # A commit costs as much as dozens of jobs in it, so whoever is at the door already comes along: the
-        # loop goes round as long as more arrive. Where nobody does, that is no time at all.
-        until, seen = monotonic() + LONGEST_LET_IN_SECONDS, 0
-        while seen < self._jobs_waiting < MOST_IN_GROUP and monotonic() < until:
-            seen = self._jobs_waiting
-            for _ in range(ROUNDS_TO_THE_DOOR):
-                await asyncio.sleep(0)
+            self._committing = None
 
     def _next_group(self) -> list[_Asked]:
         group: list[_Asked] = []
