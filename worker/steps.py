@@ -1,4 +1,4 @@
-"""What Celery loads into every worker: the keeper, the worker's announcement, and how it stops."""
+"""What Celery loads into every worker: keeper, announcement, events, and how it stops."""
 
 import os
 import sys
@@ -17,6 +17,7 @@ from tasks.app import app
 from tasks.eviction import eviction_warning
 from tasks.registry import declare_tasks
 from worker import children, strangers
+from worker.events import EventsInGroups
 from worker.keeper import KeeperThread
 from worker.stopping import StoppingStep
 
@@ -66,3 +67,4 @@ def _announcement(worker: Any) -> Announcement:
 
 
 app.steps["worker"].update({KeeperStep, StoppingStep})
+app.steps["consumer"].add(EventsInGroups)

@@ -1,13 +1,17 @@
 """Jobs through a real broker and a real worker, and what the ledger says of each afterwards."""
 
+import json
+from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from config.queues import Queue
-from jobs.clock import utc_now
+from config.settings import Settings
+from jobs.clock import monotonic, utc_now
 from jobs.errors import IdempotencyConflictError
 from jobs.job import Cause, Job, NewJob, QueuedJob, Status
 from jobs.ledger import Ledger
@@ -17,6 +21,7 @@ from tasks.publisher import get_publisher
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
+from worker.events import FLUSH_EVERY_SECONDS
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -198,3 +203,28 @@ def test_computing_past_the_limit_is_a_failed_attempt_on_threads_too() -> None:
     job = ended(slow_cpu.delay(Deed(seconds=20)), seconds=60)
     assert job.failure is not None
     assert job.failure.cause is Cause.TIME_LIMIT
+
+
+def test_what_flower_is_told_travels_in_groups(settings: Settings) -> None:
+    groups: list[list[dict[str, Any]]] = []
+
+    with redis.Redis.from_url(settings.broker_url) as client, client.pubsub() as listening:
+        listening.psubscribe("*celeryev*")
+        began = monotonic()
+        handles = []
+        for _ in range(60):
+            handles.append(deed.delay(Deed()))
+            assert get_publisher().flush(5)  # so that each has a message of its own
+
+        def all_are_told() -> bool:
+            while message := listening.get_message(ignore_subscribe_messages=True, timeout=0.1):
+                told = json.loads(b64decode(json.loads(message["data"])["body"]))
+                if isinstance(told, list):
+                    groups.append(told)
+            ends = {event["uuid"] for group in groups for event in group if event["type"] == "task-succeeded"}
+            return ends >= {handle.id for handle in handles}
+
+        wait_until(all_are_told, 40, "an event for the end of each job")
+    in_all = sum(map(len, groups))
+    by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, in_all / 24  # as Celery's buffer holds
+    assert len(groups) <= by_time + by_number + 2
