@@ -84,13 +84,20 @@ def take_passed_over(
     A message is lost when its queue has moved on without it: a job of the same queue and priority that was
     published later is running, or the broker says that the queue is empty. A long queue proves nothing.
     """
-    waited = and_(status_is(Status.QUEUED), job.c.resend_at <= db_now())
+    # In every part the words of the index, without which SQLite does not look a part up by itself.
+    is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
     overtaken = [
-        (job.c.queue == queue) & (job.c.priority == priority) & (job.c.published_at < latest - _OVERTAKING)
+        and_(
+            is_published,
+            job.c.queue == queue,
+            job.c.priority == priority,
+            job.c.published_at < latest - _OVERTAKING,
+        )
         for queue, priority, latest in _latest_running(connection)
     ]
-    drained = (job.c.queue.in_(empty_queues)) & job.c.published_at.is_not(None)
-    return _take(connection, and_(waited, or_(drained, *overtaken)), limit, unsent_after)
+    drained = and_(is_published, job.c.queue.in_(empty_queues))
+    is_lost = and_(job.c.resend_at <= db_now(), or_(drained, *overtaken))
+    return _take(connection, is_lost, limit, unsent_after)
 
 
 def take_back_lost(
