@@ -1,6 +1,6 @@
 """The ledger's tables. `jobs/migrations/` brings a database to this shape."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -97,7 +97,7 @@ job = Table(
 )
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+def _partial(name: str, *columns: str | ColumnElement[Any], where: str, unique: bool = False) -> Index:
     condition = text(where)
     return Index(
         name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition, _table=job
@@ -123,7 +123,7 @@ _partial("ix_job_unsent", "resend_at", where=f"{_status_in(Status.QUEUED)} AND p
 _partial(
     "ix_job_published",
     "queue",
-    "priority",
+    job.c.priority.desc(),
     "published_at",
     where=f"{_status_in(Status.QUEUED)} AND published_at IS NOT NULL",
 )

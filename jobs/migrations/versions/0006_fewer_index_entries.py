@@ -21,7 +21,10 @@ _BEFORE: dict[str, tuple[list[str], str | None]] = {
     "ix_job_task_status_id": (["task", "status", "id"], None),
 }
 _AFTER: dict[str, tuple[list[str], str | None]] = {
-    "ix_job_published": (["queue", "priority", "published_at"], f"{_QUEUED} AND published_at IS NOT NULL"),
+    "ix_job_published": (
+        ["queue", "priority DESC", "published_at"],
+        f"{_QUEUED} AND published_at IS NOT NULL",
+    ),
     "ix_job_queued_id": (["id"], _QUEUED),
     "ix_job_resting_status_id": (["status", "id"], _RESTING),
     "ix_job_resting_task_status_id": (["task", "status", "id"], _RESTING),
@@ -53,5 +56,10 @@ def _index(name: str, columns: list[str], where: sa.TextClause | None) -> None:
     # One that was begun and not ended is there and not used, so it is made anew.
     op.drop_index(name, "job", postgresql_concurrently=True, if_exists=True)
     op.create_index(
-        name, "job", columns, postgresql_concurrently=True, postgresql_where=where, sqlite_where=where
+        name,
+        "job",
+        [sa.text(column) for column in columns],
+        postgresql_concurrently=True,
+        postgresql_where=where,
+        sqlite_where=where,
     )
