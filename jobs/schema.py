@@ -49,13 +49,13 @@ def status_is(*statuses: Status) -> TextClause:
 
 # What every job passes through on its way from acceptance to success is in no index by status: there each
 # move would take one entry out and put another in.
-_RESTING: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
+RESTING: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
 
 
 def stands_in(status: Status) -> ColumnElement[bool]:
     """Return the condition that a job has this status, in the words of the index that lists such jobs."""
-    if status in _RESTING:
-        return and_(text(f"status = '{status}'"), status_is(*_RESTING))
+    if status in RESTING:
+        return and_(text(f"status = '{status}'"), status_is(*RESTING))
     return and_(status_is(status))
 
 
@@ -132,8 +132,8 @@ _partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_s
 _partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
 # Lists are newest first, and an id is a time. Of those that run there are few enough to be sorted.
 _partial("ix_job_queued_id", "id", where=_status_in(Status.QUEUED))
-_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*_RESTING))
-_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*_RESTING))
+_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*RESTING))
+_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*RESTING))
 IS_FAILED = "failure_cause IS NOT NULL"
 _partial("ix_job_failed", "id", where=IS_FAILED)
 _partial("ix_job_parent_id", "parent", "id", where="parent IS NOT NULL")

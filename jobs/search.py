@@ -3,7 +3,7 @@
 Each step looks at no more than `MOST_EXAMINED` jobs, in the order of an index (its trail), and keeps those
 that fit the rest of the filter. So a page may hold fewer jobs than were asked for, even none, and still have
 a cursor: there is more to look at. And no filter needs an index of its own, for which every job would pay.
-Nor do the queued jobs of one task have one: they are picked from the queued jobs of all.
+Nor have the queued or running jobs of one task: they are picked from those of all.
 """
 
 import json
@@ -35,7 +35,7 @@ from jobs.job import Cause, Job, Status
 from jobs.locking import is_among
 from jobs.records import load
 from jobs.rows import FENCE
-from jobs.schema import IS_FAILED, job, stands_in, tag
+from jobs.schema import IS_FAILED, RESTING, job, stands_in, tag
 
 MOST_EXAMINED: Final = 2_000
 # Counted one by one so far, and estimated beyond.
@@ -200,7 +200,7 @@ def _trail(wanted: JobFilter, before: str | None) -> Subquery:
 
 def _standing_in(status: Status, task: str | None) -> Select[Any]:
     start = select(job.c.id).where(stands_in(status))
-    if task is not None and status is not Status.QUEUED:
+    if task is not None and status in RESTING:
         start = start.where(job.c.task == task)
     if status is Status.RUNNING:
         # Few, and sorted once they are found: a planner that takes them for many would look for them along
