@@ -12,7 +12,7 @@ from config.queues import Queue
 from jobs.database import reading
 from jobs.job import Status
 from jobs.ledger import get_ledger
-from jobs.schema import job
+from jobs.schema import job, status_is
 from tasks.options import JobOptions
 
 QUEUE = Queue(os.environ["BENCH_QUEUE"])
@@ -34,7 +34,7 @@ class FromCode(Producer):
     async def close(self) -> None:
         """Wait until every message is sent and written down as sent, since this process sends them."""
         # One that a worker has taken already is never written down as sent.
-        unsent = select(func.count()).where(job.c.status == Status.QUEUED, job.c.published_at.is_(None))
+        unsent = select(func.count()).where(status_is(Status.QUEUED), job.c.published_at.is_(None))
         while True:
             with reading(get_ledger().engine) as connection:
                 if not connection.execute(unsent).scalar_one():

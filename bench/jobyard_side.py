@@ -71,7 +71,7 @@ class Jobyard(Side):
         return Ended(
             *self._ask(
                 "SELECT count(*), count(CASE WHEN status = 'succeeded' AND attempt = 1 THEN 1 END) "
-                "FROM job WHERE status IN ('succeeded', 'dead', 'cancelled', 'expired')"
+                "FROM job WHERE status IN ('cancelled', 'dead', 'expired', 'succeeded')"
             )
         )
 

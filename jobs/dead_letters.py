@@ -17,7 +17,7 @@ from jobs.errors import ClaimCheckError
 from jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
 from jobs.locking import locked_by_id
 from jobs.rows import IDS
-from jobs.schema import QUEUED_JOB, job
+from jobs.schema import QUEUED_JOB, job, stands_in
 from jobs.schema import intervention as table
 from jobs.search import JobFilter, narrowed
 from jobs.settling import queued_again
@@ -153,7 +153,9 @@ def causes(engine: Engine, wanted: JobFilter) -> list[CauseGroup]:
             func.count().label("count"),
             func.min(job.c.finished_at).label("first_at"),
             func.max(job.c.finished_at).label("last_at"),
-        ).group_by(*grouped_by),
+        )
+        .where(stands_in(Status.DEAD))
+        .group_by(*grouped_by),
         wanted,
     ).subquery()
     latest = (
@@ -162,6 +164,7 @@ def causes(engine: Engine, wanted: JobFilter) -> list[CauseGroup]:
         )
         .add_columns(*grouped_by, job.c.id, job.c.failure_message)
         .select_from(job)
+        .where(stands_in(Status.DEAD))
     )
     examples = narrowed(latest, wanted).subquery()
     same = [groups.c[column.name] == examples.c[column.name] for column in grouped_by]

@@ -1,9 +1,12 @@
 """The ledger's tables. `jobs/migrations/` brings a database to this shape."""
 
+from typing import Any, Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -14,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
+    and_,
     false,
     text,
 )
@@ -41,6 +45,18 @@ def status_is(*statuses: Status) -> TextClause:
     a bound parameter hides it from the planner.
     """
     return text(_status_in(*statuses))
+
+
+# What every job passes through on its way from acceptance to success is in no index by status: there each
+# move would take one entry out and put another in.
+RESTING: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
+
+
+def stands_in(status: Status) -> ColumnElement[bool]:
+    """Return the condition that a job has this status, in the words of the index that lists such jobs."""
+    if status in RESTING:
+        return and_(text(f"status = '{status}'"), status_is(*RESTING))
+    return and_(status_is(status))
 
 
 job = Table(
@@ -81,7 +97,7 @@ job = Table(
 )
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+def _partial(name: str, *columns: str | ColumnElement[Any], where: str, unique: bool = False) -> Index:
     condition = text(where)
     return Index(
         name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition, _table=job
@@ -102,14 +118,22 @@ _partial(
 )
 # One index for each duty of the keeper, over the few rows that the duty is about.
 _partial("ix_job_due", "run_at", where=_status_in(Status.SCHEDULED, Status.RETRYING))
-_partial("ix_job_queued", "queue", "priority", "published_at", where=_status_in(Status.QUEUED))
+# A queued job is in one of these two, and what is noted of it when its message is sent moves it once.
 _partial("ix_job_unsent", "resend_at", where=f"{_status_in(Status.QUEUED)} AND published_at IS NULL")
+_partial(
+    "ix_job_published",
+    "queue",
+    job.c.priority.desc(),
+    "published_at",
+    where=f"{_status_in(Status.QUEUED)} AND published_at IS NOT NULL",
+)
 _partial("ix_job_running", "lease_until", where=_status_in(Status.RUNNING))
 _partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_status_in(*WAITING)}")
 _partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
-# Lists are newest first, and an id is a time.
-Index("ix_job_status_id", job.c.status, job.c.id)
-Index("ix_job_task_status_id", job.c.task, job.c.status, job.c.id)
+# Lists are newest first, and an id is a time. Of those that run there are few enough to be sorted.
+_partial("ix_job_queued_id", "id", where=_status_in(Status.QUEUED))
+_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*RESTING))
+_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*RESTING))
 IS_FAILED = "failure_cause IS NOT NULL"
 _partial("ix_job_failed", "id", where=IS_FAILED)
 _partial("ix_job_parent_id", "parent", "id", where="parent IS NOT NULL")

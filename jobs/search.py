@@ -3,6 +3,7 @@
 Each step looks at no more than `MOST_EXAMINED` jobs, in the order of an index (its trail), and keeps those
 that fit the rest of the filter. So a page may hold fewer jobs than were asked for, even none, and still have
 a cursor: there is more to look at. And no filter needs an index of its own, for which every job would pay.
+Nor have the queued or running jobs of one task: they are picked from those of all.
 """
 
 import json
@@ -33,7 +34,8 @@ from jobs.database import reading
 from jobs.job import Cause, Job, Status
 from jobs.locking import is_among
 from jobs.records import load
-from jobs.schema import IS_FAILED, job, tag
+from jobs.rows import FENCE
+from jobs.schema import IS_FAILED, RESTING, job, stands_in, tag
 
 MOST_EXAMINED: Final = 2_000
 # Counted one by one so far, and estimated beyond.
@@ -184,9 +186,7 @@ def _trail(wanted: JobFilter, before: str | None) -> Subquery:
     elif wanted.parent is not None:
         starts = [select(job.c.id).where(job.c.parent == wanted.parent)]
     elif wanted.task is not None or wanted.status:
-        starts = [select(job.c.id).where(job.c.status == status) for status in wanted.status or Status]
-        if wanted.task is not None:
-            starts = [start.where(job.c.task == wanted.task) for start in starts]
+        starts = [_standing_in(status, wanted.task) for status in wanted.status or Status]
     elif wanted.cause is not None or wanted.error is not None or wanted.text is not None:
         starts = [select(job.c.id).where(text(IS_FAILED))]
     else:
@@ -196,6 +196,17 @@ def _trail(wanted: JobFilter, before: str | None) -> Subquery:
         return branches[0].subquery("examined")
     both = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     return _newest(select(both.c.id)).subquery("examined")
+
+
+def _standing_in(status: Status, task: str | None) -> Select[Any]:
+    start = select(job.c.id).where(stands_in(status))
+    if task is not None and status in RESTING:
+        start = start.where(job.c.task == task)
+    if status is Status.RUNNING:
+        # Few, and sorted once they are found: a planner that takes them for many would look for them along
+        # the primary key, through all that has ended.
+        return select(start.cte("running").prefix_with(FENCE).c.id)
+    return start
 
 
 def _between(start: Select[Any], wanted: JobFilter, before: str | None) -> Select[Any]:

@@ -4,12 +4,12 @@ Each takes at most `limit` jobs, and rows that another keeper holds are skipped 
 fit the condition (SQLite, one writer at a time), so any number of keepers may run side by side.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, select, update
 
 from jobs.clock import db_now
 from jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
@@ -73,7 +73,7 @@ def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> 
 
 def take_unsent(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
     """Return jobs that were committed and never published, and put off their next turn."""
-    return _take(connection, _is_unsent(), limit, unsent_after)
+    return _take(connection, _is_unsent(), (job.c.priority.desc(), job.c.id), limit, unsent_after)
 
 
 def take_passed_over(
@@ -84,13 +84,21 @@ def take_passed_over(
     A message is lost when its queue has moved on without it: a job of the same queue and priority that was
     published later is running, or the broker says that the queue is empty. A long queue proves nothing.
     """
-    waited = and_(status_is(Status.QUEUED), job.c.resend_at <= db_now())
+    drained = [job.c.queue == queue for queue in empty_queues]
     overtaken = [
-        (job.c.queue == queue) & (job.c.priority == priority) & (job.c.published_at < latest - _OVERTAKING)
+        and_(job.c.queue == queue, job.c.priority == priority, job.c.published_at < latest - _OVERTAKING)
         for queue, priority, latest in _latest_running(connection)
+        if queue not in empty_queues
     ]
-    drained = (job.c.queue.in_(empty_queues)) & job.c.published_at.is_not(None)
-    return _take(connection, and_(waited, or_(drained, *overtaken)), limit, unsent_after)
+    is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
+    taken: list[QueuedJob] = []
+    # One by one, and in the order of their index: a planner that is asked for all of them at once, or in the
+    # order of their ids, looks through whatever is queued.
+    for part in drained + overtaken:
+        has_waited = and_(is_published, part, job.c.resend_at <= db_now())
+        order = (job.c.priority.desc(), job.c.published_at)
+        taken += _take(connection, has_waited, order, limit - len(taken), unsent_after)
+    return taken
 
 
 def take_back_lost(
@@ -145,14 +153,14 @@ def _pick(condition: ColumnElement[bool], order: ColumnElement[datetime], limit:
 
 
 def _take(
-    connection: Connection, condition: ColumnElement[bool], limit: int, unsent_after: timedelta
+    connection: Connection,
+    condition: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]],
+    limit: int,
+    unsent_after: timedelta,
 ) -> list[QueuedJob]:
     most_urgent = (
-        select(job.c.id)
-        .where(condition)
-        .order_by(job.c.priority.desc(), job.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        select(job.c.id).where(condition).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     )
     statement = update(job).where(job.c.id.in_(most_urgent)).values(resend_at=db_now(plus=unsent_after))
     return _queued(connection, statement)

@@ -12,7 +12,8 @@ from api.intake import MOST_IN_GROUP, MOST_WAITING, Intake
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob, Verdict
 from jobs.ledger import Ledger
-from jobs.records import get_job, status_counts
+from jobs.records import get_job
+from jobs.search import JobFilter, count_jobs
 
 # None of these is due, so nobody rings for them.
 LATER = timedelta(hours=1)
@@ -149,7 +150,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
     assert isinstance(refused, Exception)
     assert not isinstance(refused, LedgerUnavailableError)
     assert [one.verdict for answer in (first, second, last) for one in answer] == [Verdict.NEW] * 4
-    assert sum(status_counts(watched.engine).values()) == 4
+    assert count_jobs(watched.engine, JobFilter()).jobs == 4
 
 
 def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watched: WatchedLedger) -> None:
@@ -165,7 +166,7 @@ def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watch
     *refused, accepted = asyncio.run(run())
     assert [type(answer) for answer in refused] == [LedgerUnavailableError] * 3
     assert accepted[0].verdict is Verdict.NEW
-    assert sum(status_counts(watched.engine).values()) == 1
+    assert count_jobs(watched.engine, JobFilter()).jobs == 1
     assert watched.groups == [1, 3, 1]
 
 
@@ -182,7 +183,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
         return answers
 
     assert [answer.verdict for answer in asyncio.run(run())] == [Verdict.NEW] * 2
-    assert sum(status_counts(watched.engine).values()) == 3
+    assert count_jobs(watched.engine, JobFilter()).jobs == 3
 
 
 def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
@@ -194,7 +195,7 @@ def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
         return await asyncio.gather(*tasks)
 
     assert len(asyncio.run(run())) == 5
-    assert sum(status_counts(watched.engine).values()) == 5
+    assert count_jobs(watched.engine, JobFilter()).jobs == 5
 
 
 def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, make_url, select, text, update
+from sqlalchemy import create_engine, inspect, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from config.sections import LedgerSettings
@@ -20,7 +21,7 @@ from jobs.database import make_engine, make_sqlite_file, reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import FINAL, MOVES, NewJob, Status
 from jobs.ledger import Ledger
-from jobs.migrate import check_is_migrated, migrate
+from jobs.migrate import _config, check_is_migrated, migrate
 from jobs.schema import job, metadata
 from jobs.search import JobFilter, list_jobs
 from tests.support.postgresql import new_database
@@ -151,6 +152,20 @@ def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
     with own_ledger.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_migration_goes_back_and_forth_with_the_jobs_in_their_places(own_ledger: Ledger) -> None:
+    own_ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+    with own_ledger.engine.connect() as connection:
+        command.downgrade(_config(connection), "0005")
+        connection.commit()
+        before = {index["name"] for index in inspect(connection).get_indexes("job")}
+    assert {"ix_job_queued", "ix_job_status_id", "ix_job_task_status_id"} <= before
+    migrate(own_ledger.engine)
+    with own_ledger.engine.connect() as connection:
+        after = {index["name"] for index in inspect(connection).get_indexes("job")}
+    assert after == {index.name for index in job.indexes}
+    assert len(list_jobs(own_ledger.engine, JobFilter(task="any", status=[Status.QUEUED]), 10).jobs) == 1
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
