@@ -24,6 +24,9 @@ def main() -> None:
         for path in sorted(folder.iterdir())
     ]
     handles = convert_image.submit_many(list(islice(cycle(orders), count)))
+    handles[-1].get(
+        LONGEST_SECONDS
+    )  # asks the ledger now and then; the others are at their end as well by then
     made = [handle.get(LONGEST_SECONDS).outputs for handle in handles]
     report([_converted(handle.job, outputs) for handle, outputs in zip(handles, made, strict=True)])
 
