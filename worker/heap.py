@@ -1,7 +1,7 @@
 """The heap of a child process: one for all its threads, and what is freed stays for the next job.
 
 Attempts run on a thread, to which glibc gives a heap of its own that returns to the kernel what is freed. So
-28,000 pages were mapped anew for a photograph, which was a fifth of its CPU time.
+up to 28,000 pages were mapped anew for a photograph, which was a fifth of its CPU time.
 """
 
 import ctypes
