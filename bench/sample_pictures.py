@@ -1,4 +1,4 @@
-"""The ten pictures that `bench.pictures` converts: like photographs and drawings, and made here."""
+"""Pictures like photographs and drawings, made here, for `bench.pictures` and `bench.converting`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,14 @@ _FRAMES = 24
 def make_all(folder: Path) -> list[Path]:
     """Write the pictures into a folder and return their paths; a name begins with what is special."""
     return [path for path in _make(folder)]
+
+
+def make_photos(folder: Path) -> Path:
+    """Write JPEGs of 2, 6 and 12 megapixels into a new folder, and return that."""
+    folder.mkdir()
+    for width, height in ((1600, 1200), (3000, 2000), (4000, 3000)):
+        _photo(width, height).save(folder / f"{width}x{height}.jpg", quality=90)
+    return folder
 
 
 def _make(folder: Path) -> Iterator[Path]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LONGEST_PAUSE_SECONDS = 2.0
-# A bundle that is well formed takes a tenth of a second.
-PATIENCE_SECONDS = 0.25
+# A bundle that is well formed takes half a second at most.
+PATIENCE_SECONDS = 0.75
 
 
 class AttemptFailedError(JobyardError):

@@ -93,6 +93,19 @@ def test_jobs_that_compute_are_all_run_by_the_workers_and_by_a_pool(tmp_path: Pa
     assert [turn["whole_cpu_seconds"] > turn["jobs_cpu_seconds"] > 0 for turn in turns] == [True] * 2
 
 
+def test_a_pool_and_the_workers_make_the_same_pictures(tmp_path: Path) -> None:
+    run = bench(
+        *(tmp_path, "bench.converting", "--pictures", "6", "--rounds", "1"),
+        *("--only", "Jobyard", "--only", "Pool"),
+    )
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    assert "All made the same pictures, by their size: yes" in output
+    turns = turns_of(tmp_path)
+    assert [turn["pictures"] for turn in turns] == [6] * 2
+    assert [min(turn["seconds"], turn["made_bytes"], turn["cpu_seconds"]) > 0 for turn in turns] == [True] * 2
+
+
 def test_a_peer_that_cannot_be_installed_is_left_out_with_a_sentence(tmp_path: Path) -> None:
     nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "BENCH_VENVS": str(tmp_path / "venvs")}
     peers = ("--only", "Celery, solo", "--only", "huey", "--only", "ardiq")

@@ -45,14 +45,25 @@ def test_a_job_that_lost_a_worker_goes_alone(own_ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "size"), [(None, JOBS_AT_FIRST), (0.00001, MOST_JOBS), (0.009, 11), (0.06, 1), (30, 1)]
+    ("seconds", "size"), [(None, JOBS_AT_FIRST), (0.00001, MOST_JOBS), (0.009, 55), (0.06, 8), (30, 1)]
 )
-def test_a_message_is_a_tenth_of_a_second_of_work(
+def test_where_much_waits_a_message_is_half_a_second_of_work(
     own_ledger: Ledger, seconds: float | None, size: int
 ) -> None:
     if seconds is not None:
         note_paces(own_ledger.engine, {"a.task": seconds})
-    assert sizes(own_ledger, queued(2 * MOST_JOBS))[0] == size
+    assert sizes(own_ledger, queued(3 * MOST_JOBS))[0] == size
+
+
+def test_where_little_waits_a_message_is_a_tenth_of_a_second_of_work(own_ledger: Ledger) -> None:
+    note_paces(own_ledger.engine, {"a.task": 0.009})
+    assert sizes(own_ledger, queued(33)) == [11] * 3
+
+
+def test_the_last_messages_are_small_so_that_the_workers_end_together(own_ledger: Ledger) -> None:
+    announce(own_ledger.engine, Announcement("one", 1, "prefork", 2, "default"))
+    note_paces(own_ledger.engine, {"a.task": 0.05 - 1e-9})
+    assert sizes(own_ledger, queued(80)) == [10, 8, 7, 6, 6, 5, 4, 4, 3, 3, *[2] * 12]
 
 
 def test_workers_that_are_there_share_what_is_to_be_sent(own_ledger: Ledger) -> None:
