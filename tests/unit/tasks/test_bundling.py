@@ -9,7 +9,7 @@ from jobs.job import QueuedJob, new_id
 from jobs.ledger import Ledger
 from jobs.paces import known_paces, note_paces
 from jobs.workers import Announcement, announce
-from tasks.bundling import JOBS_AT_FIRST, MOST_JOBS, Bundling
+from tasks.bundling import MOST_JOBS, Bundling
 from tasks.pace import TELL_EVERY_SECONDS, Stopwatch
 
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ def test_a_job_that_lost_a_worker_goes_alone(own_ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "size"), [(None, JOBS_AT_FIRST), (0.00001, MOST_JOBS), (0.009, 55), (0.06, 8), (30, 1)]
+    ("seconds", "size"), [(None, MOST_JOBS), (0.00001, MOST_JOBS), (0.009, 55), (0.06, 8), (30, 1)]
 )
 def test_where_much_waits_a_message_is_half_a_second_of_work(
     own_ledger: Ledger, seconds: float | None, size: int
