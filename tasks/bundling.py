@@ -24,8 +24,8 @@ MOST_SECONDS: Final = 0.5
 # Of the time in which all workers together do what is still to be sent. So the last messages are small, and
 # no worker has a long one in hand when the others are done.
 SHARE_OF_THE_REST: Final = 0.25
-# A message and its commits cost as much as a hundred jobs that do nothing: 50 in one were half as fast. So
-# many go together of a task that nobody has measured, too: are its jobs long, their worker hands the rest back.
+# A message and its commits cost as much as a hundred jobs that do nothing: with 50 in one, half as many ran.
+# So many go together of a task that nobody has measured, too: long ones are handed back by their worker.
 MOST_JOBS: Final = 200
 LOOK_EVERY_SECONDS: Final = 2.0
 

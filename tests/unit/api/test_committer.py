@@ -17,7 +17,7 @@ from jobs.crash_points import CrashPoint
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob, Verdict
 from jobs.ledger import Ledger
-from jobs.records import status_counts
+from jobs.search import JobFilter, count_jobs
 from tests.support.waiting import wait_until
 
 PATIENCE = LedgerSettings(busy_timeout=timedelta(seconds=1), timeout=timedelta(seconds=1))
@@ -89,7 +89,7 @@ def test_large_groups_are_committed_beside_and_small_ones_here(
     assert watched.groups == []
     assert accepted_once(small, committer.accept(small))
     assert watched.groups == [len(small)]
-    assert sum(status_counts(watched.engine).values()) == accepted + len(large) + len(small)
+    assert count_jobs(watched.engine, JobFilter()).jobs == accepted + len(large) + len(small)
 
 
 def test_until_it_is_there_and_where_it_is_not_wanted_the_server_commits(watched: OwnLedger) -> None:
@@ -129,7 +129,7 @@ def test_its_death_before_and_after_the_commit_loses_and_doubles_nothing(
         return committer._beside is None
 
     wait_until(has_died, 40, f"process {dying} to die")
-    assert sum(status_counts(watched.engine).values()) == accepted
+    assert count_jobs(watched.engine, JobFilter()).jobs == accepted
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGSTOP])
