@@ -100,10 +100,10 @@ def show(contest: Contest[Turn], jobs: int) -> None:
         for contender, turns in contest.turns.items()
     ]
     print(
-        f"\nDue: {jobs:,} jobs with one `run_at`, in turns. One keeper: that of `worker-cpu`, and nobody takes "
-        "the jobs; every\nworker: both of the Procfile, which run them meanwhile. A job is published when its "
-        "message is in the broker and the\nledger has that on record. Figures are median [least-greatest] of the "
-        "rounds.\n"
+        f"\nDue: {jobs:,} jobs with one `run_at`, in turns. One keeper: that of `worker-cpu`, nobody takes "
+        "them;\nevery worker: both of the Procfile, which run them meanwhile. A job is published when its "
+        "message is in the\nbroker and the ledger has that on record. Figures are median [least-greatest] of "
+        "the rounds.\n"
     )
     head = ("", "first after, s", "last after, s", "jobs/s", "every job was named, or ran, once")
     print(table(head, rows))

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, or
 
 from jobs.clock import db_now
 from jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
+from jobs.planning import keep_order_by_index, status_is_often
 from jobs.schema import QUEUED_JOB, job, replay, status_is
 from jobs.settling import queued_again, record_attempts
 from jobs.tallies import Tally, count
@@ -22,19 +23,19 @@ _OVERTAKING = timedelta(seconds=5)
 
 
 def _is_due() -> ColumnElement[bool]:
-    return and_(status_is(Status.SCHEDULED, Status.RETRYING), job.c.run_at <= db_now())
+    return and_(status_is_often(Status.SCHEDULED, Status.RETRYING), job.c.run_at <= db_now())
 
 
 def _is_unsent() -> ColumnElement[bool]:
-    return and_(status_is(Status.QUEUED), job.c.published_at.is_(None), job.c.resend_at <= db_now())
+    return and_(status_is_often(Status.QUEUED), job.c.published_at.is_(None), job.c.resend_at <= db_now())
 
 
 def _is_lost() -> ColumnElement[bool]:
-    return and_(status_is(Status.RUNNING), job.c.lease_until < db_now())
+    return and_(status_is_often(Status.RUNNING), job.c.lease_until < db_now())
 
 
 def _is_late() -> ColumnElement[bool]:
-    is_waiting = status_is(*WAITING)  # the words of its index; retrying jobs have started
+    is_waiting = status_is_often(*WAITING)  # the words of its index; retrying jobs have started
     return and_(is_waiting, job.c.expires_at <= db_now(), job.c.started_at.is_(None))
 
 
@@ -50,19 +51,20 @@ class Duty(StrEnum):
 
 def pending(connection: Connection) -> set[Duty]:
     """Return the duties that have work, so that an idle yard is only read and nobody's write is held up."""
-    conditions = {
-        Duty.LOST: _is_lost(),
-        Duty.LATE: _is_late(),
-        Duty.DUE: _is_due(),
-        Duty.REPLAY: replay.c.status == "running",
-        Duty.UNSENT: _is_unsent(),
+    questions = {
+        Duty.LOST: select(job.c.id).where(_is_lost()),
+        Duty.LATE: select(job.c.id).where(_is_late()),
+        Duty.DUE: select(job.c.id).where(_is_due()),
+        Duty.REPLAY: select(replay.c.id).where(replay.c.status == "running"),
+        Duty.UNSENT: select(job.c.id).where(_is_unsent()),
     }
-    row = connection.execute(select(*(exists().where(condition) for condition in conditions.values()))).one()
-    return {duty for duty, has_work in zip(conditions, row, strict=True) if has_work}
+    row = connection.execute(select(*(exists(question) for question in questions.values()))).one()
+    return {duty for duty, has_work in zip(questions, row, strict=True) if has_work}
 
 
 def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
     """Queue the scheduled and retrying jobs whose time has come."""
+    keep_order_by_index(connection)
     statement = (
         update(job)
         .where(job.c.id.in_(_pick(_is_due(), job.c.run_at, limit)))
@@ -84,13 +86,16 @@ def take_passed_over(
     A message is lost when its queue has moved on without it: a job of the same queue and priority that was
     published later is running, or the broker says that the queue is empty. A long queue proves nothing.
     """
-    waited = and_(status_is(Status.QUEUED), job.c.resend_at <= db_now())
-    overtaken = [
+    passed_over = [
         (job.c.queue == queue) & (job.c.priority == priority) & (job.c.published_at < latest - _OVERTAKING)
         for queue, priority, latest in _latest_running(connection)
     ]
-    drained = (job.c.queue.in_(empty_queues)) & job.c.published_at.is_not(None)
-    return _take(connection, and_(waited, or_(drained, *overtaken)), limit, unsent_after)
+    if empty_queues:
+        passed_over.append(job.c.queue.in_(empty_queues) & job.c.published_at.is_not(None))
+    if not passed_over:
+        return []  # and no reason to read all that waits
+    waited = and_(status_is(Status.QUEUED), job.c.resend_at <= db_now())
+    return _take(connection, and_(waited, or_(*passed_over)), limit, unsent_after)
 
 
 def take_back_lost(
