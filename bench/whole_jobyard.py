@@ -4,6 +4,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cached_property, partial
 
 import redis
@@ -14,6 +15,7 @@ from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
 from config.queues import PRIORITIES
 from jobs.ledger import Ledger
+from jobs.workers import list_workers
 
 # `worker-io` serves this queue, and `worker-cpu` is a worker, with its keeper, that takes nothing from it.
 QUEUE = "default"
@@ -23,14 +25,22 @@ TAKES, TAKES_NOTHING = "worker-io", "worker-cpu"
 class WholeJobyard(Jobyard):
     """Any of the Procfile's processes, over one queue."""
 
+    longest_fill_seconds = 1_800
+    url = ""
+
     def start_and_wait(self, *workers: str) -> None:
         """Start workers by their names in the Procfile, and wait until the ledger knows them."""
-        known = self._known_workers()
+        before = self._known_workers()
         for worker in workers:
             self._start(worker)
         self.machine.wait_until(
-            lambda: self._known_workers() >= known + len(workers), 60, "the workers to be ready"
+            lambda: len(self._known_workers() - before) >= len(workers), 60, "the workers to be ready"
         )
+
+    def stop(self, worker: str) -> None:
+        """Tell a worker to stop, and wait until it has; what it could not finish goes back."""
+        self.machine.processes(worker)[0].terminate()
+        self.machine.wait_for_end(worker, 60)
 
     def ledger(self) -> AbstractContextManager[Ledger]:
         """Open the ledger for this process, beside those that work on it."""
@@ -55,8 +65,9 @@ class WholeJobyard(Jobyard):
         unsent = "SELECT 1 FROM job WHERE status IN ('queued') AND published_at IS NULL"
         return not any(self._ask(f"SELECT EXISTS ({scheduled}), EXISTS ({unsent})"))
 
-    def _known_workers(self) -> int:
-        return self._ask("SELECT count(*) FROM worker")[0]
+    def _known_workers(self) -> set[int]:
+        with self.ledger() as ledger:
+            return {worker.pid for worker in list_workers(ledger.engine, timedelta(minutes=1))}
 
 
 def whole_jobyard(label: str, *, on_postgresql: bool = False) -> Contender:
