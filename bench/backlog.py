@@ -11,8 +11,8 @@ from bench.contenders import Contender, matching
 from bench.draining import wait_for_runs
 from bench.environments import LeftOutError
 from bench.footprint import Part, footprint
-from bench.load import Tool, best_tool, measure
-from bench.machine import BenchError, bare_machine, end_on_signals
+from bench.load import best_tool, measure
+from bench.machine import LOCAL, BenchError, bare_machine, end_on_signals
 from bench.report import look_around, save, spread, table
 from bench.runs import rate_in_the_middle
 from bench.whole_jobyard import TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
@@ -24,7 +24,7 @@ CONTENDERS = (
 FEW = 1_000
 CONNECTIONS = 64
 WARM_UP_SECONDS = 1
-LONGEST_PUBLISHING_SECONDS = 300
+LONGEST_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ def compare(contender: Contender, options: argparse.Namespace) -> Pair:
     with ExitStack() as stack:
         few, many = (_filled(stack, contender, jobs) for jobs in (FEW, options.jobs))
         for number in range(options.rounds):
-            pair.few.append(take_turn(few, options.load, options.seconds))
-            pair.many.append(take_turn(many, options.load, options.seconds))
+            pair.few.append(take_turn(few, options))
+            few.machine.wait_until(lambda: not few.messages(), LONGEST_SECONDS, "the short queue to be empty")
+            _rest(few)
+            few.fill(FEW)
+            pair.many.append(take_turn(many, options))
+            _rest(many)
             _tell(f"round {number + 1}: {contender.label}: {_said(pair.few)}; behind many {_said(pair.many)}")
     return pair
 
@@ -68,30 +72,37 @@ def _filled(stack: ExitStack, contender: Contender, jobs: int) -> WholeJobyard:
     side.start_broker()
     side.start_and_wait(TAKES_NOTHING)  # whose keeper sends what the producer does not get out
     side.fill(jobs)
-    side.url = side.serve()
+    side.serve()
     return side
 
 
-def take_turn(side: WholeJobyard, tool: Tool, seconds: int) -> Turn:
-    """Accept for so long, and run as many of the oldest: what is queued ahead stays as long as it was."""
-    before = side.accepted()
-    measure(side.machine, tool, side.url, WARM_UP_SECONDS, CONNECTIONS)
-    load = measure(side.machine, tool, side.url, seconds, CONNECTIONS)
-    side.machine.wait_until(side.is_published, LONGEST_PUBLISHING_SECONDS, "the messages to be sent")
-    came_in = side.accepted() - before
+def take_turn(side: WholeJobyard, options: argparse.Namespace) -> Turn:
+    """Accept for so long, queue what makes up for the drain, and let a worker run as many of the oldest.
+
+    What comes over HTTP has the lowest priority: its messages carry fewer jobs than a program's, and only one
+    kind is to be drained in both yards.
+    """
+    url = f"http://{LOCAL}:{side.port}/v1/tasks/bench.later/jobs"
+    measure(side.machine, options.load, url, WARM_UP_SECONDS, CONNECTIONS)
+    load = measure(side.machine, options.load, url, options.seconds, CONNECTIONS)
+    side.fill(options.drained)
+    side.machine.wait_until(side.is_published, LONGEST_SECONDS, "the messages to be sent")
     side.start_and_wait(TAKES)
-    wait_for_runs(side.machine, side, came_in)
-    drained, parts = rate_in_the_middle(side.runs_file), footprint(side)
+    wait_for_runs(side.machine, side, options.drained)
+    return Turn(load.rate, rate_in_the_middle(side.runs_file), footprint(side))
+
+
+def _rest(side: WholeJobyard) -> None:
     side.stop(TAKES)
     os.truncate(side.runs_file, 0)
-    return Turn(load.rate, drained, parts)
 
 
-def show_rates(pairs: dict[str, Pair], jobs: int, tool: Tool, seconds: int) -> None:
+def show_rates(pairs: dict[str, Pair], options: argparse.Namespace) -> None:
     print(
-        f"\nBacklog: {CONNECTIONS} keep-alive connections by {tool} for {seconds} s, and then one worker of "
-        "threads until as many jobs\nhave run as came in, in turns in two yards. Figures are median "
-        "[least-greatest] of the rounds, in jobs a second.\n"
+        f"\nBacklog: {CONNECTIONS} keep-alive connections by {options.load} for {options.seconds} s, then "
+        "one worker of\n"
+        f"threads until {options.drained:,} of the oldest jobs have run, after as many were added, in turns "
+        "in two yards.\nFigures are median [least-greatest] of the rounds, in jobs a second.\n"
     )
     rows = []
     for label, pair in pairs.items():
@@ -102,7 +113,7 @@ def show_rates(pairs: dict[str, Pair], jobs: int, tool: Tool, seconds: int) -> N
 
             few, many = (spread(map(figure, turns)) for turns in (pair.few, pair.many))
             rows.append((f"{label}: {what}", few, many, pair.ratio(figure)))
-    print(table(("", f"{FEW:,} jobs queued", f"{jobs:,} jobs queued", "ratio per round"), rows))
+    print(table(("", f"{FEW:,} jobs queued", f"{options.jobs:,} jobs queued", "ratio per round"), rows))
 
 
 def show_parts(pairs: dict[str, Pair], jobs: int) -> None:
@@ -134,6 +145,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs queued ahead")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of accepting in each turn")
+    parser.add_argument("--drained", type=int, default=10_000, help="jobs that are run in each turn")
     parser.add_argument("--load", choices=("wrk", "python"), default=best_tool())
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="as SQLite; repeatable")
     options = parser.parse_args()
@@ -150,7 +162,7 @@ def main() -> None:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    show_rates(pairs, options.jobs, options.load, options.seconds)
+    show_rates(pairs, options)
     show_parts(pairs, options.jobs)
     print(f"\n{conditions}")
     save("backlog", conditions, {label: asdict(pair) for label, pair in pairs.items()})

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 
 import redis
+from sqlalchemy import delete
 
 from bench.contenders import IN_POSTGRESQL, IN_SQLITE, Contender
 from bench.jobyard_side import Jobyard, ask_for_postgresql
@@ -15,6 +16,7 @@ from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
 from config.queues import PRIORITIES
 from jobs.ledger import Ledger
+from jobs.schema import worker as worker_table
 from jobs.workers import list_workers
 
 # `worker-io` serves this queue, and `worker-cpu` is a worker, with its keeper, that takes nothing from it.
@@ -26,7 +28,6 @@ class WholeJobyard(Jobyard):
     """Any of the Procfile's processes, over one queue."""
 
     longest_fill_seconds = 1_800
-    url = ""
 
     def start_and_wait(self, *workers: str) -> None:
         """Start workers by their names in the Procfile, and wait until the ledger knows them."""
@@ -38,9 +39,13 @@ class WholeJobyard(Jobyard):
         )
 
     def stop(self, worker: str) -> None:
-        """Tell a worker to stop, and wait until it has; what it could not finish goes back."""
-        self.machine.processes(worker)[0].terminate()
+        """Tell a worker to stop, wait until it has, and forget it: what it could not finish goes back."""
+        process = self.machine.processes(worker)[0]
+        process.terminate()
         self.machine.wait_for_end(worker, 60)
+        # Publishers make smaller messages for half a minute after they have seen a worker.
+        with self.ledger() as ledger, ledger.engine.begin() as connection:
+            connection.execute(delete(worker_table).where(worker_table.c.pid == process.pid))
 
     def ledger(self) -> AbstractContextManager[Ledger]:
         """Open the ledger for this process, beside those that work on it."""

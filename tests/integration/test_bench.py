@@ -111,8 +111,8 @@ def test_jobs_that_fall_due_together_are_all_published_and_each_once(tmp_path: P
 
 
 def test_a_long_queue_and_a_short_one_take_turns_and_their_yards_are_weighed(tmp_path: Path) -> None:
-    options = ("--jobs", "1500", "--rounds", "1", "--seconds", "1", "--load", "python", "--only", "SQLite")
-    run = bench(tmp_path, "bench.backlog", *options)
+    count = ("--jobs", "1500", "--drained", "200", "--rounds", "1", "--seconds", "1")
+    run = bench(tmp_path, "bench.backlog", *count, "--load", "python", "--only", "SQLite")
     output, _ = run.communicate(timeout=110)
     assert run.returncode == 0, output
     [path] = tmp_path.iterdir()
