@@ -30,8 +30,8 @@ fmt: $(READY) ## Format the code and mend what the linter can
 soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=...), and what was lost
 	@python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## Measure beside Celery and other queues, in one run of an hour or two
-	@for name in drain accept enqueue latency waiting computing converting; do python -m bench.$$name || exit; done
+bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, in two hours or three
+	@for name in drain accept enqueue latency waiting computing converting due backlog; do python -m bench.$$name || exit; done
 
 migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
 	@python -m jobs.migrate

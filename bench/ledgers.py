@@ -44,10 +44,17 @@ def postgresql_ledger() -> Iterator[Ledger]:
 
 @contextmanager
 def _opened(folder: str, url: str | None) -> Iterator[Ledger]:
-    settings = Settings(_env_file=None, home=Path(folder), ledger=LedgerSettings(url=url))
+    with opened_ledger(Path(folder), url) as ledger:
+        make_sqlite_file(ledger.engine)
+        migrate(ledger.engine)
+        yield ledger
+
+
+@contextmanager
+def opened_ledger(home: Path, url: str | None) -> Iterator[Ledger]:
+    """Open the ledger of a yard that is there already: the file in its folder, or the database of the URL."""
+    settings = Settings(_env_file=None, home=home, ledger=LedgerSettings(url=url))
     engine = make_engine(settings)
-    make_sqlite_file(engine)
-    migrate(engine)
     try:
         yield Ledger(engine, settings)
     finally:

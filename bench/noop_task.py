@@ -4,6 +4,7 @@ import asyncio
 
 from bench.computation import compute_and_note
 from bench.runs import note_run
+from config.queues import LOWEST_PRIORITY
 from tasks.base import task
 from tasks.payload import Payload
 
@@ -21,6 +22,12 @@ class Note(Payload):
 def noop(note: Note) -> int:
     """Return the job's number."""
     note_run(note.n)
+    return note.n
+
+
+@task("bench.later", priority=LOWEST_PRIORITY)
+def later(note: Note) -> int:
+    """Return the job's number, after all that wait with the usual priority."""
     return note.n
 
 

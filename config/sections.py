@@ -155,7 +155,11 @@ class KeeperSettings(Section):
     replay_rate: float = Field(
         50, gt=0, description="Most dead jobs that one order to replay many puts back, a second."
     )
-    batch: int = Field(500, ge=1, description="Most jobs that the keeper moves in one transaction.")
+    batch: int = Field(
+        500,
+        ge=1,
+        description="Jobs that the keeper moves in one transaction; ten times as many while it is behind.",
+    )
     max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
 
 

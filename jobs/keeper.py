@@ -5,6 +5,7 @@ reads and never writes.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol
 
@@ -14,12 +15,14 @@ from sqlalchemy import Connection, Engine
 from config.queues import Queue
 from config.settings import Settings
 from jobs import upkeep
+from jobs.accepting import PUBLISHED_IN_THAT_TIME
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
 from jobs.database import reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
 from jobs.replays import advance_replay, running_replays
+from jobs.stride import Stride
 from jobs.upkeep import Duty
 
 log = structlog.get_logger()
@@ -71,54 +74,67 @@ class Keeper:
             return 0
 
     def _do(self, duty: Duty) -> int:
-        limit, unsent_after = self._settings.batch, self._settings.unsent_after
         match duty:
             case Duty.LOST:
+                most = self._settings.max_lost
                 return self._move(
-                    duty, lambda c: upkeep.take_back_lost(c, limit, self._settings.max_lost, unsent_after)
+                    duty, lambda c, size: upkeep.take_back_lost(c, size, most, self._after(size))
                 )
             case Duty.LATE:
                 return self._stretch(self._expire)
             case Duty.DUE:
-                return self._move(duty, lambda c: upkeep.enqueue_due(c, limit, unsent_after))
+                return self._move(duty, lambda c, size: upkeep.enqueue_due(c, size, self._after(size)))
             case Duty.REPLAY:
                 return sum(self._advance(replay_id) for replay_id in running_replays(self._engine))
             case Duty.UNSENT:
-                return self._move(duty, lambda c: upkeep.take_unsent(c, limit, unsent_after))
+                return self._move(duty, lambda c, size: upkeep.take_unsent(c, size, self._after(size)))
+
+    def _after(self, size: int) -> timedelta:
+        # A large group takes its publisher a while, and is not to be taken for unsent meanwhile.
+        return self._settings.unsent_after * max(1.0, size / PUBLISHED_IN_THAT_TIME)
 
     def _advance(self, replay_id: str) -> int:
-        rate, limit, unsent_after = (
-            self._settings.replay_rate,
-            self._settings.batch,
-            self._settings.unsent_after,
+        rate = self._settings.replay_rate
+        return self._move(
+            Duty.REPLAY, lambda c, size: advance_replay(c, replay_id, rate, size, self._after(size))
         )
-        return self._move(Duty.REPLAY, lambda c: advance_replay(c, replay_id, rate, limit, unsent_after))
 
-    def _move(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
-        return self._stretch(lambda: self._move_some(reason, move))
+    def _move(self, reason: str, move: Callable[[Connection, int], list[QueuedJob]]) -> int:
+        return self._stretch(lambda stride: self._move_some(reason, move, stride))
 
-    def _stretch(self, some: Callable[[], int]) -> int:
+    def _stretch(self, some: Callable[[Stride], int]) -> int:
         """Move as much as may be moved at once, again and again while it is a full measure and gets out."""
-        until, in_all = monotonic() + LONGEST_STRETCH_SECONDS, 0
-        while (moved := some()) >= self._settings.batch and self._doorbell.has_sent():
+        until, in_all, stride = monotonic() + LONGEST_STRETCH_SECONDS, 0, Stride(self._settings.batch)
+        while (moved := some(stride)) >= stride.size and stride.gets_out:
             in_all += moved
             if monotonic() > until:
                 self.is_behind = True
                 return in_all
+            stride.lengthen()
         return in_all + moved
 
-    def _move_some(self, reason: str, move: Callable[[Connection], list[QueuedJob]]) -> int:
-        with writing(self._engine) as connection:
-            queued = move(connection)
+    def _move_some(
+        self, reason: str, move: Callable[[Connection, int], list[QueuedJob]], stride: Stride
+    ) -> int:
+        with stride.measured() as size, writing(self._engine) as connection:
+            queued = move(connection, size)
         if queued:
             reach(CrashPoint.TAKEN_UP)
             log.info("published by the keeper", reason=str(reason), jobs=len(queued))
-            self._doorbell.publish(queued)
+            self._ring(queued, stride)
         return len(queued)
 
-    def _expire(self) -> int:
-        with writing(self._engine) as connection:
-            expired = upkeep.expire_late(connection, self._settings.batch)
+    def _ring(self, queued: Sequence[QueuedJob], stride: Stride) -> None:
+        # The first group shows whether the broker takes anything. Those after it are sent while the next
+        # transaction runs, and no more than one waits.
+        stride.gets_out = stride.is_first or self._doorbell.has_sent()
+        self._doorbell.publish(queued)
+        if stride.is_first:
+            stride.gets_out = self._doorbell.has_sent()
+
+    def _expire(self, stride: Stride) -> int:
+        with stride.measured() as size, writing(self._engine) as connection:
+            expired = upkeep.expire_late(connection, size)
         log.info("expired", jobs=expired)
         return expired
 
@@ -128,7 +144,7 @@ class Keeper:
             return 0
         self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
         empty = [queue for queue in Queue if self._doorbell.depth(queue) == 0]
-        limit, unsent_after = self._settings.batch, self._settings.unsent_after
         return self._move(
-            "lost in the broker", lambda c: upkeep.take_passed_over(c, limit, unsent_after, empty)
+            "lost in the broker",
+            lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),
         )

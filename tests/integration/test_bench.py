@@ -106,6 +106,30 @@ def test_a_pool_and_the_workers_make_the_same_pictures(tmp_path: Path) -> None:
     assert [min(turn["seconds"], turn["made_bytes"], turn["cpu_seconds"]) > 0 for turn in turns] == [True] * 2
 
 
+def test_jobs_that_fall_due_together_are_all_published_and_each_once(tmp_path: Path) -> None:
+    run = bench(tmp_path, "bench.due", "--jobs", "300", "--rounds", "1", "--only", "SQLite")
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    turns = turns_of(tmp_path)
+    assert [(turn["named"], turn["distinct"]) for turn in turns] == [(300, 300)] * 2
+    assert [0 < turn["first"] <= turn["last"] for turn in turns] == [True] * 2
+
+
+def test_a_long_queue_and_a_short_one_take_turns_and_their_yards_are_weighed(tmp_path: Path) -> None:
+    count = ("--jobs", "1500", "--drained", "200", "--rounds", "1", "--seconds", "1")
+    run = bench(tmp_path, "bench.backlog", *count, "--load", "python", "--only", "SQLite")
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    [path] = tmp_path.iterdir()
+    [pair] = json.loads(path.read_text())["figures"].values()
+    [few], [many] = pair["few"], pair["many"]
+    assert [turn[what] > 0 for turn in (few, many) for what in ("accept", "drain")] == [True] * 4
+    on_disk = {part["name"]: part["disk"] for part in many["parts"] if part["disk"]}
+    in_memory = {part["name"]: part["memory"] for part in many["parts"] if part["memory"]}
+    assert set(on_disk) == {"Valkey", "SQLite's file"}
+    assert set(in_memory) == {"API", "worker, threads", "worker, prefork", "Valkey"}
+
+
 def test_a_peer_that_cannot_be_installed_is_left_out_with_a_sentence(tmp_path: Path) -> None:
     nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "BENCH_VENVS": str(tmp_path / "venvs")}
     peers = ("--only", "Celery, solo", "--only", "huey", "--only", "ardiq")

@@ -186,6 +186,36 @@ def test_a_broker_that_takes_nothing_is_given_one_group_in_a_pass(own_ledger: Le
     assert not kept.is_behind
 
 
+class CountingBell(Bell):
+    """Remembers how many jobs it was given at a time, and takes so many groups before it takes nothing."""
+
+    def __init__(self, groups: int = 1_000) -> None:
+        super().__init__()
+        self.groups = groups
+        self.sizes: list[int] = []
+
+    def publish(self, jobs: Sequence[QueuedJob]) -> None:
+        self.sizes.append(len(jobs))
+        self.is_deaf = len(self.sizes) > self.groups
+
+
+def test_a_broker_that_takes_no_more_is_given_what_was_on_its_way_by_then(own_ledger: Ledger) -> None:
+    bell = CountingBell(groups=2)
+    all_due_at_once(own_ledger, 300)
+    in_tens(own_ledger, bell).pass_once()
+    assert len(bell.sizes) == 4, "two that it took, one that it did not take, and one behind that"
+
+
+def test_many_that_are_due_go_in_groups_that_grow(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.stride.SHORT_SECONDS", 60)
+    bell = CountingBell()
+    all_due_at_once(own_ledger, 300)
+    assert in_tens(own_ledger, bell).pass_once() == 300
+    assert bell.sizes == [10, 20, 40, 80, 100, 50]
+
+
 def test_a_keeper_that_has_not_done_all_says_so(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.keeper.LONGEST_STRETCH_SECONDS", 0)
     all_due_at_once(own_ledger, 35)
