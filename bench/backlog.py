@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 from bench.contenders import Contender, matching
-from bench.draining import wait_for_runs
+from bench.draining import wait_for_outcomes, wait_for_runs
 from bench.environments import LeftOutError
 from bench.footprint import Part, footprint
 from bench.load import best_tool, measure
@@ -22,6 +22,7 @@ CONTENDERS = (
     whole_jobyard("Jobyard, PostgreSQL", on_postgresql=True),
 )
 FEW = 1_000
+KNOWN_AFTER = 200
 CONNECTIONS = 64
 WARM_UP_SECONDS = 1
 LONGEST_SECONDS = 300
@@ -55,12 +56,11 @@ def compare(contender: Contender, options: argparse.Namespace) -> Pair:
     with ExitStack() as stack:
         few, many = (_filled(stack, contender, jobs) for jobs in (FEW, options.jobs))
         for number in range(options.rounds):
-            pair.few.append(take_turn(few, options))
-            few.machine.wait_until(lambda: not few.messages(), LONGEST_SECONDS, "the short queue to be empty")
-            _rest(few)
-            few.fill(FEW)
-            pair.many.append(take_turn(many, options))
-            _rest(many)
+            # Whoever comes second finds the disk at what the first has written, so that changes too.
+            sides = [(few, pair.few), (many, pair.many)]
+            for side, turns in sides if number % 2 == 0 else reversed(sides):
+                turns.append(take_turn(side, options))
+                _rest(side, is_emptied=side is few)
             _tell(f"round {number + 1}: {contender.label}: {_said(pair.few)}; behind many {_said(pair.many)}")
     return pair
 
@@ -71,9 +71,19 @@ def _filled(stack: ExitStack, contender: Contender, jobs: int) -> WholeJobyard:
     assert isinstance(side, WholeJobyard)
     side.start_broker()
     side.start_and_wait(TAKES_NOTHING)  # whose keeper sends what the producer does not get out
+    _let_jobs_be_known(side)
     side.fill(jobs)
     side.serve()
     return side
+
+
+def _let_jobs_be_known(side: WholeJobyard) -> None:
+    # Of a task that has run before, more jobs share a message; both tasks have, in both yards.
+    side.start_and_wait(TAKES)
+    for task in ("noop", "later"):
+        side.fill(KNOWN_AFTER, task)
+    wait_for_outcomes(side, 2 * KNOWN_AFTER)
+    _rest(side, is_emptied=False)
 
 
 def take_turn(side: WholeJobyard, options: argparse.Namespace) -> Turn:
@@ -92,9 +102,13 @@ def take_turn(side: WholeJobyard, options: argparse.Namespace) -> Turn:
     return Turn(load.rate, rate_in_the_middle(side.runs_file), footprint(side))
 
 
-def _rest(side: WholeJobyard) -> None:
+def _rest(side: WholeJobyard, *, is_emptied: bool) -> None:
+    if is_emptied:
+        side.machine.wait_until(lambda: not side.messages(), LONGEST_SECONDS, "the short queue to be empty")
     side.stop(TAKES)
     os.truncate(side.runs_file, 0)
+    if is_emptied:
+        side.fill(FEW)
 
 
 def show_rates(pairs: dict[str, Pair], options: argparse.Namespace) -> None:
