@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 from bench.contenders import Contender, matching
-from bench.draining import wait_for_outcomes, wait_for_runs
+from bench.draining import wait_for_runs
 from bench.environments import LeftOutError
 from bench.footprint import Part, footprint
 from bench.load import best_tool, measure
@@ -22,7 +22,6 @@ CONTENDERS = (
     whole_jobyard("Jobyard, PostgreSQL", on_postgresql=True),
 )
 FEW = 1_000
-KNOWN_AFTER = 200
 CONNECTIONS = 64
 WARM_UP_SECONDS = 1
 LONGEST_SECONDS = 300
@@ -71,19 +70,9 @@ def _filled(stack: ExitStack, contender: Contender, jobs: int) -> WholeJobyard:
     assert isinstance(side, WholeJobyard)
     side.start_broker()
     side.start_and_wait(TAKES_NOTHING)  # whose keeper sends what the producer does not get out
-    _let_jobs_be_known(side)
     side.fill(jobs)
     side.serve()
     return side
-
-
-def _let_jobs_be_known(side: WholeJobyard) -> None:
-    # Of a task that has run before, more jobs share a message; both tasks have, in both yards.
-    side.start_and_wait(TAKES)
-    for task in ("noop", "later"):
-        side.fill(KNOWN_AFTER, task)
-    wait_for_outcomes(side, 2 * KNOWN_AFTER)
-    _rest(side, is_emptied=False)
 
 
 def take_turn(side: WholeJobyard, options: argparse.Namespace) -> Turn:

@@ -46,4 +46,4 @@ def compute(note: Note) -> int:
     return note.n
 
 
-TASKS = {"noop": noop, "later": later, "wait": wait, "compute": compute}
+TASKS = {"noop": noop, "wait": wait, "compute": compute}

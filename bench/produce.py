@@ -36,7 +36,7 @@ def _arguments() -> argparse.Namespace:
     enqueue.add_argument("way", choices=("one", "bulk"))
     enqueue.add_argument("count", type=int)
     enqueue.add_argument("--group", type=int, default=100)
-    enqueue.add_argument("--task", choices=("noop", "later", "wait", "compute"), default="noop")
+    enqueue.add_argument("--task", choices=("noop", "wait", "compute"), default="noop")
     enqueue.add_argument("--first", type=int, default=0, help="number of the first job")
     latency = commands.add_parser("latency")
     latency.add_argument("count", type=int)
