@@ -80,6 +80,7 @@ def test_an_api_that_dies_has_lost_nothing_that_it_answered(own: OwnYard, point:
 @pytest.mark.parametrize("point", OF_A_WORKER)
 def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(on_either: OwnYard, point: CrashPoint) -> None:
     own = on_either
+    own.settings["JOBYARD_KEEPER__MAX_LOST"] = "9"  # on a slow machine one job may meet all of these deaths
     job_ids: list[str] = []
     for order, options in KINDS.values():
         delay = timedelta(seconds=float(options.get("delay", 0)))
@@ -87,7 +88,8 @@ def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(on_either: OwnYard, p
         ends_at(own, point, lambda: own.start("worker", *own.worker_command("threads", 1)))()
     own.start_worker()
     everything_succeeds(own, job_ids)
-    assert all(job.attempt <= 3 for job in own.jobs(job_ids))
+    retries, deaths = 1, len(KINDS)
+    assert sum(job.attempt for job in own.jobs(job_ids)) <= len(job_ids) + retries + deaths
 
 
 @pytest.mark.parametrize("point", OF_A_WORKER)

@@ -226,5 +226,6 @@ def test_what_flower_is_told_travels_in_groups(settings: Settings) -> None:
 
         wait_until(all_are_told, 40, "an event for the end of each job")
     in_all = sum(map(len, groups))
-    by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, in_all / 24  # as Celery's buffer holds
-    assert len(groups) <= by_time + by_number + 2
+    # Celery's buffer holds 24, and two threads may find it full at one moment.
+    by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, 2 * in_all / 24
+    assert len(groups) <= by_time + by_number + 3, f"{in_all} events"
