@@ -67,12 +67,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     check_is_migrated(ledger.engine)
     declare_tasks(ledger.engine)
     committer = Committer(ledger, app.state.settings)
-    intake = Intake(committer.accept)
+    intake = Intake(committer)
     app.state.yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
     spare_the_collector()
     yield
     await intake.close()
-    committer.close()
+    await committer.close()
 
 
 def _front_page() -> RedirectResponse:

@@ -5,18 +5,19 @@ asked twice is committed once, since a job brings its id along: whoever finds th
 or do it by itself.
 """
 
+import asyncio
 import os
+import pickle
 import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from io import BufferedRWPair
 from pathlib import Path
 from typing import Final
-
-import structlog
 
 from config.collector import spare_the_collector
 from config.log_setup import set_up_logging
@@ -26,10 +27,9 @@ from jobs.job import Acceptance, NewJob
 from jobs.ledger import Ledger, get_ledger
 from tasks.submission import ring_for
 
-log = structlog.get_logger()
-
 ROOT: Final = Path(__file__).resolve().parents[1]
 READY: Final = "ready"
+LENGTH_BYTES: Final = 4
 # What it has rung for is sent before it goes, which takes no longer than a broker may be silent.
 LONGEST_END_SECONDS: Final = 10.0
 
@@ -42,80 +42,107 @@ class ProcessLostError(Exception):
 
 
 class Beside:
-    """The server's end; for one thread."""
+    """The server's end. It may be asked before its last answer has come; it takes groups in turn."""
 
     def __init__(self, settings: Settings) -> None:
         # No statement waits longer than that for another writer, nor for a server.
         self._patience = (settings.ledger.busy_timeout + settings.ledger.timeout).total_seconds()
-        self._is_ready = False
+        self._asked: deque[asyncio.Future[Answer]] = deque()
+        self._is_lost = False
+
+    async def start(self) -> None:
+        """Return once it answers; raises `ProcessLostError`, and `OSError` where none can be started."""
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "api.beside", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-            )
-            self._connection: Connection = Connection(ours.detach())
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "api.beside", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+                )
+        except OSError:
+            ours.close()
+            raise
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        self._listening = asyncio.create_task(self._listen())
+        await self._answer()
 
-    def is_ready(self) -> bool:
-        """Tell whether it has started by now; raises `ProcessLostError` where it could not."""
-        if not self._is_ready and self._connection.poll():
-            self._is_ready = self._hear() == READY
-            log.info("large groups are committed in a process beside the server", pid=self._process.pid)
-        return self._is_ready
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
-    def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
+    async def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
         """Commit jobs there; None where it met a fault, which whoever asks should meet as well.
 
         Raises `LedgerUnavailableError`, and `ProcessLostError`.
         """
-        try:
-            self._connection.send(new_jobs)
-        except OSError as error:
-            raise ProcessLostError(repr(error)) from error
-        answer = self._hear()
+        if self._is_lost:
+            raise ProcessLostError("it has ended")
+        self._writer.write(pickle.dumps(new_jobs))
+        answer = await self._answer()
         if isinstance(answer, str):
             raise LedgerUnavailableError(answer)
         return answer
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let it finish and go."""
-        self._connection.close()
+        self._writer.close()
         try:
-            self._process.wait(LONGEST_END_SECONDS)
+            await asyncio.to_thread(self._process.wait, LONGEST_END_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+        await self._listening
 
-    def kill(self) -> None:
-        self._connection.close()
+    async def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._writer.close()
+        await self._listening
 
-    def _hear(self) -> Answer:
+    async def _answer(self) -> Answer:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
         try:
-            if not self._connection.poll(self._patience):
-                raise ProcessLostError(f"no answer for {self._patience:.0f} s")
-            answer: Answer = self._connection.recv()
+            return await asyncio.wait_for(answer, self._patience)
+        except TimeoutError:
+            raise ProcessLostError(f"no answer for {self._patience:.0f} s") from None
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES))
+                said: Answer = pickle.loads(await self._reader.readexactly(length))
+                answer = self._asked.popleft()
+                if not answer.done():
+                    answer.set_result(said)
         except (EOFError, OSError) as error:
-            raise ProcessLostError(repr(error)) from error
-        return answer
+            self._is_lost = True
+            for answer in self._asked:
+                if not answer.done():
+                    answer.set_exception(ProcessLostError(repr(error)))
 
 
-def serve(connection: Connection, ledger: Ledger) -> None:
+def serve(stream: BufferedRWPair, ledger: Ledger) -> None:
     """Answer until the other end is closed, or its process is gone."""
-    connection.send(READY)
+    _say(stream, READY)
     while True:
-        new_jobs: list[NewJob] = connection.recv()
+        new_jobs: list[NewJob] = pickle.load(stream)
         try:
             acceptances = ledger.accept(new_jobs)
         except LedgerUnavailableError as error:
-            connection.send(str(error))
+            _say(stream, str(error))
         except Exception:
-            connection.send(None)
+            _say(stream, None)
         else:
-            connection.send(acceptances)
+            _say(stream, acceptances)
             ring_for(new_jobs, acceptances)
+
+
+def _say(stream: BufferedRWPair, answer: Answer) -> None:
+    content = pickle.dumps(answer)
+    stream.write(len(content).to_bytes(LENGTH_BYTES) + content)
+    stream.flush()
 
 
 def main() -> None:
@@ -125,8 +152,8 @@ def main() -> None:
     set_up_logging(get_settings().log)
     ledger = get_ledger()
     spare_the_collector()
-    with Connection(int(sys.argv[1])) as connection, suppress(EOFError, OSError):
-        serve(connection, ledger)
+    with suppress(EOFError, OSError), socket.socket(fileno=int(sys.argv[1])) as connection:
+        serve(connection.makefile("rwb"), ledger)
 
 
 if __name__ == "__main__":

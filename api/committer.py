@@ -1,6 +1,8 @@
 """Where a group of jobs is committed and rung for: here, or where groups are large, in a process beside."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -14,55 +16,73 @@ from tasks.submission import ring_for
 
 log = structlog.get_logger()
 
-# Measured: smaller ones are through sooner than they are handed over.
 LARGE_GROUP: Final = 8
 START_AGAIN_AFTER_SECONDS: Final = 10.0
 
 
 class Committer:
-    """Commits one group at a time. The process beside starts with the first large group and stays."""
+    """Commits groups. The process beside starts with the first large one, and does them all from then on."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="committer")
         self._beside: Beside | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._start_at = monotonic()
 
-    def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+    @property
+    def at_once(self) -> int:
+        """How many groups may be under way: the process beside finds the next when it is done with one."""
+        return 1 if self._beside is None else 2
+
+    async def commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
-        acceptances = self._accept_beside(new_jobs) if len(new_jobs) >= LARGE_GROUP else None
+        if self._beside is None and len(new_jobs) >= LARGE_GROUP:
+            self._want_company()
+        acceptances = await self._commit_beside(self._beside, new_jobs) if self._beside else None
         if acceptances is None:
-            acceptances = self._ledger.accept(new_jobs)
-            ring_for(new_jobs, acceptances)
+            loop = asyncio.get_running_loop()
+            acceptances = await loop.run_in_executor(self._thread, self._commit_here, new_jobs)
         return acceptances
 
-    def close(self) -> None:
-        """Let the process beside finish and go."""
+    async def close(self) -> None:
+        """Finish what was begun."""
+        if self._starting is not None:
+            await self._starting
         if self._beside is not None:
-            self._beside.close()
+            await self._beside.close()
             self._beside = None
+        self._thread.shutdown()
 
-    def _accept_beside(self, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
+    def _commit_here(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        acceptances = self._ledger.accept(new_jobs)
+        ring_for(new_jobs, acceptances)
+        return acceptances
+
+    async def _commit_beside(self, beside: Beside, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
         try:
-            beside = self._beside or self._start()
-            return beside.accept(new_jobs) if beside is not None and beside.is_ready() else None
+            return await beside.accept(new_jobs)
         except ProcessLostError as error:
             # Whatever it has committed of them is found by the ids, and is not committed again.
             log.warning("the process that commits was lost, the server does it", reason=str(error))
-            self._end()
+            if self._beside is beside:
+                self._beside = None
+                await beside.kill()
             return None
 
-    def _start(self) -> Beside | None:
-        if not self._settings.api.committer or monotonic() < self._start_at:
-            return None
-        self._start_at = monotonic() + START_AGAIN_AFTER_SECONDS
+    def _want_company(self) -> None:
+        if self._settings.api.committer and self._starting is None and monotonic() >= self._start_at:
+            self._start_at = monotonic() + START_AGAIN_AFTER_SECONDS
+            self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        beside = Beside(self._settings)
         try:
-            self._beside = Beside(self._settings)
-        except OSError as error:
+            await beside.start()
+        except (OSError, ProcessLostError) as error:
             log.warning("no process to commit can be started, the server does it", reason=str(error))
-            return None
-        return self._beside
-
-    def _end(self) -> None:
-        if self._beside is not None:
-            self._beside.kill()
-            self._beside = None
+        else:
+            log.info("groups are committed in a process beside the server", pid=beside.pid)
+            self._beside = beside
+        finally:
+            self._starting = None

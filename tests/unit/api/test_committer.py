@@ -1,8 +1,10 @@
 """The process beside the server: what it commits, and that its end loses and doubles nothing."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,11 +46,44 @@ def watched(own_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return OwnLedger(own_ledger)
 
 
+class Driven:
+    """A committer on an event loop of its own, which goes round while somebody waits for it."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._runner = asyncio.Runner()
+        self.committer = Committer(ledger, settings)
+
+    def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        return self._runner.run(self.committer.commit(new_jobs))
+
+    def accept_both(self, *groups: Sequence[NewJob]) -> list[list[Acceptance]]:
+        async def both() -> list[list[Acceptance]]:
+            return await asyncio.gather(*map(self.committer.commit, groups))
+
+        return self._runner.run(both())
+
+    @property
+    def pid(self) -> int | None:
+        """The process beside, once it is there."""
+        self._runner.run(asyncio.sleep(0.02))
+        return self.committer._beside.pid if self.committer._beside is not None else None
+
+    def close(self) -> None:
+        self._runner.run(self.committer.close())
+        self._runner.close()
+
+
+@contextmanager
+def driven(ledger: Ledger, settings: Settings) -> Iterator[Driven]:
+    one = Driven(ledger, settings)
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def committer(watched: OwnLedger) -> Iterator[Committer]:
-    committer = Committer(watched, Settings(ledger=PATIENCE))
-    yield committer
-    committer.close()
+def committer(watched: OwnLedger) -> Iterator[Driven]:
+    with driven(watched, Settings(ledger=PATIENCE)) as one:
+        yield one
 
 
 def group(how_many: int = LARGE_GROUP, **fields: Any) -> list[NewJob]:
@@ -57,136 +92,117 @@ def group(how_many: int = LARGE_GROUP, **fields: Any) -> list[NewJob]:
     return [NewJob(**usual | {"delay": timedelta(hours=1)} | fields) for _ in range(how_many)]
 
 
-def with_a_process(committer: Committer) -> int:
-    """Hand in large groups until one was committed beside; return how many jobs that took."""
-    accepted = 0
-
-    def is_ready() -> bool:
-        nonlocal accepted
-        accepted += len(committer.accept(group()))
-        return committer._beside is not None and committer._beside.is_ready()
-
-    wait_until(is_ready, 40, "the process beside the server")
+def with_a_process(committer: Driven) -> int:
+    """Hand in a large group, and wait for the process that it asks for; return how many jobs that took."""
+    accepted = len(committer.accept(group()))
+    wait_until(lambda: committer.pid is not None, 40, "the process beside the server")
     return accepted
-
-
-def pid_of(committer: Committer) -> int:
-    assert committer._beside is not None
-    return committer._beside._process.pid
 
 
 def accepted_once(new_jobs: Sequence[NewJob], acceptances: Sequence[Acceptance]) -> bool:
     return [(one.job_id, one.verdict) for one in acceptances] == [(new.id, Verdict.NEW) for new in new_jobs]
 
 
-def test_large_groups_are_committed_beside_and_small_ones_here(
-    committer: Committer, watched: OwnLedger
+def test_the_first_large_group_starts_it_and_it_commits_whatever_comes_then(
+    committer: Driven, watched: OwnLedger
 ) -> None:
-    accepted = with_a_process(committer)
-    watched.groups.clear()
-    large, small = group(200), group(LARGE_GROUP - 1)
-    assert accepted_once(large, committer.accept(large))
-    assert watched.groups == []
-    assert accepted_once(small, committer.accept(small))
-    assert watched.groups == [len(small)]
-    assert count_jobs(watched.engine, JobFilter()).jobs == accepted + len(large) + len(small)
+    assert committer.accept(group(LARGE_GROUP - 1))
+    assert committer.pid is None
+    assert committer.committer.at_once == 1
+    accepted = LARGE_GROUP - 1 + with_a_process(committer)
+    assert watched.groups == [LARGE_GROUP - 1, LARGE_GROUP]
+    assert committer.committer.at_once == 2
+    for how_many in (200, 1):
+        new_jobs = group(how_many)
+        assert accepted_once(new_jobs, committer.accept(new_jobs))
+        accepted += how_many
+    one, other = group(30), group(40)
+    assert list(map(accepted_once, (one, other), committer.accept_both(one, other))) == [True, True]
+    assert watched.groups == [LARGE_GROUP - 1, LARGE_GROUP]
+    assert count_jobs(watched.engine, JobFilter()).jobs == accepted + 70
 
 
-def test_until_it_is_there_and_where_it_is_not_wanted_the_server_commits(watched: OwnLedger) -> None:
-    alone = Committer(watched, Settings(api=ApiSettings(committer=False)))
-    assert len(alone.accept(group())) == LARGE_GROUP
-    assert alone._beside is None
-    starting = Committer(watched, Settings())
-    assert len(starting.accept(group())) == LARGE_GROUP
-    assert watched.groups == [LARGE_GROUP] * 2
-    starting.close()
+def test_where_it_is_not_wanted_the_server_commits(watched: OwnLedger) -> None:
+    with driven(watched, Settings(api=ApiSettings(committer=False))) as alone:
+        assert len(alone.accept(group())) == LARGE_GROUP
+        assert alone.committer._starting is None
+        assert alone.pid is None
 
 
-def test_keys_are_honoured_across_both(committer: Committer, watched: OwnLedger) -> None:
-    with_a_process(committer)
-    watched.groups.clear()
+def test_a_server_that_ends_while_it_starts_takes_it_along(watched: OwnLedger) -> None:
+    with driven(watched, Settings()) as starting:
+        assert len(starting.accept(group())) == LARGE_GROUP
+        assert starting.committer._starting is not None
+    assert watched.groups == [LARGE_GROUP]
+
+
+def test_keys_are_honoured_across_both(committer: Driven, watched: OwnLedger) -> None:
     [first] = committer.accept(group(1, idempotency_key="K", request_hash="one"))
-    again = group(1, idempotency_key="K", request_hash="one") + group()
-    other = group(1, idempotency_key="K", request_hash="two") + group()
-    assert committer.accept(again)[0] == Acceptance(first.job_id, Verdict.REPEATED)
-    assert committer.accept(other)[0] == Acceptance(first.job_id, Verdict.CONFLICT)
-    assert watched.groups == [1]
+    with_a_process(committer)
+    [again] = committer.accept(group(1, idempotency_key="K", request_hash="one"))
+    [other] = committer.accept(group(1, idempotency_key="K", request_hash="two"))
+    assert again == Acceptance(first.job_id, Verdict.REPEATED)
+    assert other == Acceptance(first.job_id, Verdict.CONFLICT)
 
 
 @pytest.mark.parametrize("point", [CrashPoint.BEFORE_ACCEPT, CrashPoint.ACCEPTED])
 def test_its_death_before_and_after_the_commit_loses_and_doubles_nothing(
-    committer: Committer, watched: OwnLedger, point: CrashPoint, monkeypatch: pytest.MonkeyPatch
+    committer: Driven, watched: OwnLedger, point: CrashPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRASH_AT", str(point.value))  # this process has read it long ago
-    accepted = len(committer.accept(group()))
-    dying = pid_of(committer)
-
-    def has_died() -> bool:
-        nonlocal accepted
-        new_jobs = group()
-        assert accepted_once(new_jobs, committer.accept(new_jobs))
-        accepted += len(new_jobs)
-        return committer._beside is None
-
-    wait_until(has_died, 40, f"process {dying} to die")
-    assert count_jobs(watched.engine, JobFilter()).jobs == accepted
+    accepted = with_a_process(committer)
+    one, other = group(30), group(40)
+    assert list(map(accepted_once, (one, other), committer.accept_both(one, other))) == [True, True]
+    assert sorted(watched.groups) == [LARGE_GROUP, 30, 40]
+    assert committer.pid is None
+    assert count_jobs(watched.engine, JobFilter()).jobs == accepted + 70
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGSTOP])
 def test_one_that_is_killed_or_frozen_is_done_without_and_replaced(
-    committer: Committer, watched: OwnLedger, with_signal: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    committer: Driven, watched: OwnLedger, with_signal: signal.Signals
 ) -> None:
     with_a_process(committer)
-    lost = pid_of(committer)
+    lost = committer.pid
+    assert lost is not None
     os.kill(lost, with_signal)
-    watched.groups.clear()
     new_jobs = group()
     assert accepted_once(new_jobs, committer.accept(new_jobs))
-    assert watched.groups == [len(new_jobs)]
+    assert watched.groups == [LARGE_GROUP] * 2
     with pytest.raises(ProcessLookupError):
         os.kill(lost, 0)
     assert committer.accept(group())
-    assert committer._beside is None  # another comes, but not at once
-    monkeypatch.setattr("api.committer.START_AGAIN_AFTER_SECONDS", 0.0)
-    committer._start_at = 0.0
+    assert committer.committer._starting is None, "another comes, but not at once"
+    committer.committer._start_at = 0.0
     with_a_process(committer)
-    assert pid_of(committer) != lost
+    assert committer.pid != lost
 
 
 def test_a_ledger_out_of_its_reach_is_said_in_its_words(
     watched: OwnLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOBYARD_LEDGER__URL", f"sqlite:///{tmp_path}/nowhere/jobyard.db")
-    committer = Committer(watched, Settings())
-
-    def is_out_of_reach() -> bool:
-        try:
+    with driven(watched, Settings()) as committer:
+        with_a_process(committer)
+        with pytest.raises(LedgerUnavailableError, match="there is no ledger at"):
             committer.accept(group())
-        except LedgerUnavailableError:
-            return True
-        return False
-
-    wait_until(is_out_of_reach, 40, "the process beside the server")
-    with pytest.raises(LedgerUnavailableError, match="there is no ledger at"):
-        committer.accept(group())
-    committer.close()
 
 
-def test_a_fault_is_met_where_it_can_be_told(committer: Committer, watched: OwnLedger) -> None:
+def test_a_fault_is_met_where_it_can_be_told(committer: Driven, watched: OwnLedger) -> None:
     with_a_process(committer)
-    watched.groups.clear()
     with pytest.raises(IntegrityError):
-        committer.accept(group(task=None))
-    assert watched.groups == [LARGE_GROUP]
+        committer.accept(group(3, task=None))
+    assert watched.groups == [LARGE_GROUP, 3]
     assert committer.accept(group())
-    assert watched.groups == [LARGE_GROUP], "the process is still there"
+    assert watched.groups == [LARGE_GROUP, 3], "the process is still there"
 
 
 def test_where_no_process_can_be_started_the_server_commits(
     watched: OwnLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    committer = Committer(watched, Settings())
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    assert len(committer.accept(group())) == LARGE_GROUP
-    assert len(committer.accept(group())) == LARGE_GROUP
+    with driven(watched, Settings()) as committer:
+        for _ in range(2):
+            assert len(committer.accept(group())) == LARGE_GROUP
+        assert committer.pid is None
     assert watched.groups == [LARGE_GROUP] * 2

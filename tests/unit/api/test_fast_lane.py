@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.committer import Committer
 from api.fast_lane import FastLane
 from api.intake import Intake
 from config.sections import ApiSettings
@@ -67,7 +68,7 @@ class Asked:
         method: str,
         headers: dict[str, str],
     ) -> None:
-        intake = Intake(self._ledger.accept)
+        intake = Intake(Committer(self._ledger, self._settings))
         yard: Any = SimpleNamespace(settings=self._settings, intake=intake, keys=self._settings.api.keys)
         scope = {
             "type": "http",

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from api.intake import MOST_IN_GROUP, MOST_WAITING, Intake
+from api.committer import Committer
+from api.intake import MOST_IN_GROUP, MOST_WAITING, SECOND_GROUP, Intake
+from config.sections import ApiSettings
+from config.settings import Settings
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob, Verdict
 from jobs.ledger import Ledger
@@ -44,6 +47,10 @@ class WatchedLedger(Ledger):
         return super().accept(new_jobs)
 
 
+def intake_of(ledger: Ledger) -> Intake:
+    return Intake(Committer(ledger, Settings(api=ApiSettings(committer=False))))
+
+
 @pytest.fixture
 def watched(own_ledger: Ledger) -> WatchedLedger:
     return WatchedLedger(own_ledger)
@@ -76,7 +83,7 @@ async def together(ledger: WatchedLedger, intake: Intake, requests: Sequence[Seq
 
 def test_a_request_alone_is_committed_at_once(watched: WatchedLedger) -> None:
     async def run() -> list[Acceptance]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         answer = await intake.accept([new()])
         await intake.close()
         return answer
@@ -93,7 +100,7 @@ def test_requests_that_come_during_a_commit_share_the_next_and_each_gets_its_own
     requests = [[new() for _ in range(count)] for count in (1, 2, 1, 5, 3)]
 
     async def run() -> list[Any]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         answers = await together(watched, intake, requests)
         await intake.close()
         return answers
@@ -114,7 +121,7 @@ def test_a_group_has_a_limit_and_a_request_is_never_split(watched: WatchedLedger
     ]
 
     async def run() -> None:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         await together(watched, intake, requests)
         await intake.close()
 
@@ -127,7 +134,7 @@ def test_the_same_key_in_one_group_is_one_job(watched: WatchedLedger) -> None:
     other = [new(idempotency_key="k", request_hash="other")]
 
     async def run() -> list[Any]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         answers = await together(watched, intake, [[new()], *rivals, other])
         await intake.close()
         return answers[1:]
@@ -141,7 +148,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
     poisoned = new(max_attempts=None)
 
     async def run() -> list[Any]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         answers = await together(watched, intake, [[new()], [new()], [poisoned, new()], [new(), new()]])
         await intake.close()
         return answers
@@ -155,7 +162,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
 
 def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         watched.is_away = True
         answers = await together(watched, intake, [[new()], [new()], [new(), new()]])
         watched.is_away = False
@@ -174,7 +181,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
     watched: WatchedLedger,
 ) -> None:
     async def run() -> list[Acceptance]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         first, gone, last = await begin(watched, intake, [[new()], [new()], [new()]])
         gone.cancel()
         watched.gate.set()
@@ -188,7 +195,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
 
 def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         tasks = await begin(watched, intake, [[new()] for _ in range(5)])
         watched.gate.set()
         await intake.close()
@@ -200,7 +207,7 @@ def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
 
 def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger) -> None:
     async def run() -> None:
-        intake = Intake(watched.accept)
+        intake = intake_of(watched)
         first, many = await begin(watched, intake, [[new()], [new()] * MOST_WAITING])
         with pytest.raises(LedgerUnavailableError, match="come back later"):
             await intake.accept([new()])
@@ -211,3 +218,44 @@ def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger
         await intake.close()
 
     asyncio.run(run())
+
+
+class TwoAtOnce:
+    """Commits nothing; notes the groups, and lets each end when it is told to."""
+
+    at_once = 2
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+        self.gates: list[asyncio.Event] = []
+
+    async def commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        self.groups.append(len(new_jobs))
+        self.gates.append(gate := asyncio.Event())
+        await gate.wait()
+        return [Acceptance(new.id, Verdict.NEW) for new in new_jobs]
+
+
+def test_a_second_group_is_under_way_where_enough_have_come_and_never_a_third() -> None:
+    async def run() -> list[int]:
+        committer = TwoAtOnce()
+        intake = Intake(committer)
+        asked = [asyncio.create_task(intake.accept([new()]))]
+        await until(lambda: committer.groups == [1])
+        asked += [asyncio.create_task(intake.accept([new()])) for _ in range(SECOND_GROUP - 1)]
+        await asyncio.sleep(0.05)
+        assert committer.groups == [1], "too few for a second"
+        asked.append(asyncio.create_task(intake.accept([new()])))
+        await until(lambda: committer.groups == [1, SECOND_GROUP])
+        asked += [asyncio.create_task(intake.accept([new()])) for _ in range(3 * SECOND_GROUP)]
+        await asyncio.sleep(0.05)
+        assert len(committer.groups) == 2, "never a third"
+        committer.gates[1].set()
+        await until(lambda: len(committer.groups) == 3)
+        for gate in committer.gates:
+            gate.set()
+        await asyncio.gather(*asked)
+        await intake.close()
+        return committer.groups
+
+    assert asyncio.run(run()) == [1, SECOND_GROUP, 3 * SECOND_GROUP]
