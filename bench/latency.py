@@ -63,9 +63,11 @@ def take_turn(contender: Contender, jobs: int, rate: float) -> Turn:
         side.start_workers()
         side.enqueue("one", WARM_UP_JOBS, "--first", str(FIRST_OF_WARM_UP))
         wait_for_runs(machine, side, WARM_UP_JOBS)
-        side.produce("latency", str(jobs), str(rate))
-        wait_for_runs(machine, side, WARM_UP_JOBS + jobs)
-        sent = {number: at for at, number in read_runs(side.sent_file)}
+        # The producer's first second is not counted: a program that enqueues has done so before.
+        at_first = round(rate)
+        side.produce("latency", str(at_first + jobs), str(rate))
+        wait_for_runs(machine, side, WARM_UP_JOBS + at_first + jobs)
+        sent = {number: at for at, number in read_runs(side.sent_file) if number >= at_first}
         began = [(number, at) for at, number in read_runs(side.runs_file) if number in sent]
         waits = [(at - sent[number]) * 1000 for number, at in began]
         percent = quantiles(waits, n=100)
