@@ -30,6 +30,7 @@ from tasks.submission import ring_for
 ROOT: Final = Path(__file__).resolve().parents[1]
 READY: Final = "ready"
 LENGTH_BYTES: Final = 4
+LONGEST_START_SECONDS: Final = 60.0
 # What it has rung for is sent before it goes, which takes no longer than a broker may be silent.
 LONGEST_END_SECONDS: Final = 10.0
 
@@ -66,7 +67,11 @@ class Beside:
             raise
         self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         self._listening = asyncio.create_task(self._listen())
-        await self._answer()
+        try:
+            await self._answer(LONGEST_START_SECONDS)
+        except ProcessLostError:
+            await self.kill()
+            raise
 
     @property
     def pid(self) -> int:
@@ -80,7 +85,7 @@ class Beside:
         if self._is_lost:
             raise ProcessLostError("it has ended")
         self._writer.write(pickle.dumps(new_jobs))
-        answer = await self._answer()
+        answer = await self._answer(self._patience)
         if isinstance(answer, str):
             raise LedgerUnavailableError(answer)
         return answer
@@ -100,13 +105,13 @@ class Beside:
         self._writer.close()
         await self._listening
 
-    async def _answer(self) -> Answer:
+    async def _answer(self, within_seconds: float) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
         try:
-            return await asyncio.wait_for(answer, self._patience)
+            return await asyncio.wait_for(answer, within_seconds)
         except TimeoutError:
-            raise ProcessLostError(f"no answer for {self._patience:.0f} s") from None
+            raise ProcessLostError(f"no answer for {within_seconds:.0f} s") from None
 
     async def _listen(self) -> None:
         try:
@@ -152,7 +157,9 @@ def main() -> None:
     set_up_logging(get_settings().log)
     ledger = get_ledger()
     spare_the_collector()
-    with suppress(EOFError, OSError), socket.socket(fileno=int(sys.argv[1])) as connection:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    # The server may be killed in the middle of a word.
+    with connection, suppress(EOFError, OSError, pickle.UnpicklingError):
         serve(connection.makefile("rwb"), ledger)
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -205,4 +206,19 @@ def test_where_no_process_can_be_started_the_server_commits(
         for _ in range(2):
             assert len(committer.accept(group())) == LARGE_GROUP
         assert committer.pid is None
+    assert watched.groups == [LARGE_GROUP] * 2
+
+
+def test_one_that_ends_as_soon_as_it_is_started_is_given_up(
+    watched: OwnLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings()
+    monkeypatch.setenv("JOBYARD_LEDGER__URL", "mysql://nobody/nothing")
+    with driven(watched, settings) as committer:
+        assert committer.accept(group())
+        wait_until(
+            lambda: committer.pid is None and committer.committer._starting is None, 40, "it to be given up"
+        )
+        assert psutil.Process().children() == []
+        assert committer.accept(group())
     assert watched.groups == [LARGE_GROUP] * 2
