@@ -2,18 +2,17 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
 from bench.contenders import Contender, matching
+from bench.contest import prepare
 from bench.draining import wait_for_runs
-from bench.environments import LeftOutError
 from bench.footprint import Part, footprint
 from bench.load import best_tool, measure
-from bench.machine import LOCAL, BenchError, bare_machine, end_on_signals
-from bench.report import look_around, save, spread, table
+from bench.machine import LOCAL, bare_machine, ending_well
+from bench.report import look_around, save, spread, table, tell
 from bench.runs import rate_in_the_middle
 from bench.whole_jobyard import TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
 
@@ -60,12 +59,12 @@ def compare(contender: Contender, options: argparse.Namespace) -> Pair:
             for side, turns in sides if number % 2 == 0 else reversed(sides):
                 turns.append(take_turn(side, options))
                 _rest(side, is_emptied=side is few)
-            _tell(f"round {number + 1}: {contender.label}: {_said(pair.few)}; behind many {_said(pair.many)}")
+            tell(f"round {number + 1}: {contender.label}: {_said(pair.few)}; behind many {_said(pair.many)}")
     return pair
 
 
 def _filled(stack: ExitStack, contender: Contender, jobs: int) -> WholeJobyard:
-    _tell(f"{contender.label}: queueing {jobs:,} jobs ...")
+    tell(f"{contender.label}: queueing {jobs:,} jobs ...")
     side = contender.side(stack.enter_context(bare_machine()))
     assert isinstance(side, WholeJobyard)
     side.start_broker()
@@ -139,10 +138,6 @@ def _said(turns: Sequence[Turn]) -> str:
     return f"accept {turns[-1].accept:,.0f}/s, drain {turns[-1].drain:,.0f}/s"
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs queued ahead")
@@ -152,19 +147,10 @@ def main() -> None:
     parser.add_argument("--load", choices=("wrk", "python"), default=best_tool())
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="as SQLite; repeatable")
     options = parser.parse_args()
-    end_on_signals()
-    conditions, pairs = look_around(), {}
-    try:
-        for contender in matching(CONTENDERS, options.only):
-            try:
-                contender.prepare()
-                pairs[contender.label] = compare(contender, options)
-            except LeftOutError as error:
-                _tell(f"{contender.label} is left out: {error}")
-    except BenchError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with ending_well():
+        conditions = look_around()
+        present, _ = prepare(matching(CONTENDERS, options.only))
+        pairs = {contender.label: compare(contender, options) for contender in present}
     show_rates(pairs, options)
     show_parts(pairs, options.jobs)
     print(f"\n{conditions}")

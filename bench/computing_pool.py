@@ -4,23 +4,22 @@ Prints one line of JSON with the CPU seconds of all its processes.
 """
 
 import json
-import os
 import sys
 from multiprocessing import Pool
 
 from bench.computation import compute_and_note
+from bench.machine import own_cpu_seconds
 
 
 def main() -> None:
     count = int(sys.argv[1])
-    before = os.times()
+    before = own_cpu_seconds()
     with Pool(2) as pool:
         for _ in pool.imap_unordered(compute_and_note, range(count)):
             pass
         pool.close()
         pool.join()
-    # Of the four figures, what this process and its dead children have used.
-    print(json.dumps({"cpu_seconds": sum(os.times()[:4]) - sum(before[:4])}))
+    print(json.dumps({"cpu_seconds": own_cpu_seconds() - before}))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from bench.contenders import Contender, matching
 from bench.environments import LeftOutError
 from bench.figures import draw
-from bench.machine import BenchError, end_on_signals
-from bench.report import Conditions, look_around, save, spread, table
+from bench.machine import BenchError, ending_well
+from bench.report import Conditions, look_around, save, spread, table, tell
 
 T = TypeVar("T")
 
@@ -73,23 +73,19 @@ def hold(
     say: Callable[[T], str],
 ) -> Contest[T]:
     """Let the contenders take turns; ends the program where none is left, or one that is no peer fails."""
-    end_on_signals()
-    try:
-        present, left_out = _prepare(matching(contenders, options.only))
+    with ending_well():
+        present, left_out = prepare(matching(contenders, options.only))
         contest: Contest[T] = Contest({one: [] for one in present}, left_out, look_around(), options.figure)
         for number in range(options.rounds):
             for contender in list(contest.turns):
                 _take(contest, contender, number + 1, take_turn, say)
-    except BenchError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     if not contest.turns:
         sys.exit("nobody is left to be measured: " + "; ".join(f"{k}: {v}" for k, v in left_out.items()))
     return contest
 
 
-def _prepare(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[str, str]]:
+def prepare(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[str, str]]:
+    """Return who can take part, and of the others why they cannot."""
     present: list[Contender] = []
     left_out: dict[str, str] = {}
     for contender in contenders:
@@ -98,7 +94,7 @@ def _prepare(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[str
             present.append(contender)
         except LeftOutError as error:
             left_out[contender.label] = str(error)
-            _tell(f"{contender.label} is left out: {error}")
+            tell(f"{contender.label} is left out: {error}")
     return present, left_out
 
 
@@ -117,11 +113,7 @@ def _take(
         # A peer's failure is no reason to stop; half of its rounds would be none to compare.
         del contest.turns[contender]
         contest.left_out[contender.label] = f"it failed in round {number}: {str(error).splitlines()[0]}"
-        _tell(f"{contender.label} is left out: {error}")
+        tell(f"{contender.label} is left out: {error}")
         return
     contest.turns[contender].append(turn)
-    _tell(f"round {number}: {contender.label}: {say(turn)}")
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    tell(f"round {number}: {contender.label}: {say(turn)}")

@@ -10,7 +10,7 @@ from bench.computing import POOL
 from bench.contenders import Contender, jobyard, jobyard_on_postgresql
 from bench.contest import Contest, arguments, hold
 from bench.conversions import Turn, read_report
-from bench.machine import Machine, bare_machine, end_on_signals
+from bench.machine import Machine, bare_machine, ending_well
 from bench.report import spread, table
 from bench.sample_pictures import make_photos
 
@@ -67,8 +67,7 @@ def main() -> None:
     parser = arguments(__doc__, rounds=3)
     parser.add_argument("--pictures", type=int, default=120)
     options = parser.parse_args()
-    end_on_signals()
-    with bare_machine() as machine:
+    with ending_well(), bare_machine() as machine:
         photos = make_photos(machine.folder / "photos")
         contest = hold(
             CONTENDERS,

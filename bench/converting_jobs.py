@@ -24,9 +24,8 @@ def main() -> None:
         for path in sorted(folder.iterdir())
     ]
     handles = convert_image.submit_many(list(islice(cycle(orders), count)))
-    handles[-1].get(
-        LONGEST_SECONDS
-    )  # asks the ledger now and then; the others are at their end as well by then
+    # The last one first, and the others are at their end as well by then: each wait asks the ledger.
+    handles[-1].get(LONGEST_SECONDS)
     made = [handle.get(LONGEST_SECONDS).outputs for handle in handles]
     report([_converted(handle.job, outputs) for handle, outputs in zip(handles, made, strict=True)])
 

@@ -3,7 +3,6 @@
 From file to file by the same function as `image.convert`. Prints one line of JSON.
 """
 
-import os
 import sys
 from functools import partial
 from itertools import cycle, islice
@@ -13,20 +12,20 @@ from tempfile import TemporaryDirectory
 from time import time
 
 from bench.conversions import Converted, report
+from bench.machine import own_cpu_seconds
 from bench.picture_by_pillow import convert
 
 
 def main() -> None:
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
     paths = islice(cycle(sorted(folder.iterdir())), count)
-    before = os.times()
+    before = own_cpu_seconds()
     with TemporaryDirectory(dir=folder.parent) as target, Pool(2) as pool:
         job = partial(_convert, target=Path(target))
         converted = list(pool.imap_unordered(job, enumerate(paths)))
         pool.close()
         pool.join()
-    # Of the four figures, what this process and its dead children have used.
-    report(converted, sum(os.times()[:4]) - sum(before[:4]))
+    report(converted, own_cpu_seconds() - before)
 
 
 def _convert(numbered: tuple[int, Path], target: Path) -> Converted:

@@ -14,8 +14,8 @@ import httpx
 from bench.history import DAYS, write_history
 from bench.ledger_work import Rates, measure
 from bench.ledgers import postgresql_ledger
-from bench.machine import LOCAL, BenchError, bare_machine, end_on_signals, free_port
-from bench.report import look_around, save, spread, table
+from bench.machine import LOCAL, bare_machine, ending_well, free_port
+from bench.report import look_around, save, spread, table, tell
 from jobs.job import new_id
 from jobs.ledger import Ledger
 
@@ -124,23 +124,17 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=100, help=f"groups of {GROUP} in a turn")
     parser.add_argument("--lists", type=int, default=60, help="times that each list is asked for")
     options = parser.parse_args()
-    end_on_signals()
-    conditions = look_around()
-    try:
-        with ExitStack() as stack:
-            empty = stack.enter_context(postgresql_ledger())
-            full = stack.enter_context(postgresql_ledger())
-            print(f"Writing {options.jobs:,} jobs ...", file=sys.stderr)
-            write_history(full.engine, options.jobs)
-            found = time_lists(full, options.lists)
-            turns = [
-                (measure(empty, options.groups, GROUP), measure(full, options.groups, GROUP))
-                for _ in range(options.rounds)
-            ]
-    except BenchError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with ending_well(), ExitStack() as stack:
+        conditions = look_around()
+        empty = stack.enter_context(postgresql_ledger())
+        full = stack.enter_context(postgresql_ledger())
+        tell(f"Writing {options.jobs:,} jobs ...")
+        write_history(full.engine, options.jobs)
+        found = time_lists(full, options.lists)
+        turns = [
+            (measure(empty, options.groups, GROUP), measure(full, options.groups, GROUP))
+            for _ in range(options.rounds)
+        ]
     show_rates(turns, options.jobs)
     show_lists(found)
     print(f"\n{conditions}")

@@ -1,14 +1,13 @@
 """`python -m bench.ledger`: both ledgers side by side, job by job and in groups."""
 
 import argparse
-import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict
 
 from bench.ledger_work import Rates, measure
 from bench.ledgers import postgresql_ledger, sqlite_ledger
-from bench.machine import BenchError, end_on_signals
+from bench.machine import ending_well
 from bench.report import look_around, save, spread, table
 
 JOBS_IN_A_TURN = 5_000
@@ -37,24 +36,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=JOBS_IN_A_TURN, help="jobs in a turn; a tenth one by one")
     options = parser.parse_args()
-    end_on_signals()
-    conditions = look_around()
     turns: dict[str, list[Rates]] = defaultdict(list)
-    try:
-        with ExitStack() as stack:
-            ledgers = {
-                "SQLite": stack.enter_context(sqlite_ledger()),
-                "PostgreSQL": stack.enter_context(postgresql_ledger()),
-            }
-            for _ in range(options.rounds):
-                for size in SIZES:
-                    for name, ledger in ledgers.items():
-                        jobs = options.jobs if size > 1 else options.jobs // 10
-                        turns[f"{name}, {size}"].append(measure(ledger, max(1, jobs // size), size))
-    except BenchError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with ending_well(), ExitStack() as stack:
+        conditions = look_around()
+        ledgers = {
+            "SQLite": stack.enter_context(sqlite_ledger()),
+            "PostgreSQL": stack.enter_context(postgresql_ledger()),
+        }
+        for _ in range(options.rounds):
+            for size in SIZES:
+                for name, ledger in ledgers.items():
+                    jobs = options.jobs if size > 1 else options.jobs // 10
+                    turns[f"{name}, {size}"].append(measure(ledger, max(1, jobs // size), size))
     show(turns)
     print(f"\n{conditions}")
     save("ledger", conditions, {label: [asdict(one) for one in its_own] for label, its_own in turns.items()})

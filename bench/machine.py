@@ -142,11 +142,23 @@ def free_port() -> int:
         return port
 
 
-def end_on_signals() -> None:
-    """Make Ctrl-C and a SIGTERM end this process with everything that it started."""
+@contextmanager
+def ending_well() -> Iterator[None]:
+    """Let Ctrl-C, a SIGTERM and a `BenchError` end the program, with all that it has started."""
     # A shell starts what it puts into the background deaf to SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    except BenchError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def own_cpu_seconds() -> float:
+    """Return what this process and its children that have ended have used."""
+    return sum(os.times()[:4])
 
 
 def _fail(name: str, log: Path, code: int) -> NoReturn:

@@ -5,6 +5,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -115,3 +116,8 @@ def save(name: str, conditions: Conditions, figures: Any) -> None:
     kept = {"at": now.isoformat(), "conditions": asdict(conditions), "figures": figures}
     path.write_text(json.dumps(kept, indent=1))
     print(f"\nAs JSON: {path}")
+
+
+def tell(line: str) -> None:
+    """Say how far it is, to whoever waits and not into the report."""
+    print(line, file=sys.stderr, flush=True)

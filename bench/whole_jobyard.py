@@ -4,14 +4,15 @@ import json
 from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
 
 import redis
 from sqlalchemy import delete
 
-from bench.contenders import IN_POSTGRESQL, IN_SQLITE, Contender
-from bench.jobyard_side import Jobyard, ask_for_postgresql
+from bench.contenders import Contender, jobyard, jobyard_on_postgresql
+from bench.jobyard_side import Jobyard
 from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
 from config.queues import PRIORITIES
@@ -77,14 +78,8 @@ class WholeJobyard(Jobyard):
 
 def whole_jobyard(label: str, *, on_postgresql: bool = False) -> Contender:
     """Jobyard as a contender whose side is a `WholeJobyard`."""
-    return Contender(
-        label,
-        partial(WholeJobyard, on_postgresql=on_postgresql),
-        "this checkout",
-        IN_POSTGRESQL if on_postgresql else IN_SQLITE,
-        "runs again",
-        ask_for_postgresql if on_postgresql else bool,
-    )
+    like = jobyard_on_postgresql("") if on_postgresql else jobyard("")
+    return replace(like, label=label, side=partial(WholeJobyard, on_postgresql=on_postgresql))
 
 
 def _lists() -> Iterable[str]:
