@@ -93,13 +93,12 @@ class Beside:
     async def close(self) -> None:
         """Let it finish and go."""
         self._writer.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(self._process.wait, LONGEST_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        await self._listening
+        await self.kill()
 
     async def kill(self) -> None:
+        """End it here and now, where it has not ended."""
         self._process.kill()
         self._process.wait()
         self._writer.close()

@@ -1,4 +1,4 @@
-"""Where a group of jobs is committed and rung for: here, or where groups are large, in a process beside."""
+"""Where a group of jobs is committed and rung for: here, or under load in a process beside the server."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from tasks.submission import ring_for
 
 log = structlog.get_logger()
 
+# Of as many callers; measured, a second process gains nothing with fewer.
 LARGE_GROUP: Final = 8
 START_AGAIN_AFTER_SECONDS: Final = 10.0
 

@@ -24,7 +24,7 @@ class _Asked(NamedTuple):
 
 
 class Committing(Protocol):
-    """What the intake needs of a ledger."""
+    """What the intake needs of a committer."""
 
     @property
     def at_once(self) -> int:

@@ -127,7 +127,8 @@ class Keeper:
     def _ring(self, queued: Sequence[QueuedJob], stride: Stride) -> None:
         # The first group shows whether the broker takes anything. Those after it are sent while the next
         # transaction runs, and no more than one waits.
-        stride.gets_out = stride.is_first or self._doorbell.has_sent()
+        if not stride.is_first:
+            stride.gets_out = self._doorbell.has_sent()
         self._doorbell.publish(queued)
         if stride.is_first:
             stride.gets_out = self._doorbell.has_sent()

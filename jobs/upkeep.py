@@ -51,15 +51,15 @@ class Duty(StrEnum):
 
 def pending(connection: Connection) -> set[Duty]:
     """Return the duties that have work, so that an idle yard is only read and nobody's write is held up."""
-    questions = {
-        Duty.LOST: select(job.c.id).where(_is_lost()),
-        Duty.LATE: select(job.c.id).where(_is_late()),
-        Duty.DUE: select(job.c.id).where(_is_due()),
-        Duty.REPLAY: select(replay.c.id).where(replay.c.status == "running"),
-        Duty.UNSENT: select(job.c.id).where(_is_unsent()),
+    conditions = {
+        Duty.LOST: _is_lost(),
+        Duty.LATE: _is_late(),
+        Duty.DUE: _is_due(),
+        Duty.REPLAY: replay.c.status == "running",
+        Duty.UNSENT: _is_unsent(),
     }
-    row = connection.execute(select(*(exists(question) for question in questions.values()))).one()
-    return {duty for duty, has_work in zip(questions, row, strict=True) if has_work}
+    row = connection.execute(select(*(exists().where(condition) for condition in conditions.values()))).one()
+    return {duty for duty, has_work in zip(conditions, row, strict=True) if has_work}
 
 
 def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:

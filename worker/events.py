@@ -15,6 +15,7 @@ class EventsInGroups(bootsteps.StartStopStep):
     """
 
     requires = (Events,)
+    _timer: Any = None
 
     def start(self, consumer: Any) -> None:
         dispatcher = consumer.event_dispatcher
@@ -24,6 +25,5 @@ class EventsInGroups(bootsteps.StartStopStep):
         self._timer = consumer.hub.call_repeatedly(FLUSH_EVERY_SECONDS, dispatcher.flush)
 
     def stop(self, consumer: Any) -> None:
-        timer = getattr(self, "_timer", None)
-        if timer is not None:
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
