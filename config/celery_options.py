@@ -1,12 +1,8 @@
 """What Celery is told, as a pure function of the settings."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from kombu import Queue as KombuQueue
-
-from config.kinds import REDIS_SCHEMES
-from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
+from config.broker_options import broker_options
 from config.settings import Settings
 
 BEAT_LOOP_SECONDS = 5
@@ -17,59 +13,11 @@ KEY_PREFIX = "jobyard:"
 def celery_options(settings: Settings) -> dict[str, Any]:
     """Return Celery's configuration; the broker is a doorbell, so nothing here asks it to remember."""
     return {
-        **_broker(settings),
+        **broker_options(settings),
         **_messages(),
         **_workers(),
         **_beat(settings),
     }
-
-
-def _broker(settings: Settings) -> dict[str, Any]:
-    return {
-        "broker_url": settings.broker_url,
-        "broker_transport": _transport(settings),
-        "broker_transport_options": _transport_options(settings),
-        "broker_connection_timeout": settings.broker.timeout.total_seconds(),
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # a worker waits for its broker as long as it takes
-        "broker_channel_error_retry": True,  # a full Redis answers with errors, and gets room again
-        "task_queues": [_queue(name, settings.broker_url) for name in Queue],
-        "task_default_queue": Queue.DEFAULT.value,
-        "task_create_missing_queues": False,
-    }
-
-
-def _transport(settings: Settings) -> str | None:
-    is_redis = urlsplit(settings.broker_url).scheme in REDIS_SCHEMES
-    return "worker.transport:Transport" if is_redis else None
-
-
-def _transport_options(settings: Settings) -> dict[str, Any]:
-    # Whoever asks the broker something is told at once that it is not there: kombu would try again for
-    # seconds on end (6 s measured), and the keeper or the next request does that anyway.
-    at_once = {"max_retries": 3, "interval_start": 0, "interval_step": 0}
-    if urlsplit(settings.broker_url).scheme not in (*REDIS_SCHEMES, "sentinel"):
-        return at_once
-    patience = settings.broker.timeout.total_seconds()
-    return at_once | {
-        "priority_steps": list(PRIORITIES),
-        # Redis keeps no copy of what a worker has fetched. The copy is what kombu loses workers over when
-        # Redis restarts, fills up or resets a connection, and half of what a job costs; here it would
-        # guard nothing, since the keeper publishes again what was lost with a worker.
-        "ack_emulation": False,
-        "sep": ":",
-        "queue_order_strategy": "priority",
-        "socket_timeout": patience,
-        "socket_connect_timeout": patience,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-    }
-
-
-def _queue(name: Queue, broker_url: str) -> KombuQueue:
-    is_amqp = broker_url.startswith("amqp")
-    arguments = {"x-max-priority": HIGHEST_PRIORITY} if is_amqp else None
-    return KombuQueue(name.value, routing_key=name.value, queue_arguments=arguments)
 
 
 def _messages() -> dict[str, Any]:

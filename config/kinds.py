@@ -11,8 +11,6 @@ from config.places import AllowedPlace
 
 LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 FILES_SCHEMES = ("file", "s3", "gs", "az")
-BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps", "sqs")
-REDIS_SCHEMES = ("redis", "rediss")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 
 

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
+from config.broker_kinds import BrokerKind, broker_kind
+
 LOWEST_PRIORITY: Final = 0
 DEFAULT_PRIORITY: Final = 4
 HIGHEST_PRIORITY: Final = 9
@@ -35,5 +37,5 @@ def broker_priority(priority: int, broker_url: str) -> int:
 
     kombu's Redis transport serves 0 first; RabbitMQ and the others serve the highest first.
     """
-    first_is_zero = broker_url.startswith(("redis", "rediss", "sentinel"))
+    first_is_zero = broker_kind(broker_url) in (BrokerKind.REDIS, BrokerKind.SENTINEL)
     return HIGHEST_PRIORITY - priority if first_is_zero else priority

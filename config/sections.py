@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from config.broker_kinds import BROKER_SCHEMES, REDIS_SCHEMES
 from config.durations import Duration
 from config.kinds import (
-    BROKER_SCHEMES,
     FILES_SCHEMES,
     LEDGER_SCHEMES,
-    REDIS_SCHEMES,
     Modules,
     Places,
     Port,

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingsError
 
-from config.kinds import REDIS_SCHEMES
+from config.broker_kinds import REDIS_SCHEMES
 from config.sections import (
     ApiSettings,
     BrokerSettings,

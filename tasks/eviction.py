@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config.kinds import REDIS_SCHEMES
+from config.broker_kinds import REDIS_SCHEMES
 from config.settings import Settings
 
 SAFE_POLICY = "noeviction"

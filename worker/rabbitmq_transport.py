@@ -1,0 +1,36 @@
+"""kombu's AMQP transport, less the ways in which a message can take a worker down."""
+
+from typing import Any, Final
+
+from kombu.transport import pyamqp
+
+from worker.strange_messages import guarded
+
+# What is about the broker, and answered by connecting again.
+BROKER_FAULTS: Final[tuple[Any, ...]] = (
+    *pyamqp.Transport.connection_errors,
+    *pyamqp.Transport.channel_errors,
+)
+
+
+class Channel(pyamqp.Channel):
+    """A channel to RabbitMQ that outlives what it reads there."""
+
+    def basic_consume(  # type: ignore[override]  # Celery names what it says
+        self, *, no_ack: bool = False, callback: Any = None, **options: Any
+    ) -> str:
+        """Overridden for what is wrong with a message, or goes wrong when Celery takes it."""
+        safe = callback if no_ack else guarded(callback, BROKER_FAULTS, self.message_to_python)
+        return super().basic_consume(no_ack=no_ack, callback=safe, **options)
+
+
+class Connection(pyamqp.Connection):
+    """A connection with channels of ours."""
+
+    Channel = Channel
+
+
+class Transport(pyamqp.Transport):
+    """kombu's AMQP transport with channels of ours."""
+
+    Connection = Connection
