@@ -16,10 +16,8 @@ from typing import Any, TypeVar
 
 import structlog
 from amqp.exceptions import NotFound
-from kombu import Producer
 from kombu.exceptions import ChannelError
 
-from config.queues import broker_priority
 from config.settings import Settings, get_settings
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
@@ -28,12 +26,12 @@ from jobs.job import QueuedJob
 from jobs.ledger import Ledger, get_ledger
 from tasks.app import app
 from tasks.bundling import Bundling
+from tasks.post import MOST_IN_ONE_WRITE, post_for
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-MESSAGES_IN_ONE_WRITE = 100
 # Most jobs are claimed before their publishing is written down, and then it need not be.
 MARK_AFTER_SECONDS = 0.5
 # But well before a keeper would take them for unsent.
@@ -52,6 +50,7 @@ class Publisher:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
         self._bundling = Bundling(ledger.engine, settings.worker.lease)
+        self._post = post_for(settings)
         self._changed = threading.Condition()
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
@@ -116,22 +115,15 @@ class Publisher:
         reach(CrashPoint.BEFORE_PUBLISH)
         sent = 0
         try:
-            for bundles in batched(self._bundling.bundles(jobs), MESSAGES_IN_ONE_WRITE):
-                self._send_some(bundles)
+            for bundles in batched(self._bundling.bundles(jobs), MOST_IN_ONE_WRITE):
+                self._post.send(bundles)
+                reach(CrashPoint.PUBLISHED)
                 ids = [job.id for bundle in bundles for job in bundle]
                 sent += len(ids)
                 self._note(ids)
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
-
-    def _send_some(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
-        with app.producer_pool.acquire(block=True) as producer:
-            pool_member: Any = producer  # `batch` is newer than the stubs
-            with pool_member.batch(MESSAGES_IN_ONE_WRITE):
-                for bundle in bundles:
-                    self._send_one(bundle, producer)
-        reach(CrashPoint.PUBLISHED)
 
     def _note(self, job_ids: Sequence[str]) -> None:
         if not self._unmarked:
@@ -140,32 +132,12 @@ class Publisher:
         if monotonic() >= self._mark_at:
             self._mark()
 
-    def _send_one(self, bundle: Sequence[QueuedJob], producer: Producer) -> None:
-        first = bundle[0]
-        app.send_task(
-            first.task,
-            args=[[job.id for job in bundle]],
-            # For people. Celery's own would look into every argument, which costs half of the message.
-            argsrepr=_shown(bundle),
-            kwargsrepr="",
-            task_id=first.id,
-            queue=first.queue,
-            priority=broker_priority(first.priority, self._settings.broker_url),
-            producer=producer,
-            retry=False,
-        )
-
     def _mark(self) -> None:
         job_ids, self._unmarked = self._unmarked, []
         try:
             self._ledger.mark_published(job_ids)
         except LedgerUnavailableError as error:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
-
-
-def _shown(bundle: Sequence[QueuedJob]) -> str:
-    others = f" and {len(bundle) - 1} more" if len(bundle) > 1 else ""
-    return f"({bundle[0].id}{others})"
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,0 +1,32 @@
+"""Sends the same bundles by Celery alone and then by the broker's own post; run as a module in a yard."""
+
+from config.settings import get_settings
+from jobs.job import QueuedJob
+from tasks.post import CeleryPost, post_for
+from tasks.registry import load_tasks
+
+
+def job(number: int, task: str, queue: str, priority: int) -> QueuedJob:
+    return QueuedJob(f"01890a5d-ac96-774b-bcce-{number:012}", task, queue, priority)
+
+
+BUNDLES = [
+    [job(1, "bad.deed", "default", 4)],
+    [job(number, "bad.deed", "default", 4) for number in (2, 3, 4)],
+    [job(5, "email.send", "email", 9)],
+    [job(6, "no.such", "email", 0)],
+    [job(7, "bad.deed", "default", 4)],
+]
+
+
+def main() -> None:
+    load_tasks()
+    settings = get_settings()
+    post = post_for(settings)
+    assert not isinstance(post, CeleryPost)
+    CeleryPost(settings).send(BUNDLES)
+    post.send(BUNDLES)
+
+
+if __name__ == "__main__":
+    main()
