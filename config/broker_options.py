@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from kombu import Queue as KombuQueue
 
+from config.bands import Band, band_name
 from config.broker_kinds import BrokerKind, broker_kind
 from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
 from config.settings import Settings
@@ -61,8 +62,24 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport": "worker.rabbitmq_transport:Transport",
         "broker_transport_options": AT_ONCE,
-        "task_queues": _queues({"x-max-priority": HIGHEST_PRIORITY}),
+        "task_queues": _quorum_queues()
+        if settings.broker.queue_type == "quorum"
+        else _queues({"x-max-priority": HIGHEST_PRIORITY}),
     }
+
+
+def _quorum_queues() -> list[KombuQueue]:
+    # `celery worker -Q email` finds the usual band by its alias, and `worker/bands.py` adds the urgent one.
+    return [
+        KombuQueue(
+            band_name(name, band),
+            alias=name.value if band is Band.USUAL else None,
+            routing_key=band_name(name, band),
+            queue_arguments={"x-queue-type": "quorum"},
+        )
+        for name in Queue
+        for band in Band
+    ]
 
 
 def _sqs(settings: Settings) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class BrokerSettings(Section):
     timeout: Duration = Field(
         timedelta(seconds=5), description="The longest wait for the broker to connect or to answer."
     )
+    queue_type: Literal["classic", "quorum"] = Field(
+        "classic",
+        description="RabbitMQ: `classic` keeps ten priorities, `quorum` two, and queues that outlive a node.",
+    )
 
 
 class RedisSettings(Section):

@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 from celery.signals import after_task_publish, before_task_publish, task_sent
 
+from config.bands import broker_queue
 from config.broker_kinds import BrokerKind, broker_kind
 from config.queues import broker_priority
 from config.settings import Settings
@@ -33,7 +34,7 @@ class CeleryPost:
     """Sends with Celery and kombu alone: on every broker, with Celery's signals, one message at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker_url = settings.broker_url
+        self._settings = settings
 
     def send(self, bundles: Bundles) -> None:
         with app.producer_pool.acquire(block=True) as producer:
@@ -47,8 +48,8 @@ class CeleryPost:
                         argsrepr=shown(bundle),
                         kwargsrepr="",
                         task_id=first.id,
-                        queue=first.queue,
-                        priority=broker_priority(first.priority, self._broker_url),
+                        queue=broker_queue(first.queue, first.priority, self._settings),
+                        priority=broker_priority(first.priority, self._settings.broker_url),
                         producer=producer,
                         retry=False,
                     )

@@ -18,6 +18,7 @@ import structlog
 from amqp.exceptions import NotFound
 from kombu.exceptions import ChannelError
 
+from config.bands import broker_queues
 from config.settings import Settings, get_settings
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
@@ -82,13 +83,10 @@ class Publisher:
         return self.flush(LONGEST_WAIT_SECONDS) and monotonic() >= self._silent_until
 
     def depth(self, queue: str) -> int | None:
-        """Return how many messages wait in the broker's queue, or None where it does not say."""
+        """Return how many messages of a queue wait in the broker, or None where it does not say."""
         try:
             with app.connection_for_write() as connection:
-                channel: Any = connection.default_channel
-                return int(channel.queue_declare(queue, passive=True).message_count)
-        except (ChannelError, NotFound):
-            return 0  # on Redis an empty list does not exist
+                return sum(_depth(connection, name) for name in broker_queues(queue, self._settings))
         except Exception as error:
             log.debug("depth unknown", queue=queue, reason=repr(error))
             return None
@@ -138,6 +136,14 @@ class Publisher:
             self._ledger.mark_published(job_ids)
         except LedgerUnavailableError as error:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
+
+
+def _depth(connection: Any, broker_queue: str) -> int:
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(broker_queue, passive=True).message_count)
+    except (ChannelError, NotFound):
+        return 0  # on Redis an empty list does not exist, nor a queue on RabbitMQ that nobody has used yet
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

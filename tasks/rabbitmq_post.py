@@ -8,7 +8,8 @@ import structlog
 from amqp.basic_message import Message
 from amqp.exceptions import AMQPError
 
-from config.queues import Queue, broker_priority
+from config.bands import broker_queue
+from config.queues import broker_priority
 from config.settings import Settings
 from jobs.clock import monotonic
 from jobs.job import QueuedJob
@@ -26,14 +27,17 @@ class RabbitMQPost:
     """Publishes over a line that it keeps, and opens anew where it was lost; for one thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker_url = settings.broker_url
+        self._settings = settings
         self._patience = settings.broker.timeout.total_seconds()
         self._form = cache(MessageForm.of)
         self._line: _Line | None = None
 
     def send(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
         """Send a message for each bundle, and return when RabbitMQ has confirmed them all."""
-        messages = [(bundle[0].queue, self._message(bundle)) for bundle in bundles]
+        messages = [
+            (broker_queue(bundle[0].queue, bundle[0].priority, self._settings), self._message(bundle))
+            for bundle in bundles
+        ]
         if self._line is not None and self._has_sent_over_the_old_line(messages):
             return
         self._line = _Line(self._patience)
@@ -66,7 +70,7 @@ class RabbitMQPost:
             application_headers=form.filled_headers(bundle),
             content_type="application/json",
             content_encoding="utf-8",
-            priority=broker_priority(bundle[0].priority, self._broker_url),
+            priority=broker_priority(bundle[0].priority, self._settings.broker_url),
             **(form.properties | {"correlation_id": bundle[0].id}),
         )
 
@@ -95,8 +99,8 @@ class _Line:
 
     def _open_channel(self) -> Any:
         channel = self._connection.default_channel
-        for queue in Queue:
-            app.amqp.queues[queue.value](channel).declare()
+        for queue in app.amqp.queues.values():
+            queue(channel).declare()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)

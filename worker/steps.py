@@ -16,12 +16,12 @@ from jobs.workers import Announcement, announce
 from tasks.app import app
 from tasks.eviction import eviction_warning
 from tasks.registry import declare_tasks
-from worker import children, strangers
+from worker import bands, children, strangers
 from worker.events import EventsInGroups
 from worker.keeper import KeeperThread
 from worker.stopping import StoppingStep
 
-__all__ = ["KeeperStep", "StoppingStep", "children", "strangers"]
+__all__ = ["KeeperStep", "StoppingStep", "bands", "children", "strangers"]
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ def _announcement(worker: Any) -> Announcement:
         pid=os.getpid(),
         pool=worker.pool_cls.__module__.rpartition(".")[2],
         concurrency=worker.concurrency,
-        queues=",".join(sorted(worker.app.amqp.queues.consume_from)),
+        queues=",".join(sorted(bands.served_queues(worker.app.amqp.queues.consume_from))),
     )
 
 

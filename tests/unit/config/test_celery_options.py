@@ -61,6 +61,14 @@ def test_rabbitmq_has_queues_with_ten_priorities(url: str) -> None:
     assert "socket_timeout" not in told["broker_transport_options"]
 
 
+def test_quorum_queues_come_in_two_bands_and_answer_to_the_name_of_the_queue() -> None:
+    told = celery_options(Settings(broker=BrokerSettings(url=AMQP, queue_type="quorum")))
+    assert {queue.name: queue.alias for queue in told["task_queues"]} == {
+        f"{name}.{band}": name if band == "usual" else None for name in Queue for band in ("usual", "urgent")
+    }
+    assert all(queue.queue_arguments == {"x-queue-type": "quorum"} for queue in told["task_queues"])
+
+
 @pytest.mark.parametrize("url", [REDIS, AMQP, "sqs://"])
 def test_a_broker_that_is_away_is_noticed_at_once(url: str) -> None:
     transport = options(url)["broker_transport_options"]
