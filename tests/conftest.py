@@ -35,6 +35,7 @@ from jobs.ledger import Ledger, get_ledger  # noqa: E402
 from jobs.migrate import migrate  # noqa: E402
 from jobs.schema import job  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
+from tests.support.rabbitmq_node import RabbitMQNode, require_rabbitmq  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +64,15 @@ def worker(yard: YardProcesses) -> YardProcesses:
     """The same yard with a worker that serves every queue on threads."""
     yard.start_worker()
     return yard
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
+    """A RabbitMQ of this process's own, started by the first test that opens a virtual host on it."""
+    require_rabbitmq()
+    node = RabbitMQNode(tmp_path_factory.mktemp("rabbitmq"))
+    yield node
+    node.close()
 
 
 @pytest.fixture

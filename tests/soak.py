@@ -107,7 +107,7 @@ class Soak:
         worker.kill(signal.SIGCONT)
 
     def forget(self) -> None:
-        self._own.broker.flushall()
+        self._own.broker.forget_everything()
 
     def silence(self) -> None:
         valkey = self._running["valkey"]
@@ -116,12 +116,12 @@ class Soak:
         valkey.kill(signal.SIGCONT)
 
     def reset(self) -> None:
-        self._own.broker.client_kill_filter(_type="normal", skipme=True)
+        self._own.broker.reset_connections()
 
     def fill_up(self) -> None:
-        self._own.broker.config_set("maxmemory", "1kb")
+        self._own.broker.fill_up()
         time.sleep(4)
-        self._own.broker.config_set("maxmemory", "0")
+        self._own.broker.relieve()
 
     def memory_mib(self) -> dict[str, int]:
         return {role: resident_mib(program.process.pid) for role, program in self._running.items()}
@@ -154,7 +154,7 @@ def report(own: OwnYard, load: Load, soak: Soak) -> bool:
     print(f"late writes refused    {own.tally(Tally.LATE_RESULT)}")
     print(f"memory (MiB)    {soak.memory_mib()}")
     print(f"descriptors     {soak.descriptors()}")
-    print(f"keys in Redis   {own.broker.dbsize()}: {sorted(own.broker.keys())[:20]}")
+    print(f"keys in Redis   {own.redis.dbsize()}: {sorted(own.redis.keys())[:20]}")
     return lost == without_effect == same_attempt_twice == 0
 
 

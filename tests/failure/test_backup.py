@@ -74,7 +74,7 @@ def test_every_job_that_the_backup_knows_comes_to_its_end_and_later_ones_do_no_h
     again = own.start_worker()
     own.wait_for(running + later, Status.SUCCEEDED)
     own.wait_for(own.hand_in(how_many=3), Status.SUCCEEDED)
-    own.wait_until(lambda: own.broker.llen("default:5") == 0, 10, "the old messages to be dropped")
+    own.wait_until(lambda: own.broker.depth() == 0, 10, "the old messages to be dropped")
     for job_id in afterwards:
         with pytest.raises(JobNotFoundError):
             own.job(job_id)

@@ -42,20 +42,20 @@ def has_ticked(own: OwnYard, times: int = 1) -> bool:
 
 def test_a_due_schedule_is_one_accepted_job(own: OwnYard) -> None:
     beat = start_beat(own)
-    own.wait_until(lambda: own.broker.exists(KEY) and is_leading(beat), 30, "beat to lead")
+    own.wait_until(lambda: own.redis.exists(KEY) and is_leading(beat), 30, "beat to lead")
     make_due(own)
     own.wait_until(lambda: ticks(own), 20, "a tick")
     assert len(ticks(own)) == 1
 
 
 def test_a_beat_that_is_started_before_its_redis_waits_for_it_and_can_be_stopped(own: OwnYard) -> None:
-    own.valkey.kill()
+    own.broker.kill()
     beat, another = start_beat(own), start_beat(own)
     own.wait_until(lambda: "not installed yet" in beat.output(), 20, "the first to miss Redis")
     own.wait_until(lambda: "not installed yet" in another.output(), 20, "the other to miss Redis")
     assert another.stop() == 0, another.output()
-    own.start_valkey()
-    own.wait_until(lambda: own.broker.exists(KEY), 20, "the schedules")
+    own.broker.start()
+    own.wait_until(lambda: own.redis.exists(KEY), 20, "the schedules")
     make_due(own)
     own.wait_until(lambda: ticks(own), 20, "a tick")
 
@@ -79,7 +79,7 @@ def test_row_22_a_beat_that_dies_before_it_notes_a_tick_makes_it_once(own: OwnYa
     own.wait_until(lambda: is_leading(doomed), 30, "beat to lead")
     make_due(own)
     own.wait_until(lambda: doomed.process.poll() == EXIT_CODE, 20, "beat to die")
-    own.broker.delete("jobyard:beat::lock")  # or the next one waits for a quarter of a minute
+    own.redis.delete("jobyard:beat::lock")  # or the next one waits for a quarter of a minute
     beat = start_beat(own)
     own.wait_until(lambda: "is_new=False" in beat.output(), 30, "the same tick to come again")
     assert len(ticks(own)) == 1
@@ -87,7 +87,7 @@ def test_row_22_a_beat_that_dies_before_it_notes_a_tick_makes_it_once(own: OwnYa
 
 def test_row_28_a_beat_whose_clock_was_wrong_goes_on(own: OwnYard) -> None:
     beat = start_beat(own)
-    own.wait_until(lambda: own.broker.exists(KEY) and is_leading(beat), 30, "beat to lead")
+    own.wait_until(lambda: own.redis.exists(KEY) and is_leading(beat), 30, "beat to lead")
     RedBeatSchedulerEntry.from_key(KEY, app=own.app).reschedule(utc_now() + timedelta(hours=1))
     own.wait_until(lambda: "in the future" in beat.output(), 20, "beat to notice")
     make_due(own)
@@ -100,11 +100,11 @@ def test_row_11_a_beat_whose_redis_forgot_everything_goes_on(own: OwnYard) -> No
     own.wait_until(lambda: is_leading(beat), 30, "beat to lead")
     make_due(own)
     own.wait_until(lambda: has_ticked(own), 20, "a tick")
-    own.broker.flushall()
+    own.broker.forget_everything()
     last = own.job(ticks(own)[0]).created_at
 
     def goes_on_from_the_last_tick() -> bool:
-        if not own.broker.exists(KEY):
+        if not own.redis.exists(KEY):
             return False
         noted: datetime = RedBeatSchedulerEntry.from_key(KEY, app=own.app).last_run_at
         return abs(noted - last) < timedelta(seconds=1)
@@ -118,9 +118,9 @@ def test_row_11_a_beat_whose_redis_forgot_everything_goes_on(own: OwnYard) -> No
 def test_a_beat_outlives_its_redis(own: OwnYard) -> None:
     beat = start_beat(own)
     own.wait_until(lambda: is_leading(beat), 30, "beat to lead")
-    own.valkey.kill()
+    own.broker.kill()
     own.wait_until(lambda: "no tick now" in beat.output(), 30, "beat to notice")
-    own.start_valkey()
+    own.broker.start()
     make_due(own)
     own.wait_until(lambda: ticks(own), 30, "a tick")
     assert beat.process.poll() is None

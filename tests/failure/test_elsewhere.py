@@ -29,14 +29,14 @@ needs_faketime = pytest.mark.skipif(
 
 
 def test_row_14_a_redis_that_may_evict_is_warned_about(own: OwnYard) -> None:
-    own.broker.config_set("maxmemory-policy", "allkeys-lru")
+    own.redis.config_set("maxmemory-policy", "allkeys-lru")
     worker = own.start_worker()
     own.start_api()
     checks = httpx.get(f"http://127.0.0.1:{own.port('API')}/readyz").json()["checks"]
     assert "may evict" in checks["broker"]
     assert "noeviction" in checks["broker"]
     assert "may evict" in worker.output()
-    own.broker.config_set("maxmemory-policy", "noeviction")
+    own.redis.config_set("maxmemory-policy", "noeviction")
     assert httpx.get(f"http://127.0.0.1:{own.port('API')}/readyz").json()["checks"]["broker"] == "ok"
 
 
@@ -126,12 +126,12 @@ def test_row_32_a_long_queue_is_not_sent_again(own: OwnYard) -> None:
     total = 100_000
     [first] = own.hand_in("sleep", seconds=0.05)
     own.publish([first])
-    [message] = own.broker.lrange("default:5", 0, 0)
+    [message] = own.redis.lrange("default:5", 0, 0)
     payload = own.job(first).payload
     for _ in range(0, total, 10_000):
         new = [NewJob(task="bad.deed", payload=payload, max_attempts=3) for _ in range(10_000)]
         own.ledger.accept(new)
-        own.broker.lpush("default:5", *(like(message, first, entry.id) for entry in new))
+        own.redis.lpush("default:5", *(like(message, first, entry.id) for entry in new))
         for part in range(0, 10_000, 2000):
             own.ledger.mark_published([entry.id for entry in new[part : part + 2000]])
     own.start_worker()

@@ -35,7 +35,7 @@ def test_redis_keeps_nothing_of_what_a_worker_has_fetched(own: OwnYard) -> None:
     own.start_worker()
     [job_id] = own.hand_in("sleep", seconds=2)
     own.wait_to_begin(job_id)
-    assert not own.broker.exists("unacked", "unacked_index")
+    assert not own.redis.exists("unacked", "unacked_index")
     own.wait_for([job_id], Status.SUCCEEDED)
 
 

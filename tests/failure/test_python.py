@@ -28,10 +28,10 @@ def test_a_program_that_looks_in_the_wrong_place_is_told_so_and_makes_no_ledger_
 
 
 def test_a_program_whose_broker_is_down_ends_in_time_and_loses_nothing(own: OwnYard) -> None:
-    own.valkey.kill()
+    own.broker.kill()
     ended = own.run_code(HAND_IN + "print(deed.delay(Deed()).id)")
     assert ended.returncode == 0
     assert "not published, the keeper will" in ended.stderr
-    own.start_valkey()
+    own.broker.start()
     own.start_worker()
     own.wait_for([ended.stdout.strip()], Status.SUCCEEDED)

@@ -1,7 +1,6 @@
 """A yard for one test, whose ledger the test looks into; jobs get into it as a bare row, or over HTTP."""
 
 import json
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,7 +11,8 @@ import redis
 from celery import Celery
 
 from config.celery_options import celery_options
-from config.sections import LedgerSettings, ValkeySettings
+from config.queues import DEFAULT_PRIORITY, broker_priority
+from config.sections import BrokerSettings, LedgerSettings, ValkeySettings
 from config.settings import Settings
 from jobs.crash_points import CrashPoint
 from jobs.database import make_engine
@@ -23,8 +23,10 @@ from jobs.records import get_job
 from jobs.search import JobFilter, list_jobs
 from jobs.tallies import Tally, all_counted
 from tests.support.bad_tasks import Deed
+from tests.support.broker import Broker
 from tests.support.moves import forbid_illegal_moves
 from tests.support.processes import Program, YardProcesses
+from tests.support.redis_broker import RedisBroker
 from tests.support.waiting import wait_until
 
 QUICK = {
@@ -53,8 +55,14 @@ class OwnYard(YardProcesses):
     def journal(self) -> Path:
         return self.home / "journal"
 
+    @cached_property
+    def broker(self) -> Broker:
+        """The yard's broker: its own Valkey, unless `opened` was given another."""
+        return RedisBroker(self)
+
     @property
-    def broker(self) -> "redis.Redis":
+    def redis(self) -> "redis.Redis":
+        """A client of the yard's Valkey, for what only Redis has."""
         return redis.Redis(port=self.port("VALKEY"), socket_timeout=5)
 
     def hand_in(self, then: str = "return", how_many: int = 1, **more: Any) -> list[str]:
@@ -67,22 +75,26 @@ class OwnYard(YardProcesses):
 
     def publish(self, job_ids: list[str], task: str = "bad.deed", queue: str = "default") -> None:
         """Send one message for these jobs at once, as a bundle where they are several."""
-        self.app.send_task(task, args=[job_ids], queue=queue, priority=5)
+        priority = broker_priority(DEFAULT_PRIORITY, self.app.conf.broker_url)
+        self.app.send_task(task, args=[job_ids], queue=queue, priority=priority)
 
-    def bundles(self, key: str = "default:5") -> list[list[str]]:
-        """Return the job ids of each message that waits in one of the broker's lists, the oldest first."""
-        messages = [json.loads(raw) for raw in reversed(self.broker.lrange(key, 0, -1))]
-        return [json.loads(b64decode(message["body"]))[0][0] for message in messages]
+    def bundles(self, queue: str = "default") -> list[list[str]]:
+        """Return the job ids of each message that waits in one of the broker's queues, the next one first."""
+        return [json.loads(message.body)[0][0] for message in self.broker.peek(queue)]
 
-    def sent(self, key: str = "default:5") -> list[str]:
-        """Return the ids of the jobs that the messages in one of the broker's lists are about."""
-        return [job_id for bundle in self.bundles(key) for job_id in bundle]
+    def sent(self, queue: str = "default") -> list[str]:
+        """Return the ids of the jobs that the messages in one of the broker's queues are about."""
+        return [job_id for bundle in self.bundles(queue) for job_id in bundle]
 
     @cached_property
     def app(self) -> Celery:
         """A Celery application that shares the yard's broker and nothing else."""
         app = Celery("tests", set_as_current=False)
-        settings = Settings(home=self.home, valkey=ValkeySettings(port=self.port("VALKEY")))
+        settings = Settings(
+            home=self.home,
+            valkey=ValkeySettings(port=self.port("VALKEY")),
+            broker=BrokerSettings(url=self.broker.settings.get("JOBYARD_BROKER__URL")),
+        )
         app.conf.update(celery_options(settings))
         return app
 
@@ -152,22 +164,20 @@ class OwnYard(YardProcesses):
         finally:
             del self.extra["CRASH_AT"]
 
-    def restart_valkey(self) -> Program:
-        self.valkey.kill()
-        return self.start_valkey()
-
-    @property
-    def valkey(self) -> Program:
-        return next(program for program in reversed(self.programs) if program.name == "valkey")
-
 
 @contextmanager
-def opened(home: Path, settings: dict[str, str]) -> Iterator[OwnYard]:
+def opened(home: Path, settings: dict[str, str], broker: Broker | None = None) -> Iterator[OwnYard]:
     """Open a yard with a migrated ledger and its broker started; nothing of it outlives the block."""
     yard = OwnYard(home, settings)
+    if broker is not None:
+        yard.broker = broker
+        yard.settings |= broker.settings
     yard.ledger.engine.connect().close()
-    yard.start_valkey()
-    yield yard
-    yard.app.close()
-    yard.kill_everything()
-    yard.ledger.engine.dispose()
+    yard.broker.start()
+    try:
+        yield yard
+    finally:
+        yard.app.close()
+        yard.kill_everything()
+        yard.broker.close()
+        yard.ledger.engine.dispose()

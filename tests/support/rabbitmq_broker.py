@@ -1,0 +1,144 @@
+"""RabbitMQ as the broker of a test: a virtual host of its own on the tests' node."""
+
+import signal
+from itertools import count
+from typing import Any
+
+import amqp
+from amqp.exceptions import NotFound
+
+from tests.support.broker import RABBITMQ, Broker, RawMessage
+from tests.support.rabbitmq_node import RabbitMQNode
+
+_numbers = count(1)
+_ALL = '<<".*">>'
+
+
+class RabbitMQBroker(Broker):
+    """A virtual host that is made when the broker starts for the first time, and gone when it is closed.
+
+    What happens to the node (a signal, a lack of memory) happens to this host alone, for no other test is
+    under way on it.
+    """
+
+    name = RABBITMQ
+    mark_of_a_publish = b"\x00\x3c\x00\x28"  # the class and the method of basic.publish
+
+    def __init__(self, node: RabbitMQNode) -> None:
+        self.node, self.port = node, node.port
+        self.host = f"test-{next(_numbers)}"
+        self._is_made = False
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"JOBYARD_BROKER__URL": self.url_by(self.port)}
+
+    def url_by(self, port: int) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{port}/{self.host}"
+
+    def start(self) -> None:
+        if not self.node.is_running:
+            self.node.start()
+        if not self._is_made:
+            self._make()
+            self._is_made = True
+
+    def stop(self) -> None:
+        self.node.stop()
+
+    def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        self.node.kill(with_signal)
+
+    def close(self) -> None:
+        self.node.kill(signal.SIGCONT)
+        if self.node.is_running:
+            self.relieve()
+            self.node.tell(self._deletion)
+
+    def forget_everything(self) -> None:
+        self.node.tell(f"{self._deletion}, {self._creation}")
+
+    def reset_connections(self) -> None:
+        self.node.tell("[exit(Connection, kill) || Connection <- rabbit_networking:connections()]")
+
+    def fill_up(self) -> None:
+        self._set_memory_limit("0.00001")
+
+    def relieve(self) -> None:
+        self._set_memory_limit("0.4")
+
+    def depth(self, queue: str = "default") -> int:
+        with self.connected() as connection:
+            try:
+                return int(connection.channel().queue_declare(queue, passive=True).message_count)
+            except NotFound:
+                return 0
+
+    def peek(self, queue: str = "default") -> list[RawMessage]:
+        with self.connected() as connection:
+            channel, found = connection.channel(), []
+            try:
+                while message := channel.basic_get(queue):
+                    found.append(_read(message))
+            except NotFound:
+                return []
+            return found  # what is not acknowledged goes back to its place
+
+    def push(self, message: RawMessage, queue: str = "default") -> None:
+        self._publish(
+            amqp.Message(
+                message.body,
+                application_headers=dict(message.headers),
+                content_type=message.content_type,
+                content_encoding=message.content_encoding,
+                **{name: value for name, value in message.properties.items() if value is not None},
+            ),
+            queue,
+        )
+
+    def push_bytes(self, content: bytes, queue: str = "default") -> None:
+        self._publish(amqp.Message(content), queue)
+
+    def has_a_waiting_consumer(self) -> bool:
+        return True  # what a worker may hold is pushed to it
+
+    def connected(self) -> Any:
+        """Return a connection, open for the block."""
+        return amqp.Connection(
+            f"127.0.0.1:{self.port}", virtual_host=self.host, connect_timeout=5, read_timeout=5
+        )
+
+    def _publish(self, message: Any, queue: str) -> None:
+        with self.connected() as connection:
+            channel = connection.channel()
+            channel.confirm_select()
+            channel.basic_publish_confirm(message, routing_key=queue, mandatory=True)
+
+    def _make(self) -> None:
+        self.node.tell(self._creation)
+
+    @property
+    def _creation(self) -> str:
+        permissions = f'<<"guest">>, <<"{self.host}">>, {_ALL}, {_ALL}, {_ALL}, <<"guest">>'
+        return (
+            f'rabbit_vhost:add(<<"{self.host}">>, <<"guest">>), '
+            f"rabbit_auth_backend_internal:set_permissions({permissions})"
+        )
+
+    @property
+    def _deletion(self) -> str:
+        return f'rabbit_vhost:delete(<<"{self.host}">>, <<"guest">>)'
+
+    def _set_memory_limit(self, share: str) -> None:
+        self.node.tell(f"vm_memory_monitor:set_vm_memory_high_watermark({share})")
+
+
+def _read(message: Any) -> RawMessage:
+    properties = dict(message.properties)
+    return RawMessage(
+        body=message.body if isinstance(message.body, bytes) else message.body.encode(),
+        headers=properties.pop("application_headers", {}),
+        content_type=properties.pop("content_type", None),
+        content_encoding=properties.pop("content_encoding", None),
+        properties=properties,
+    )
