@@ -67,6 +67,16 @@ class RabbitMQBroker(Broker):
     def relieve(self) -> None:
         self._set_memory_limit("0.4")
 
+    def refuse_messages(self) -> None:
+        """Answer every message with a nack: no queue may hold any."""
+        limits = '[{<<"max-length">>, 0}, {<<"overflow">>, <<"reject-publish">>}]'
+        policy = f'<<"full">>, {_ALL}, {limits}, 0, <<"queues">>'
+        self.node.tell(f'rabbit_policy:set(<<"{self.host}">>, {policy}, <<"guest">>)')
+
+    def accept_messages(self) -> None:
+        """Take messages again that were refused."""
+        self.node.tell(f'rabbit_policy:delete(<<"{self.host}">>, <<"full">>, <<"guest">>)')
+
     def depth(self, queue: str = "default") -> int:
         with self.connected() as connection:
             try:
