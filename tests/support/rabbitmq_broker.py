@@ -1,5 +1,6 @@
 """RabbitMQ as the broker of a test: a virtual host of its own on the tests' node."""
 
+import re
 import signal
 from itertools import count
 from typing import Any
@@ -76,6 +77,12 @@ class RabbitMQBroker(Broker):
     def accept_messages(self) -> None:
         """Take messages again that were refused."""
         self.node.tell(f'rabbit_policy:delete(<<"{self.host}">>, <<"full">>, <<"guest">>)')
+
+    def queue_names(self) -> set[str]:
+        """Return the names of all queues that there are."""
+        names = f'[element(4, Name) || Name <- rabbit_amqqueue:list_names(<<"{self.host}">>)]'
+        told = self.node.tell(f'lists:flatten(io_lib:format("~p", [{names}]))')
+        return set(re.findall(r'<<"(.*?)">>', told))
 
     def depth(self, queue: str = "default") -> int:
         with self.connected() as connection:
