@@ -31,7 +31,7 @@ soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=...), 
 	@python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, in two hours or three
-	@for name in drain accept enqueue latency waiting computing converting due backlog; do python -m bench.$$name || exit; done
+	@for name in drain accept enqueue latency brokers waiting computing converting due backlog; do python -m bench.$$name || exit; done
 
 migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
 	@python -m jobs.migrate

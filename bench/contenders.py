@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from bench.jobyard_side import Jobyard, ask_for_postgresql
+from bench.jobyard_side import Jobyard, ask_for_postgresql, ask_for_rabbitmq
 from bench.machine import Machine
 from bench.sides import Side
 from bench.stock_side import Stock
@@ -48,6 +48,18 @@ def jobyard_on_postgresql(how: str, worker: str = "worker-io", *, by_http: bool 
         IN_POSTGRESQL,
         "runs again",
         ask_for_postgresql,
+    )
+
+
+def jobyard_on_rabbitmq(how: str, queue_type: str) -> Contender:
+    """Jobyard on a RabbitMQ of its own with queues of this type, where one is installed."""
+    return Contender(
+        f"Jobyard, {how}",
+        partial(Jobyard, rabbitmq=queue_type),
+        "this checkout",
+        IN_SQLITE,
+        "runs again",
+        ask_for_rabbitmq,
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -11,6 +12,7 @@ from bench.environments import LeftOutError
 from bench.machine import LOCAL, ROOT, Machine
 from bench.sides import Ended, Side, python_producer
 from jobs.database_faults import SCHEMA
+from tests.support.rabbitmq_node import RabbitMQNode, missing_programs
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
 # A queue that the worker of that name in the Procfile serves.
@@ -26,6 +28,7 @@ class Jobyard(Side):
         worker: str = "worker-io",
         *,
         on_postgresql: bool = False,
+        rabbitmq: str | None = None,
         by_http: bool = False,
     ) -> None:
         super().__init__(machine)
@@ -44,6 +47,15 @@ class Jobyard(Side):
             self._connect_args = {"options": f"-c search_path={SCHEMA}"}
             self._ledger = machine.enter(new_database(os.environ[SERVER_VARIABLE]))
             machine.environment["JOBYARD_LEDGER__URL"] = self._ledger
+        self._rabbitmq: RabbitMQNode | None = None
+        if rabbitmq:
+            folder = machine.folder / "rabbitmq"
+            folder.mkdir()
+            self._rabbitmq = RabbitMQNode(folder)
+            machine.environment |= {
+                "JOBYARD_BROKER__URL": f"amqp://guest:guest@{LOCAL}:{self._rabbitmq.port}//",
+                "JOBYARD_BROKER__QUEUE_TYPE": rabbitmq,
+            }
 
     @property
     def producer(self) -> Sequence[str]:
@@ -53,6 +65,9 @@ class Jobyard(Side):
         self.machine.run("migrate", "jobs.migrate")
         self._start("valkey")
         self.machine.wait_for_port(self.valkey_port, "Valkey")
+        if self._rabbitmq:
+            self.machine.enter(closing(self._rabbitmq))
+            self._rabbitmq.start()
         if self._by_http:
             self.serve()
 
@@ -91,6 +106,12 @@ def ask_for_postgresql() -> None:
     """Raise `LeftOutError` where no server is named."""
     if not os.environ.get(SERVER_VARIABLE):
         raise LeftOutError(f"{SERVER_VARIABLE} does not say where a PostgreSQL is")
+
+
+def ask_for_rabbitmq() -> None:
+    """Raise `LeftOutError` where none is installed."""
+    if missing := missing_programs():
+        raise LeftOutError(f"RabbitMQ is not installed: there is no {' and no '.join(missing)}")
 
 
 def procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from bench.figures import svg
 from tests.support.processes import ROOT, lives
+from tests.support.rabbitmq_node import require_rabbitmq
 from tests.support.waiting import wait_until
 
 # No peer is installed for a test: these need nothing that is not here.
@@ -72,6 +74,19 @@ def test_a_latency_is_that_of_jobs_that_ran_once(tmp_path: Path) -> None:
     turns = turns_of(tmp_path)
     assert [(turn["runs"], turn["distinct"]) for turn in turns] == [(20, 20)] * 2
     assert [0 < turn["p50_ms"] <= turn["p99_ms"] for turn in turns] == [True] * 2
+
+
+@pytest.mark.rabbitmq
+def test_every_broker_accepts_drains_and_begins_jobs(tmp_path: Path) -> None:
+    require_rabbitmq()
+    few = ("--seconds", "1", "--jobs", "50", "--one-by-one", "20", "--rounds", "1", "--load", "python")
+    run = bench(tmp_path, "bench.brokers", *few)
+    output, _ = run.communicate(timeout=110)
+    assert run.returncode == 0, output
+    assert output.count("yes: 50 runs, 50 outcomes") == 3
+    turns: Any = turns_of(tmp_path)
+    assert [turn["accepted"]["on_record"] - turn["accepted"]["answered"] for turn in turns] == [0] * 3
+    assert [(turn["latency"]["runs"], turn["latency"]["distinct"]) for turn in turns] == [(20, 20)] * 3
 
 
 def test_jobs_that_wait_end_once_and_their_workers_memory_is_seen(tmp_path: Path) -> None:

@@ -29,10 +29,14 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
+def missing_programs() -> list[str]:
+    """Return which of the programs of a RabbitMQ are not installed."""
+    return [name for name in ("rabbitmq-server", "epmd", "erl_call") if _program(name) is None]
+
+
 def require_rabbitmq() -> None:
     """Skip the test where no RabbitMQ is installed; fail it where `CI` says that one has to be."""
-    missing = [name for name in ("rabbitmq-server", "epmd", "erl_call") if _program(name) is None]
-    if missing:
+    if missing := missing_programs():
         reason = f"RabbitMQ is not installed: there is no {' and no '.join(missing)}"
         if os.environ.get("CI"):
             pytest.fail(reason)
@@ -111,7 +115,9 @@ class RabbitMQNode:
     @cached_property
     def _port_mapper(self) -> "subprocess.Popen[bytes]":
         command = [_program("epmd") or "", "-port", str(self._port_mapper_port), "-address", "127.0.0.1"]
-        process = subprocess.Popen(command, env=self._environment, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_until(lambda: answers(self._port_mapper_port), 10, "Erlang's port mapper")
         return process
 
