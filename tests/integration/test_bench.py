@@ -77,16 +77,16 @@ def test_a_latency_is_that_of_jobs_that_ran_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.rabbitmq
-def test_every_broker_accepts_drains_and_begins_jobs(tmp_path: Path) -> None:
+def test_a_yard_on_rabbitmq_accepts_drains_and_begins_jobs(tmp_path: Path) -> None:
     require_rabbitmq()
     few = ("--seconds", "1", "--jobs", "50", "--one-by-one", "20", "--rounds", "1", "--load", "python")
-    run = bench(tmp_path, "bench.brokers", *few)
+    run = bench(tmp_path, "bench.brokers", *few, "--only", "classic")
     output, _ = run.communicate(timeout=110)
     assert run.returncode == 0, output
-    assert output.count("yes: 50 runs, 50 outcomes") == 3
-    turns: Any = turns_of(tmp_path)
-    assert [turn["accepted"]["on_record"] - turn["accepted"]["answered"] for turn in turns] == [0] * 3
-    assert [(turn["latency"]["runs"], turn["latency"]["distinct"]) for turn in turns] == [(20, 20)] * 3
+    assert output.count("yes: 50 runs, 50 outcomes") == 1
+    [turn]: Any = turns_of(tmp_path)
+    assert turn["accepted"]["on_record"] == turn["accepted"]["answered"] > 0
+    assert turn["latency"]["runs"] == turn["latency"]["distinct"] == 20
 
 
 def test_jobs_that_wait_end_once_and_their_workers_memory_is_seen(tmp_path: Path) -> None:
