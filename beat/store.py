@@ -6,6 +6,7 @@ from typing import Any, cast
 import structlog
 from celery.schedules import crontab
 from redbeat.schedulers import (
+    REDBEAT_REDIS_KEY,
     RedBeatScheduler,
     RedBeatSchedulerEntry,
     acquire_distributed_beat_lock,
@@ -14,12 +15,14 @@ from redbeat.schedulers import (
 from redis.exceptions import RedisError
 
 from beat.schedules import SHIPPED
+from config.settings import get_settings
 from jobs.clock import utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
 from jobs.search import latest_with_tag
 from tasks.handle import JobHandle
+from tasks.redis_clients import open_redis
 from tasks.registry import find_task
 
 log = structlog.get_logger()
@@ -33,6 +36,13 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
     """RedBeat's lock and clock; each tick is a job in the ledger, unique on (schedule, nominal time)."""
 
     _is_installed = False
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        """Overridden so that RedBeat finds its client open: it reads other URLs than ours."""
+        settings = get_settings()
+        client = open_redis(settings.redis_url, settings.broker.timeout, decode_responses=True)
+        setattr(app, REDBEAT_REDIS_KEY, client)
+        super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
         """Overridden so that the schedules that ship are installed, and removed when they ship no longer.

@@ -34,7 +34,11 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     # Any of the URLs may hold a password.
-    return re.sub(r"(://[^/@]*:)[^/]*@", r"\1***@", str(value))
+    return re.sub(r"(://[^/@]*:)[^/]*@|(password=)[^&]*", _masked, str(value))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[1]}***@" if found[1] else f"{found[2]}***"
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ BROKER_SCHEMES: Final = {
     "amqps": BrokerKind.RABBITMQ,
     "sqs": BrokerKind.SQS,
 }
-REDIS_SCHEMES: Final = ("redis", "rediss")
+REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
 
 
 def broker_kind(url: str) -> BrokerKind:

@@ -8,6 +8,8 @@ from kombu import Queue as KombuQueue
 from config.bands import Band, band_name
 from config.broker_kinds import BrokerKind, broker_kind
 from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
+from config.redis_options import sentinel_options
+from config.redis_urls import RedisPlace, parse_redis_url, plain_url
 from config.settings import Settings
 
 # Whoever asks the broker something is told at once that it is not there: kombu would try again for
@@ -32,18 +34,35 @@ def broker_options(settings: Settings) -> dict[str, Any]:
 def _redis(settings: Settings) -> dict[str, Any]:
     return {
         "broker_transport": "worker.redis_transport:Transport",
+        **_of_either_redis(settings, parse_redis_url(settings.broker_url)),
+    }
+
+
+def _sentinel(settings: Settings) -> dict[str, Any]:
+    place = parse_redis_url(settings.broker_url)
+    told = _of_either_redis(settings, place)
+    # kombu would read them from a list of URLs, and leave our transport when it goes from one to the next.
+    told["broker_transport_options"] |= {
+        "sentinels": place.hosts,
+        "sentinel_kwargs": sentinel_options(place, settings.broker.timeout),
+        "master_name": place.master,
+    }
+    return {"broker_transport": "worker.sentinel_transport:Transport", **told}
+
+
+def _of_either_redis(settings: Settings, place: RedisPlace) -> dict[str, Any]:
+    return {
+        "broker_url": plain_url(settings.broker_url),
+        "broker_use_ssl": dict(place.tls) or None,
         "broker_transport_options": _redis_transport_options(settings),
         "task_queues": _queues(),
     }
 
 
-def _sentinel(settings: Settings) -> dict[str, Any]:
-    return {"broker_transport_options": _redis_transport_options(settings), "task_queues": _queues()}
-
-
 def _redis_transport_options(settings: Settings) -> dict[str, Any]:
     patience = settings.broker.timeout.total_seconds()
     return AT_ONCE | {
+        "global_keyprefix": settings.redis.prefix,
         "priority_steps": list(PRIORITIES),
         # Redis keeps no copy of what a worker has fetched. The copy is what kombu loses workers over when
         # Redis restarts, fills up or resets a connection, and half of what a job costs; here it would
@@ -54,7 +73,9 @@ def _redis_transport_options(settings: Settings) -> dict[str, Any]:
         "socket_timeout": patience,
         "socket_connect_timeout": patience,
         "socket_keepalive": True,
-        "health_check_interval": 25,
+        # A connection on which nothing comes for so long is looked at, and twice so long is given up: a
+        # server that froze says nothing, and another may be the master by then.
+        "health_check_interval": patience,
     }
 
 

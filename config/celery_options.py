@@ -3,11 +3,17 @@
 from typing import Any
 
 from config.broker_options import broker_options
+from config.redis_urls import plain_url
 from config.settings import Settings
 
 BEAT_LOOP_SECONDS = 5
 BEAT_LOCK_SECONDS = 15
 KEY_PREFIX = "jobyard:"
+
+
+def key_prefix(settings: Settings) -> str:
+    """Return what the yard's own keys in Redis begin with: those that are not the broker's."""
+    return f"{settings.redis.prefix}{KEY_PREFIX}"
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -50,8 +56,8 @@ def _beat(settings: Settings) -> dict[str, Any]:
     return {
         "beat_scheduler": "beat.store:LedgerScheduler",
         "beat_max_loop_interval": BEAT_LOOP_SECONDS,
-        "redbeat_redis_url": settings.redis_url,
+        "redbeat_redis_url": plain_url(settings.redis_url),  # to be shown; `beat/store.py` opens it
         "redbeat_redis_options": {"socket_timeout": settings.broker.timeout.total_seconds()},
-        "redbeat_key_prefix": f"{KEY_PREFIX}beat:",
+        "redbeat_key_prefix": f"{key_prefix(settings)}beat:",
         "redbeat_lock_timeout": BEAT_LOCK_SECONDS,  # after so long, and one loop, a standby takes over
     }

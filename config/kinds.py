@@ -7,7 +7,9 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 from pydantic_settings import NoDecode
 
+from config.broker_kinds import REDIS_SCHEMES
 from config.places import AllowedPlace
+from config.redis_urls import parse_redis_url
 
 LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 FILES_SCHEMES = ("file", "s3", "gs", "az")
@@ -27,6 +29,12 @@ def with_scheme(*schemes: str) -> AfterValidator:
         return url
 
     return AfterValidator(check)
+
+
+def _check_redis(url: str) -> str:
+    if urlsplit(url).scheme in REDIS_SCHEMES:
+        parse_redis_url(url)
+    return url
 
 
 def _as_places(value: object) -> object:
@@ -68,4 +76,6 @@ Modules = Annotated[
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)]
 Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
 SmtpUrl = Annotated[SecretStr, AfterValidator(_check_smtp)]
+RedisChecked = AfterValidator(_check_redis)
+KeyPrefix = Annotated[str, Field(pattern=r"^[\w.:-]*$", max_length=100)]
 Sender = Annotated[str, AfterValidator(_check_sender)]

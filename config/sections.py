@@ -11,9 +11,11 @@ from config.durations import Duration
 from config.kinds import (
     FILES_SCHEMES,
     LEDGER_SCHEMES,
+    KeyPrefix,
     Modules,
     Places,
     Port,
+    RedisChecked,
     Secrets,
     Sender,
     SmtpUrl,
@@ -51,7 +53,7 @@ class LedgerSettings(Section):
 
 
 class BrokerSettings(Section):
-    url: Annotated[str, with_scheme(*BROKER_SCHEMES)] | None = Field(
+    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked] | None = Field(
         None, description="Default: the embedded Valkey."
     )
     timeout: Duration = Field(
@@ -64,8 +66,15 @@ class BrokerSettings(Section):
 
 
 class RedisSettings(Section):
-    url: Annotated[str, with_scheme(*REDIS_SCHEMES)] | None = Field(
-        None, description="For RedBeat; default: the broker when that is Redis, else the embedded Valkey."
+    url: Annotated[str, with_scheme(*REDIS_SCHEMES), RedisChecked] | None = Field(
+        None,
+        description="For schedules and turns at hosts; default: the broker when that is Redis or Sentinel, "
+        "else the embedded Valkey.",
+    )
+    prefix: KeyPrefix = Field(
+        "",
+        description="Stands before the name of every key and channel, in the broker too where that is Redis: "
+        "a yard that shares its Redis has one of its own.",
     )
 
 

@@ -21,8 +21,8 @@ BROKER_FAULTS: Final[tuple[Any, ...]] = (
 )
 
 
-class Channel(redis.Channel):
-    """A channel to Redis that outlives what it reads there."""
+class GuardedChannel(redis.Channel):
+    """A channel to Redis that outlives what it reads there, for each way to a Redis."""
 
     def _brpop_read(self, **options: Any) -> bool:
         """Overridden for what is wrong before there is a message."""
@@ -41,8 +41,12 @@ class Channel(redis.Channel):
         safe = callback if no_ack else guarded(callback, BROKER_FAULTS)
         return str(super().basic_consume(queue, no_ack, safe, consumer_tag, **options))
 
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        """Overridden because kombu asks with EXISTS, before which it puts no prefix."""
+        return bool(self._size(queue))
+
 
 class Transport(redis.Transport):
     """kombu's Redis transport with channels of ours."""
 
-    Channel = Channel
+    Channel = GuardedChannel

@@ -12,15 +12,17 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from config.celery_options import KEY_PREFIX
+from config.celery_options import key_prefix
 from config.settings import get_settings
 from jobs.clock import monotonic
 from jobs.errors import RetryLater
+from tasks.redis_clients import open_async_redis
 
 log = structlog.get_logger()
 
 # A turn that is further away is not waited for in the worker: the job is put off and keeps its turn.
 LONGEST_SLEEP = timedelta(seconds=2)
+PATIENCE = timedelta(seconds=2)
 
 # KEYS: the host's next free turn, this job's booked turn. ARGV: pause, longest sleep (milliseconds).
 # Returns how many milliseconds are left until this job's turn.
@@ -57,7 +59,8 @@ async def wait_for_turn(host: str, job_id: str, pause: timedelta) -> None:
 
 
 async def _book(host: str, job_id: str, pause: timedelta) -> timedelta:
-    keys = [f"{KEY_PREFIX}turn:{host}", f"{KEY_PREFIX}turn:{host}:{job_id}"]
+    turn = f"{key_prefix(get_settings())}turn:{host}"
+    keys = [turn, f"{turn}:{job_id}"]
     milliseconds = [int(span.total_seconds() * 1000) for span in (pause, LONGEST_SLEEP)]
     left = await _redis().eval(_BOOK, len(keys), *keys, *milliseconds)
     return timedelta(milliseconds=int(left))
@@ -72,8 +75,7 @@ def _book_here(host: str, pause: timedelta) -> timedelta:
 
 @cache
 def _client(_: asyncio.AbstractEventLoop) -> Redis:
-    seconds = 2.0
-    return Redis.from_url(get_settings().redis_url, socket_timeout=seconds, socket_connect_timeout=seconds)
+    return open_async_redis(get_settings().redis_url, PATIENCE)
 
 
 def _redis() -> Redis:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from config.sections import ApiSettings, KeeperSettings, LedgerSettings, WorkerSettings
 from config.settings import ENV_PREFIX, Settings, SettingsError, is_loopback, load_settings
 from tests.support.processes import ROOT
+from yard.ports import needs_valkey
 
 UNKNOWN = "there is no such setting"
 
@@ -161,6 +162,7 @@ def test_a_section_given_as_a_whole_is_refused_and_not_a_traceback(refused: Any)
             for value in ("localhost", "10.0.0.0/33", "127.0.0.1:0", "10.0.0.0/8:99999")
         ),
         ("WORKER__CHILD_MEMORY_BYTES", "1000"),
+        *(("REDIS__PREFIX", value) for value in ("a b", "shop*", "{shop}", "x" * 101)),
         ("LOG__FORMAT", "xml"),
         ("API__MAX_BODY_BYTES", "1"),
     ],
@@ -208,9 +210,12 @@ def test_what_is_made_in_python_is_held_to_the_same_rules() -> None:
 
 
 def test_redis_is_the_broker_where_that_is_one_and_the_embedded_valkey_elsewhere(loaded: Any) -> None:
-    assert loaded(BROKER__URL="rediss://example.org/1").redis_url == "rediss://example.org/1"
-    for broker in ("amqp://example.org", "sentinel://example.org", "sqs://"):
+    for broker in ("rediss://example.org/1", "sentinel://example.org/1?master=yard"):
+        assert loaded(BROKER__URL=broker).redis_url == broker
+        assert not needs_valkey(loaded())
+    for broker in ("amqp://example.org", "sqs://"):
         assert loaded(BROKER__URL=broker).redis_url == "redis://127.0.0.1:6399/0"
+        assert needs_valkey(loaded())
     assert loaded(REDIS__URL="redis://other/2", VALKEY__PORT="7000").redis_url == "redis://other/2"
 
 
@@ -240,6 +245,7 @@ def test_python_m_config_shows_every_setting_and_no_secret() -> None:
         SMTP__URL="smtp://ada:hidden4@example.org",
         LEDGER__URL="postgresql://ada:hidden5@example.org/jobs",
         BROKER__URL="redis://:hidden6@example.org:6379/0",
+        REDIS__URL="sentinel://ada:hidden7@h1,h2/0?master=yard&sentinel_password=hidden8&tls=false",
         FILES__URL="s3://bucket/folder",
         TASKS__MODULES="shop.jobs,other",
     )
@@ -247,6 +253,8 @@ def test_python_m_config_shows_every_setting_and_no_secret() -> None:
     values = {line.split()[0]: line.split()[1] for line in shown.stdout.splitlines() if len(line.split()) > 1}
     assert values["JOBYARD_LEDGER__URL"] == "postgresql://ada:***@example.org/jobs"
     assert values["JOBYARD_BROKER__URL"] == "redis://:***@example.org:6379/0"
+    sentinel = "sentinel://ada:***@h1,h2/0?master=yard&sentinel_password=***&tls=false"
+    assert values["JOBYARD_REDIS__URL"] == sentinel
     assert values["JOBYARD_FILES__URL"] == "s3://bucket/folder"
     assert values["JOBYARD_TASKS__MODULES"] == "shop.jobs,other"
     assert values["JOBYARD_API__PORT"] == "8000"
