@@ -1,0 +1,102 @@
+"""A fail-over of Redis Sentinel under load: the master is killed, or freezes and comes back as a replica."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import httpx
+import pytest
+from redbeat.schedulers import RedBeatSchedulerEntry
+
+from jobs.clock import utc_now
+from jobs.job import Status
+from jobs.search import JobFilter, list_jobs
+from tasks.redis_clients import open_redis
+from tests.support.own_yard import OwnYard
+from tests.support.processes import Program
+from tests.support.redis_servers import Group, start_group
+
+pytestmark = pytest.mark.timeout(180)
+
+HEARTBEAT = "upkeep-heartbeat"
+KEY = f"jobyard:beat:{HEARTBEAT}"
+
+
+@pytest.fixture
+def group(own: OwnYard) -> Group:
+    """What the yard uses instead of the embedded Valkey, for everything."""
+    own.valkey.kill()
+    group = start_group(own)
+    own.settings["JOBYARD_BROKER__URL"] = group.url
+    own.app.redbeat_redis = open_redis(group.url, timedelta(seconds=2), decode_responses=True)
+    return group
+
+
+@contextmanager
+def posting(own: OwnYard) -> Iterator[list[str]]:
+    """Hand in jobs one after the other all the while, and each is answered within a second."""
+    accepted: list[str] = []
+    wrong: list[str] = []
+    done = threading.Event()
+    order = {"then": "sleep", "seconds": 0.05, "journal": str(own.journal)}
+
+    def post() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{own.port('API')}", timeout=1.0) as client:
+            while not done.wait(0.02):
+                try:
+                    answer = client.post("/v1/tasks/bad.deed/jobs", json=order)
+                    (accepted if answer.status_code == 202 else wrong).append(answer.json().get("id", ""))
+                except httpx.HTTPError as error:
+                    wrong.append(repr(error))
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    try:
+        yield accepted
+    finally:
+        done.set()
+        thread.join()
+    assert wrong == []
+
+
+def ticks(own: OwnYard) -> int:
+    return len(list_jobs(own.ledger.engine, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100).jobs)
+
+
+def make_due(own: OwnYard) -> None:
+    RedBeatSchedulerEntry.from_key(KEY, app=own.app).reschedule(utc_now() - timedelta(seconds=61))
+
+
+def start_everything(own: OwnYard) -> tuple[Program, Program]:
+    beat = own.start("beat", "celery", "-q", "-A", "tasks.app", "beat")
+    worker = own.start_worker()
+    own.start_api()
+    own.wait_until(lambda: "Acquired lock" in beat.output(), 30, "beat to lead")
+    return worker, beat
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_a_fail_over_under_load_loses_no_job(own: OwnYard, group: Group, fault: signal.Signals) -> None:
+    worker, beat = start_everything(own)
+    former = group.master
+    with posting(own) as job_ids:
+        own.wait_until(lambda: len(own.runs()) > 20, 30, "the work to begin")
+        for server in (former, group.sentinels[0]):  # as where they share a machine
+            server.program.kill(fault)
+        own.wait_until(lambda: group.has_master_other_than(former), 30, "another master")
+        new, before = group.master, len(own.runs())
+        if fault is signal.SIGSTOP:
+            for server in (former, group.sentinels[0]):
+                server.program.kill(signal.SIGCONT)
+            own.wait_until(lambda: former.client.role()[0] == "slave", 30, "the former to follow the new one")
+        own.wait_until(lambda: len(own.runs()) > before + 20, 60, "the work to go on")
+    own.wait_for(job_ids, Status.SUCCEEDED, 60)
+    own.check_invariant(job_ids)
+    assert worker.process.poll() is None
+    known = ticks(own)
+    own.wait_until(lambda: new.client.exists("jobyard:beat::lock"), 30, "beat to lead on")
+    make_due(own)
+    own.wait_until(lambda: ticks(own) > known, 30, "a tick on the new master")
+    assert beat.process.poll() is None
