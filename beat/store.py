@@ -15,6 +15,7 @@ from redbeat.schedulers import (
 from redis.exceptions import RedisError
 
 from beat.schedules import SHIPPED
+from config.redis_clients import open_redis
 from config.settings import get_settings
 from jobs.clock import utc_now
 from jobs.crash_points import CrashPoint, reach
@@ -22,7 +23,6 @@ from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
 from jobs.search import latest_with_tag
 from tasks.handle import JobHandle
-from tasks.redis_clients import open_redis
 from tasks.registry import find_task
 
 log = structlog.get_logger()

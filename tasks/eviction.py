@@ -3,8 +3,8 @@
 from redis.exceptions import RedisError
 
 from config.broker_kinds import BrokerKind, broker_kind
+from config.redis_clients import open_redis
 from config.settings import Settings
-from tasks.redis_clients import open_redis
 
 SAFE_POLICY = "noeviction"
 

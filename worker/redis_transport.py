@@ -7,6 +7,7 @@ What is left is messages that are none, or that say what no message of ours does
 
 from typing import Any, Final
 
+from kombu import Connection
 from kombu.transport import redis
 from kombu.transport.virtual import Empty
 from redis.exceptions import RedisError
@@ -50,3 +51,7 @@ class Transport(redis.Transport):
     """kombu's Redis transport with channels of ours."""
 
     Channel = GuardedChannel
+
+
+# Its name where a URL is shown, and where Flower reads one: else Flower knows no such broker.
+Connection.resolve_aliases[f"{__name__}:Transport"] = "redis"

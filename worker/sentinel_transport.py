@@ -6,6 +6,7 @@ with that from the transport that it was given to its own.
 
 from typing import Any, Final
 
+from kombu import Connection
 from kombu.transport import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -47,3 +48,6 @@ class Transport(redis.SentinelTransport):
     """kombu's transport for Sentinel with channels of ours."""
 
     Channel = Channel
+
+
+Connection.resolve_aliases[f"{__name__}:Transport"] = "sentinel"

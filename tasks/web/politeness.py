@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.celery_options import key_prefix
+from config.redis_clients import open_async_redis
 from config.settings import get_settings
 from jobs.clock import monotonic
 from jobs.errors import RetryLater
-from tasks.redis_clients import open_async_redis
 
 log = structlog.get_logger()
 

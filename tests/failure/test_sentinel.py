@@ -4,24 +4,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import httpx
 import pytest
-from redbeat.schedulers import RedBeatSchedulerEntry
 
-from jobs.clock import utc_now
 from jobs.job import Status
-from jobs.search import JobFilter, list_jobs
-from tasks.redis_clients import open_redis
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 from tests.support.redis_servers import Group, start_group
+from tests.support.ticking import is_leading, make_due, start_beat, ticks
 
 pytestmark = pytest.mark.timeout(180)
-
-HEARTBEAT = "upkeep-heartbeat"
-KEY = f"jobyard:beat:{HEARTBEAT}"
 
 
 @pytest.fixture
@@ -30,7 +23,6 @@ def group(own: OwnYard) -> Group:
     own.valkey.kill()
     group = start_group(own)
     own.settings["JOBYARD_BROKER__URL"] = group.url
-    own.app.redbeat_redis = open_redis(group.url, timedelta(seconds=2), decode_responses=True)
     return group
 
 
@@ -61,19 +53,11 @@ def posting(own: OwnYard) -> Iterator[list[str]]:
     assert wrong == []
 
 
-def ticks(own: OwnYard) -> int:
-    return len(list_jobs(own.ledger.engine, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100).jobs)
-
-
-def make_due(own: OwnYard) -> None:
-    RedBeatSchedulerEntry.from_key(KEY, app=own.app).reschedule(utc_now() - timedelta(seconds=61))
-
-
 def start_everything(own: OwnYard) -> tuple[Program, Program]:
-    beat = own.start("beat", "celery", "-q", "-A", "tasks.app", "beat")
+    beat = start_beat(own)
     worker = own.start_worker()
     own.start_api()
-    own.wait_until(lambda: "Acquired lock" in beat.output(), 30, "beat to lead")
+    own.wait_until(lambda: is_leading(beat), 30, "beat to lead")
     return worker, beat
 
 
@@ -95,8 +79,8 @@ def test_a_fail_over_under_load_loses_no_job(own: OwnYard, group: Group, fault: 
     own.wait_for(job_ids, Status.SUCCEEDED, 60)
     own.check_invariant(job_ids)
     assert worker.process.poll() is None
-    known = ticks(own)
+    known = len(ticks(own))
     own.wait_until(lambda: new.client.exists("jobyard:beat::lock"), 30, "beat to lead on")
-    make_due(own)
-    own.wait_until(lambda: ticks(own) > known, 30, "a tick on the new master")
+    make_due(group.url)
+    own.wait_until(lambda: len(ticks(own)) > known, 30, "a tick on the new master")
     assert beat.process.poll() is None

@@ -126,7 +126,7 @@ def _start_sentinel(yard: YardProcesses, master_port: int) -> Server:
 
 def _knows_the_others(group: Group) -> bool:
     def state(sentinel: Server) -> tuple[int, int]:
-        said = sentinel.client.sentinel_master(MASTER)  # type: ignore[no-untyped-call]
+        said: Any = sentinel.client.sentinel_master(MASTER)
         return said["num-other-sentinels"], said["num-slaves"]
 
     return all(state(sentinel) == (2, 1) for sentinel in group.sentinels)
