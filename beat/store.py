@@ -35,6 +35,9 @@ A_WRONG_CLOCK = timedelta(seconds=10)
 class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
     """RedBeat's lock and clock; each tick is a job in the ledger, unique on (schedule, nominal time)."""
 
+    # Celery's opens a connection to the broker before every tick, and waits for it as long as it takes,
+    # while the lock runs out. A tick is a job in the ledger; the publisher rings for it, or the keeper.
+    producer = None
     _is_installed = False
 
     def __init__(self, app: Any, **options: Any) -> None:

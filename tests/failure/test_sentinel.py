@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture
 def group(own: OwnYard) -> Group:
     """What the yard uses instead of the embedded Valkey, for everything."""
-    own.valkey.kill()
+    own.broker.kill()
     group = start_group(own)
     own.settings["JOBYARD_BROKER__URL"] = group.url
     return group
@@ -36,7 +36,7 @@ def posting(own: OwnYard) -> Iterator[list[str]]:
 
     def post() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{own.port('API')}", timeout=1.0) as client:
-            while not done.wait(0.02):
+            while not done.wait(0.05):
                 try:
                     answer = client.post("/v1/tasks/bad.deed/jobs", json=order)
                     (accepted if answer.status_code == 202 else wrong).append(answer.json().get("id", ""))

@@ -117,7 +117,7 @@ def _start_sentinel(yard: YardProcesses, master_port: int) -> Server:
         f"port {port}\nbind {LOOPBACK}\ndir {yard.home}\n"
         f"sentinel monitor {MASTER} {LOOPBACK} {master_port} 2\n"
         f"sentinel down-after-milliseconds {MASTER} 1000\n"
-        f"sentinel failover-timeout {MASTER} 3000\n"
+        f"sentinel failover-timeout {MASTER} 1000\n"
     )
     program = yard.start_command("sentinel", find_server(), str(file), "--sentinel")
     wait_until(lambda: answers(port), 20, "a Sentinel to answer")

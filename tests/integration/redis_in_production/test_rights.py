@@ -24,7 +24,7 @@ PREFIX = "shop:"
 @pytest.fixture
 def server(own: OwnYard) -> Server:
     """A Redis that knows the users of the page, and nobody else who may do anything but this test."""
-    own.valkey.kill()
+    own.broker.kill()
     server = start_redis(own)
     for name, rights in USERS.items():
         server.client.execute_command("ACL", "SETUSER", name, *rights.split())  # type: ignore[no-untyped-call]
