@@ -13,6 +13,7 @@ from tests.integration.redis_in_production.conftest import OpenFlower
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.own_yard import OwnYard
 from tests.support.redis_servers import Server, start_tls_redis
+from tests.support.sentinels import start_guarded_master
 from tests.support.ticking import is_leading, make_due, start_beat, ticks
 
 pytestmark = pytest.mark.timeout(180)
@@ -37,10 +38,17 @@ def url(server: Server, ca: Certificate, own: Certificate) -> str:
     return f"rediss://127.0.0.1:{server.port}/0?{files}"
 
 
-def test_every_process_speaks_tls(
-    own: OwnYard, server: Server, certificate: Certificate, open_flower: OpenFlower
-) -> None:
-    address = own.settings["JOBYARD_BROKER__URL"] = url(server, certificate, certificate)
+@pytest.fixture(params=["a server", "a Sentinel"])
+def address(request: pytest.FixtureRequest, own: OwnYard, certificate: Certificate) -> str:
+    """The URL of a server, or of a Sentinel with passwords for itself and for the master."""
+    if request.param == "a server":
+        return url(request.getfixturevalue("server"), certificate, certificate)
+    own.broker.kill()
+    return start_guarded_master(own, certificate)
+
+
+def test_every_process_speaks_tls(own: OwnYard, address: str, open_flower: OpenFlower) -> None:
+    own.settings["JOBYARD_BROKER__URL"] = address
     own.start_worker()
     beat = start_beat(own)
     own.start_api()
