@@ -4,7 +4,7 @@ Each duty is one function of `jobs/upkeep.py`; here is only their order. A pass 
 reads and never writes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol
@@ -139,12 +139,20 @@ class Keeper:
         log.info("expired", jobs=expired)
         return expired
 
+    def _empty_queues(self) -> Iterator[Queue]:
+        for queue in Queue:
+            depth = self._doorbell.depth(queue)
+            if depth is None:
+                return  # a broker that has just let us wait in vain is not asked again
+            if depth == 0:
+                yield queue
+
     def _send_passed_over(self) -> int:
         # Asks the broker, and needs no haste: nothing counts as lost before `resend_after`.
         if monotonic() < self._look_for_lost_at:
             return 0
         self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
-        empty = [queue for queue in Queue if self._doorbell.depth(queue) == 0]
+        empty = list(self._empty_queues())
         return self._move(
             "lost in the broker",
             lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),

@@ -86,6 +86,7 @@ class Publisher:
         """Return how many messages of a queue wait in the broker, or None where it does not say."""
         try:
             with app.connection_for_write() as connection:
+                connection.default_channel  # noqa: B018 (connects, or finds out at once that it cannot)
                 return sum(_depth(connection, name) for name in broker_queues(queue, self._settings))
         except Exception as error:
             log.debug("depth unknown", queue=queue, reason=repr(error))
