@@ -1,6 +1,7 @@
 """What Celery is told about its broker: one function for each kind of broker, and what holds for all."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from kombu import Queue as KombuQueue
@@ -11,10 +12,19 @@ from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
 from config.redis_options import sentinel_options
 from config.redis_urls import RedisPlace, parse_redis_url, plain_url
 from config.settings import Settings
+from config.sqs_address import parse_sqs_address
 
 # Whoever asks the broker something is told at once that it is not there: kombu would try again for
 # seconds on end (6 s measured), and the keeper or the next request does that anyway.
 AT_ONCE: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0}
+
+# SQS may give a message to a poll whose worker is gone already, so the longest (20 s) is not the best.
+LONG_POLL_SECONDS: Final = 10
+# How soon a worker with all its slots taken looks whether one is free.
+BETWEEN_POLLS_SECONDS: Final = 0.05
+# The longest that SQS knows.
+LONGEST_INVISIBLE: Final = timedelta(hours=12)
+RETENTION_SECONDS: Final = 14 * 24 * 3600
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:
@@ -104,7 +114,44 @@ def _quorum_queues() -> list[KombuQueue]:
 
 
 def _sqs(settings: Settings) -> dict[str, Any]:
-    return {"broker_transport_options": AT_ONCE, "task_queues": _queues()}
+    address = parse_sqs_address(settings.broker_url)
+    patience = settings.broker.timeout.total_seconds()
+    return {
+        "broker_url": address.kombu_url,
+        "broker_transport": "worker.sqs_transport:Transport",
+        "broker_transport_options": AT_ONCE
+        | {
+            "region": address.region,
+            "is_secure": address.is_secure,
+            "queue_name_prefix": address.prefix,
+            "wait_time_seconds": LONG_POLL_SECONDS,
+            "polling_interval": BETWEEN_POLLS_SECONDS,
+            "visibility_timeout": _invisible_seconds(settings),
+            "sqs-creation-attributes": {"MessageRetentionPeriod": str(RETENTION_SECONDS)},
+            "sqs_base64_encoding": False,  # a message is plain JSON, whose body is base64 already
+            # What fails is not tried again by botocore: the keeper does that, and nobody is held up.
+            "client-config": {
+                "connect_timeout": patience,
+                "read_timeout": patience,
+                "retries": {"total_max_attempts": 1},
+                "tcp_keepalive": True,
+            },
+        },
+        "task_queues": _queues(),
+        # Both need a message that goes to everybody, which SQS does not have.
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+    }
+
+
+def _invisible_seconds(settings: Settings) -> int:
+    """Return after how long SQS hands a message out again that was fetched and not deleted.
+
+    What comes twice claims nothing, and what a dead worker had fetched the keeper sends again: so it only has
+    to be long enough to be rare.
+    """
+    hours = max(timedelta(hours=1), 2 * settings.worker.lease)
+    return int(min(hours, LONGEST_INVISIBLE).total_seconds())
 
 
 def _queues(arguments: dict[str, Any] | None = None) -> list[KombuQueue]:

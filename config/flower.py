@@ -1,9 +1,15 @@
-"""Flower's configuration file (`--conf=config/flower.py`): where it listens, and its password."""
+"""Flower's configuration file (`--conf=config/flower.py`): where it listens, its password, whom it asks."""
 
+import sys
+
+from config.broker_events import no_events
 from config.flower_password import flower_password
 from config.settings import get_settings
 
 _settings = get_settings().flower
+
+if _words := no_events(get_settings().broker_url):
+    sys.exit(f"Flower does not start: {_words}")
 
 address = _settings.host
 port = _settings.port

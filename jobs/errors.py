@@ -74,6 +74,10 @@ class ClaimCheckError(JobyardError):
         super().__init__(words)
 
 
+class RemoteControlError(JobyardError):
+    """Workers cannot be told or asked anything, because the broker has no way to all of them."""
+
+
 class FileNotStoredError(JobyardError):
     """No file with that id is stored."""
 

@@ -28,7 +28,7 @@ def _settings() -> Settings:
 
 
 join_the_hosts_logging()
-app = Celery("jobyard")
+app = Celery("jobyard", control="tasks.remote_control:Control")
 app.conf.update(celery_options(_settings()))
 
 

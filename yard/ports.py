@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 from time import monotonic, sleep
 
+from config.broker_events import no_events
 from config.settings import ENV_PREFIX, Settings
 
 
@@ -49,8 +50,11 @@ def listeners(settings: Settings) -> list[Listener]:
     local = "127.0.0.1"
     wanted = [
         Listener("the API", settings.api.host, settings.api.port, f"{ENV_PREFIX}API__PORT"),
-        Listener("Flower", settings.flower.host, settings.flower.port, f"{ENV_PREFIX}FLOWER__PORT"),
     ]
+    if no_events(settings.broker_url) is None:
+        wanted.append(
+            Listener("Flower", settings.flower.host, settings.flower.port, f"{ENV_PREFIX}FLOWER__PORT")
+        )
     if settings.smtp.url is None:
         wanted.append(
             Listener("the mail catcher", local, settings.mailbox.port, f"{ENV_PREFIX}MAILBOX__PORT")

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from time import monotonic, sleep
 
+from config.broker_events import no_events
 from config.flower_password import FILE_NAME
 from config.settings import Settings, get_settings
 from yard.idle import stay_idle
@@ -67,11 +68,12 @@ def welcome(base: str, settings: Settings, sample_id: str) -> str:
     mails = (
         f"kept in {home}/mails" if settings.smtp.url is None else "sent to the server of JOBYARD_SMTP__URL"
     )
+    at_flower = f"http://{flower.host}:{flower.port}       (user {flower.user}, password in {password_is})"
     return f"""
 The yard is open.
 
   API      {base}       (documentation: {base}/docs)
-  Flower   http://{flower.host}:{flower.port}       (user {flower.user}, password in {password_is})
+  Flower   {at_flower if no_events(settings.broker_url) is None else "not on this broker"}
   Mails    {mails}
   Data     {home}
 

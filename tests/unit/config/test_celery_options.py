@@ -101,7 +101,7 @@ def test_the_prefix_stands_before_the_names_of_queues_and_schedules() -> None:
     assert options(REDIS)["broker_transport_options"]["global_keyprefix"] == ""
 
 
-@pytest.mark.parametrize("url", [REDIS, AMQP, "sqs://"])
+@pytest.mark.parametrize("url", [REDIS, AMQP, "sqs://?region=eu-central-1"])
 def test_a_broker_that_is_away_is_noticed_at_once(url: str) -> None:
     transport = options(url)["broker_transport_options"]
     assert (transport["max_retries"], transport["interval_start"], transport["interval_step"]) == (3, 0, 0)
@@ -126,7 +126,7 @@ def test_nine_is_first_on_redis_where_zero_is(url: str) -> None:
     assert [broker_priority(priority, url) for priority in PRIORITIES] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("url", [AMQP, "amqps://example.org", "sqs://"])
+@pytest.mark.parametrize("url", [AMQP, "amqps://example.org", "sqs://?region=eu-central-1"])
 def test_nine_is_first_elsewhere_where_nine_is(url: str) -> None:
     assert [broker_priority(priority, url) for priority in PRIORITIES] == list(PRIORITIES)
 
