@@ -2,6 +2,8 @@
 
 import sys
 
+from celery import current_app
+
 from config.broker_events import no_events
 from config.flower_password import flower_password
 from config.settings import get_settings
@@ -11,8 +13,13 @@ _settings = get_settings().flower
 if _words := no_events(get_settings().broker_url):
     sys.exit(f"Flower does not start: {_words}")
 
+# Flower knows brokers by the names of kombu's own transports, and has no need of ours: it runs no job.
+current_app.conf.broker_transport = None
+
 address = _settings.host
 port = _settings.port
 basic_auth = [f"{_settings.user}:{flower_password(get_settings())}"]
 max_tasks = 10_000
 logging = "warning"
+if _settings.broker_api is not None:
+    broker_api = _settings.broker_api.get_secret_value()

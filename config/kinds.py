@@ -61,6 +61,17 @@ def _check_smtp(url: SecretStr) -> SecretStr:
     return url
 
 
+def _check_management_api(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError("must look like http://user:password@host:15672/api/")
+    return url
+
+
 def _check_sender(text: str) -> str:
     try:
         validate_email(text, allow_display_name=True, check_deliverability=False, globally_deliverable=False)
@@ -78,4 +89,5 @@ Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidat
 SmtpUrl = Annotated[SecretStr, AfterValidator(_check_smtp)]
 RedisChecked = AfterValidator(_check_redis)
 KeyPrefix = Annotated[str, Field(pattern=r"^[\w.:-]*$", max_length=100)]
+ManagementApi = Annotated[SecretStr, AfterValidator(_check_management_api)]
 Sender = Annotated[str, AfterValidator(_check_sender)]

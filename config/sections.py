@@ -12,6 +12,7 @@ from config.kinds import (
     FILES_SCHEMES,
     LEDGER_SCHEMES,
     KeyPrefix,
+    ManagementApi,
     Modules,
     Places,
     Port,
@@ -103,6 +104,11 @@ class FlowerSettings(Section):
     user: str = Field("jobyard", min_length=1, description="Who may look at Flower.")
     password: SecretStr | None = Field(
         None, description="Default: generated at first start and kept in `{home}/flower.password`."
+    )
+    broker_api: ManagementApi | None = Field(
+        None,
+        description="RabbitMQ's management API, for Flower's page of queues: "
+        "`http://user:password@host:15672/api/`; default: that port of the broker's host, with its user.",
     )
 
 

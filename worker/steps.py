@@ -61,7 +61,7 @@ def _announcement(worker: Any) -> Announcement:
         name=worker.hostname,
         pid=os.getpid(),
         pool=worker.pool_cls.__module__.rpartition(".")[2],
-        concurrency=worker.concurrency,
+        concurrency=worker.pool.num_processes,  # which may have been told to grow
         queues=",".join(sorted(bands.served_queues(worker.app.amqp.queues.consume_from))),
     )
 

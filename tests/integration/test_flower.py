@@ -1,26 +1,68 @@
-"""Flower beside the yard: behind its password, with the workers and the tasks by their names."""
+"""Flower beside the yard, on each broker: behind its password, with workers, tasks and queues, and orders."""
 
 from collections.abc import Iterator
+from socket import gethostname
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.bad_tasks import Deed, deed
-from tests.support.processes import YardProcesses, answers
+from jobs.job import Status
+from tests.support.broker import RABBITMQ, REDIS
+from tests.support.own_yard import QUICK, OwnYard, opened
+from tests.support.processes import answers, free_port
+from tests.support.rabbitmq_broker import RabbitMQBroker
+from tests.support.rabbitmq_node import RabbitMQNode, require_rabbitmq
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def flower(worker: YardProcesses) -> Iterator[httpx.Client]:
-    worker.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
-    wait_until(lambda: answers(worker.port("FLOWER")), 40, "Flower to answer")
-    password = (worker.home / "flower.password").read_text()
-    base = f"http://127.0.0.1:{worker.port('FLOWER')}"
+def managed_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]:
+    """A RabbitMQ with its management API, which is a plugin."""
+    require_rabbitmq()
+    home = tmp_path_factory.mktemp("managed")
+    node = RabbitMQNode(home)
+    (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    (home / "rabbitmq.conf").write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{node.port}\nloopback_users = none\n"
+        f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {free_port()}\n"
+    )
+    yield node
+    node.close()
+
+
+def management_api(node: RabbitMQNode) -> str:
+    port = (node.home / "rabbitmq.conf").read_text().split()[-1]
+    return f"http://guest:guest@127.0.0.1:{port}/api/"
+
+
+@pytest.fixture(scope="module", params=[REDIS, pytest.param(RABBITMQ, marks=pytest.mark.rabbitmq)])
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnYard]:
+    """A yard with a worker and Flower."""
+    broker, settings = None, dict(QUICK)
+    if request.param == RABBITMQ:
+        node = request.getfixturevalue("managed_node")
+        broker = RabbitMQBroker(node)
+        settings["JOBYARD_FLOWER__BROKER_API"] = management_api(node)
+    with opened(tmp_path_factory.mktemp("yard"), settings, broker) as yard:
+        yard.start_worker()
+        yard.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
+        wait_until(lambda: answers(yard.port("FLOWER")), 40, "Flower to answer")
+        yield yard
+
+
+@pytest.fixture(scope="module")
+def flower(own: OwnYard) -> Iterator[httpx.Client]:
+    password = (own.home / "flower.password").read_text()
+    base = f"http://127.0.0.1:{own.port('FLOWER')}"
     with httpx.Client(base_url=base, auth=("jobyard", password), timeout=30) as client:
         yield client
+
+
+def known_workers(flower: httpx.Client) -> list[str]:
+    return list(flower.get("/api/workers", params={"refresh": "1"}).json())
 
 
 def test_flower_wants_its_password(flower: httpx.Client) -> None:
@@ -28,20 +70,42 @@ def test_flower_wants_its_password(flower: httpx.Client) -> None:
     assert httpx.get(f"{flower.base_url}/api/workers", auth=("jobyard", "wrong")).status_code == 401
 
 
-def test_flower_shows_workers_and_tasks_by_their_names(flower: httpx.Client) -> None:
-    def known_workers() -> list[str]:
-        return list(flower.get("/api/workers", params={"refresh": "1"}).json())
+def test_flower_shows_workers_and_tasks_by_their_names(own: OwnYard, flower: httpx.Client) -> None:
+    def is_seen() -> bool:
+        return any(name.startswith("threads") for name in known_workers(flower))
 
-    wait_until(lambda: any(name.startswith("threads") for name in known_workers()), 40, "Flower to see it")
-    good, bad = deed.delay(Deed()), deed.delay(Deed(then="raise"))
-    good.get(timeout=20)
-    wait_until(bad.ready, 20, "the other to die")
+    own.wait_until(is_seen, 40, "Flower to see it")
+    [good], [bad] = own.hand_in(), own.hand_in("raise")
+    own.wait_for([good], Status.SUCCEEDED)
+    own.wait_for([bad], Status.DEAD)
     seen: dict[str, Any] = {}
 
     def are_shown() -> bool:
         seen.update(flower.get("/api/tasks", params={"limit": "100"}).json())
-        return {seen.get(job.id, {}).get("state") for job in (good, bad)} == {"SUCCESS", "FAILURE"}
+        return {seen.get(job_id, {}).get("state") for job_id in (good, bad)} == {"SUCCESS", "FAILURE"}
 
-    wait_until(are_shown, 40, "Flower to show how both ended")
-    assert seen[good.id]["name"] == "bad.deed"
-    assert "ValueError" in seen[bad.id]["exception"]
+    own.wait_until(are_shown, 40, "Flower to show how both ended")
+    assert seen[good]["name"] == "bad.deed"
+    assert "ValueError" in seen[bad]["exception"]
+
+
+def test_flower_shows_the_queues_of_the_broker(flower: httpx.Client) -> None:
+    wait_until(lambda: known_workers(flower), 40, "Flower to see a worker")
+
+    def shown() -> dict[str, int]:
+        found = flower.get("/api/queues/length").json()["active_queues"]
+        return {queue["name"]: queue["messages"] for queue in found}
+
+    wait_until(
+        lambda: shown() == dict.fromkeys(["default", "email", "collect", "images"], 0), 20, "all queues"
+    )
+    assert "images" in flower.get("/broker").text
+
+
+def test_a_worker_ends_when_flower_is_told_to_shut_it_down(own: OwnYard, flower: httpx.Client) -> None:
+    worker = own.start_worker("threads", 1, "collect")
+    name = f"threads{own.programs.index(worker)}@{gethostname()}"
+    own.wait_until(lambda: name in known_workers(flower), 40, "Flower to see it")
+    assert flower.post(f"/api/worker/shutdown/{name}").status_code == 200
+    own.wait_until(lambda: worker.process.poll() is not None, 20, "the worker to end")
+    assert worker.process.returncode == 0

@@ -1,0 +1,125 @@
+"""Workers under orders: asked, grown, shrunk, turned to other queues and stopped, on each broker that can."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from socket import gethostname
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.job import Status
+from jobs.workers import list_workers
+from tests.support.broker import RABBITMQ, REDIS
+from tests.support.own_yard import QUICK, OwnYard, opened
+from tests.support.processes import Program
+from tests.support.rabbitmq_broker import RabbitMQBroker
+from tests.support.sqs_broker import SqsBroker
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module", params=[REDIS, pytest.param(RABBITMQ, marks=pytest.mark.rabbitmq)])
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnYard]:
+    """A yard with a worker on threads and one on child processes."""
+    broker = None if request.param == REDIS else RabbitMQBroker(request.getfixturevalue("rabbitmq_node"))
+    with opened(tmp_path_factory.mktemp("yard"), dict(QUICK), broker) as yard:
+        yard.start_worker("threads", 2, "default,email,collect")
+        yard.start_worker("prefork", 2, "images")
+        yield yard
+
+
+def celery(own: OwnYard, *words: str) -> Any:
+    """Return what workers answered to a `celery` command."""
+    done = own.run("celery", "-q", "-A", "tasks.app", *words, "-j")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def worker_on(own: OwnYard, pool: str) -> Program:
+    return next(program for program in own.programs if program.name == f"worker-{pool}")
+
+
+def address(own: OwnYard, worker: Program) -> str:
+    """Return the name by which a worker is given orders."""
+    return f"{worker.name.removeprefix('worker-')}{own.programs.index(worker)}@{gethostname()}"
+
+
+def concurrencies(own: OwnYard) -> set[int]:
+    return {worker.concurrency for worker in list_workers(own.ledger.engine, timedelta(minutes=1))}
+
+
+def pool_size(own: OwnYard, name: str) -> int:
+    asked: Any = own.app.control.inspect([name], timeout=5, limit=1).stats()
+    return len(asked[name]["pool"]["processes"])
+
+
+def test_every_worker_answers_a_ping(own: OwnYard) -> None:
+    answers = celery(own, "inspect", "ping", "-t", "3")
+    workers = [worker_on(own, "prefork"), worker_on(own, "threads")]
+    assert sorted(answers) == [address(own, worker) for worker in workers]
+    assert all(answer == {"ok": "pong"} for answer in answers.values())
+
+
+def test_processes_are_added_and_taken_away(own: OwnYard) -> None:
+    name = address(own, worker_on(own, "prefork"))
+    celery(own, "control", "pool_grow", "2", "-d", name)
+    own.wait_until(lambda: pool_size(own, name) == 4, 20, "the pool to grow")
+    own.wait_until(lambda: 4 in concurrencies(own), 20, "the ledger to hear of it")
+    celery(own, "control", "pool_shrink", "3", "-d", name)
+    own.wait_until(lambda: pool_size(own, name) == 1, 20, "the pool to shrink")
+    own.wait_for(own.hand_in(how_many=3, queue="images"), Status.SUCCEEDED)
+
+
+def test_a_queue_is_left_and_served_again(own: OwnYard) -> None:
+    name = address(own, worker_on(own, "threads"))
+    celery(own, "control", "cancel_consumer", "email", "-d", name)
+    own.wait_until(lambda: "email" not in served(own, name), 20, "the queue to be left")
+    waiting = own.hand_in(how_many=3, queue="email")
+    own.wait_for(own.hand_in(how_many=3), Status.SUCCEEDED)
+    assert {job.status for job in own.jobs(waiting)} == {Status.QUEUED}
+    celery(own, "control", "add_consumer", "email", "-d", name)
+    own.wait_for(waiting, Status.SUCCEEDED)
+
+
+def served(own: OwnYard, name: str) -> set[str]:
+    asked: Any = own.app.control.inspect([name], timeout=5, limit=1).active_queues()
+    return {queue["name"] for queue in asked[name]}
+
+
+def test_the_ledger_names_the_workers_whatever_the_broker_is(own: OwnYard) -> None:
+    own.start_api()
+    known = httpx.get(f"http://127.0.0.1:{own.port('API')}/v1/workers").json()
+    live = {worker["name"] for worker in known if worker["is_live"]}
+    assert live >= {address(own, worker_on(own, pool)) for pool in ("prefork", "threads")}
+
+
+def test_a_worker_that_is_told_to_shut_down_ends(own: OwnYard) -> None:
+    worker = own.start_worker("threads", 1, "collect")
+    own.app.control.shutdown([address(own, worker)])  # to which Celery sends no answer
+    own.wait_until(lambda: worker.process.poll() is not None, 20, "the worker to end")
+    assert worker.process.returncode == 0
+
+
+@pytest.fixture
+def on_sqs(tmp_path: Path) -> Iterator[OwnYard]:
+    with opened(tmp_path, dict(QUICK), SqsBroker(tmp_path)) as yard:
+        yield yard
+
+
+@pytest.mark.parametrize("words", [["inspect", "ping"], ["control", "shutdown"], ["status"]])
+def test_on_sqs_nobody_waits_for_answers_that_cannot_come(on_sqs: OwnYard, words: list[str]) -> None:
+    done = on_sqs.run("celery", "-q", "-A", "tasks.app", *words)
+    assert done.returncode != 0
+    assert "SQS carries neither the events of workers nor orders to them" in done.stderr
+    assert "GET /v1/workers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_on_sqs_flower_does_not_start_and_says_why(on_sqs: OwnYard) -> None:
+    done = on_sqs.run("celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
+    assert done.returncode != 0
+    assert "Flower does not start: SQS carries neither the events of workers" in done.stderr
+    assert "Traceback" not in done.stderr
