@@ -66,13 +66,11 @@ def check_sqs_url(url: str) -> str:
 
 
 def _credentials(parts: SplitResult) -> tuple[str | None, str | None]:
-    credentials, at, host = parts.netloc.rpartition("@")
-    if host and not at:
-        raise ValueError(f"an SQS URL has no host: write {EXAMPLE}&endpoint=http://HOST:PORT")
+    credentials, _, host = parts.netloc.rpartition("@")
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("the secret of an SQS URL is percent-encoded: / is %2F, + is %2B, # is %23")
     if host or parts.path or parts.fragment:
-        raise ValueError(
-            "the secret of an SQS URL ends with @?region=..., and is percent-encoded: / is %2F, + is %2B"
-        )
+        raise ValueError(f"an SQS URL has no host and no path: write {EXAMPLE}&endpoint=http://HOST:PORT")
     key, _, secret = credentials.partition(":")
     if bool(key) != bool(secret):
         raise ValueError("an SQS URL has both key and secret (sqs://KEY:SECRET@?region=...), or neither")

@@ -16,12 +16,12 @@ from jobs.workers import Announcement, announce
 from tasks.app import app
 from tasks.eviction import eviction_warning
 from tasks.registry import declare_tasks
-from worker import bands, children, strangers
+from worker import bands, children, orders, strangers
 from worker.events import EventsInGroups
 from worker.keeper import KeeperThread
 from worker.stopping import StoppingStep
 
-__all__ = ["KeeperStep", "StoppingStep", "bands", "children", "strangers"]
+__all__ = ["KeeperStep", "StoppingStep", "bands", "children", "orders", "strangers"]
 
 log = structlog.get_logger()
 

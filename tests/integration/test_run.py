@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.processes import Program
+from tests.support.sqs_broker import SqsBroker
 from tests.support.waiting import wait_until
 from tests.support.whole_yard import WholeYard, needs_proc, printed_commands
 
@@ -56,6 +57,24 @@ def press_ctrl_c(yard: WholeYard, running: Program) -> None:
     running.kill(signal.SIGINT)  # to the whole foreground group, as a terminal does
     wait_until(lambda: running.process.poll() is not None, 15, "make run to end")
     assert not yard.process_ids(), running.output()
+
+
+def test_on_sqs_everything_runs_but_flower_which_says_why_it_does_not(
+    own_yard: WholeYard, tmp_path: Path
+) -> None:
+    sqs = SqsBroker(tmp_path)
+    sqs.start()
+    try:
+        own_yard.settings |= sqs.settings
+        running = own_yard.open()
+        jobs = printed_commands(running.output())[:-1]
+        answers = [json.loads(run_as_printed(command)) for command in jobs]
+        assert [answer["status"] for answer in answers] == ["succeeded"] * 3
+        assert "Flower is not started: SQS carries neither the events of workers" in running.output()
+        assert "Flower   not on this broker" in running.output()
+        press_ctrl_c(own_yard, running)
+    finally:
+        sqs.close()
 
 
 def test_a_port_in_use_is_said_plainly_with_the_setting_that_changes_it(own_yard: WholeYard) -> None:

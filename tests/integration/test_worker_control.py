@@ -16,6 +16,7 @@ from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program
 from tests.support.rabbitmq_broker import RabbitMQBroker
+from tests.support.rabbitmq_node import RabbitMQNode
 from tests.support.sqs_broker import SqsBroker
 
 pytestmark = pytest.mark.timeout(120)
@@ -82,6 +83,24 @@ def test_a_queue_is_left_and_served_again(own: OwnYard) -> None:
     assert {job.status for job in own.jobs(waiting)} == {Status.QUEUED}
     celery(own, "control", "add_consumer", "email", "-d", name)
     own.wait_for(waiting, Status.SUCCEEDED)
+
+
+@pytest.mark.rabbitmq
+def test_a_queue_in_two_bands_is_left_and_served_as_one(tmp_path: Path, rabbitmq_node: RabbitMQNode) -> None:
+    quorum = {"JOBYARD_BROKER__QUEUE_TYPE": "quorum"}
+    with opened(tmp_path, QUICK | quorum, RabbitMQBroker(rabbitmq_node)) as own:
+        name = address(own, own.start_worker("threads", 2, "default,email"))
+        own.app.control.cancel_consumer("email", destination=[name])
+        own.wait_until(lambda: served(own, name) == {"default.usual", "default.urgent"}, 20, "it to be left")
+        own.app.control.add_consumer("email", destination=[name])
+        jobs = [*own.hand_in(queue="email", priority=0), *own.hand_in(queue="email", priority=9)]
+        own.wait_for(jobs, Status.SUCCEEDED)
+
+
+def test_a_queue_that_does_not_exist_is_refused(own: OwnYard) -> None:
+    name = address(own, worker_on(own, "threads"))
+    answers: Any = own.app.control.add_consumer("emial", destination=[name], reply=True, timeout=5, limit=1)
+    assert answers[0][name] == {"error": "there is no queue 'emial': default, email, images, collect"}
 
 
 def served(own: OwnYard, name: str) -> set[str]:

@@ -213,7 +213,7 @@ def test_redis_is_the_broker_where_that_is_one_and_the_embedded_valkey_elsewhere
     for broker in ("rediss://example.org/1", "sentinel://example.org/1?master=yard"):
         assert loaded(BROKER__URL=broker).redis_url == broker
         assert not needs_valkey(loaded())
-    for broker in ("amqp://example.org", "sqs://"):
+    for broker in ("amqp://example.org", "sqs://?region=eu-central-1"):
         assert loaded(BROKER__URL=broker).redis_url == "redis://127.0.0.1:6399/0"
         assert needs_valkey(loaded())
     assert loaded(REDIS__URL="redis://other/2", VALKEY__PORT="7000").redis_url == "redis://other/2"
