@@ -1,8 +1,10 @@
 """Flower's configuration file (`--conf=config/flower.py`): where it listens, its password, whom it asks."""
 
 import sys
+from urllib.parse import urlsplit
 
 from celery import current_app
+from kombu.transport import TRANSPORT_ALIASES
 
 from config.broker_events import no_events
 from config.flower_password import flower_password
@@ -13,8 +15,10 @@ _settings = get_settings().flower
 if _words := no_events(get_settings().broker_url):
     sys.exit(f"Flower does not start: {_words}")
 
-# Flower knows brokers by the names of kombu's own transports, and has no need of ours: it runs no job.
-current_app.conf.broker_transport = None
+# Flower knows brokers by the names of kombu's transports, so ours goes by such a name here.
+if current_app.conf.broker_transport:
+    TRANSPORT_ALIASES[urlsplit(get_settings().broker_url).scheme] = current_app.conf.broker_transport
+    current_app.conf.broker_transport = None
 
 address = _settings.host
 port = _settings.port

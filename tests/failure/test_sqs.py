@@ -104,13 +104,23 @@ def test_sqs_that_is_away_and_comes_back_with_nothing_loses_no_job(
     assert worker.process.poll() is None
 
 
-def test_a_queue_that_somebody_deletes_is_made_anew(own: OwnYard, sqs: SqsBroker) -> None:
-    own.start_api()
+def test_a_queue_that_somebody_deletes_is_made_anew_by_who_polls_it(own: OwnYard, sqs: SqsBroker) -> None:
     worker = own.start_worker()
-    own.wait_for([post(own)], Status.SUCCEEDED)
+    own.wait_for(own.hand_in(), Status.SUCCEEDED)
     sqs.delete_queue()
-    own.wait_for([post(own), *own.hand_in()], Status.SUCCEEDED)
+    own.wait_for(own.hand_in(how_many=2), Status.SUCCEEDED)
     assert worker.process.poll() is None
+
+
+def test_a_queue_that_somebody_deletes_is_made_anew_by_who_publishes(own: OwnYard, sqs: SqsBroker) -> None:
+    own.start_api()
+    job_ids = [post(own)]
+    own.wait_until(lambda: sqs.depth() == 1, 20, "the message")
+    sqs.delete_queue()
+    job_ids.append(post(own))
+    own.wait_until(lambda: sqs.depth() == 1, 20, "the next message")
+    own.start_worker()
+    own.wait_for(job_ids, Status.SUCCEEDED)
 
 
 def test_a_silent_sqs_holds_up_no_request_and_no_stop(own: OwnYard, sqs: SqsBroker) -> None:

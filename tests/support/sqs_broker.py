@@ -118,6 +118,9 @@ class SqsBroker(Broker):
         )
 
     def _count(self, queue: str, attribute: str) -> int:
+        name = f"{PREFIX}{queue}"
+        if not self.client.list_queues(QueueNamePrefix=name).get("QueueUrls"):
+            return 0
         told = self.client.get_queue_attributes(QueueUrl=self.queue_url(queue), AttributeNames=[attribute])
         return int(told["Attributes"][attribute])
 
