@@ -9,12 +9,14 @@ import os
 from typing import Any, Final
 
 import structlog
+from amqp.protocol import queue_declare_ok_t
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.asynchronous.aws.connection import AsyncHTTPSConnection
 from kombu.asynchronous.aws.sqs.connection import AsyncSQSConnection
 from kombu.transport import SQS
 from kombu.utils.json import dumps
 
+from jobs.clock import monotonic
 from worker.sqs_batches import PublishBatch
 from worker.strange_messages import StrangeMessageError, drop, guarded
 
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 BROKER_FAULTS: Final[tuple[Any, ...]] = (BotoCoreError, ClientError, OSError)
 NO_SUCH_QUEUE: Final = "NonExistentQueue"
 AFTER_REFUSAL_SECONDS: Final = 1.0
+SILENT_FOR_SECONDS: Final = 5.0
 
 # The stubs know little of either.
 _KombuPolls: Any = AsyncSQSConnection
@@ -61,10 +64,23 @@ class Polls(_KombuPolls):  # type: ignore[misc]
 class Channel(_KombuChannel):  # type: ignore[misc]
     """A channel to SQS that goes on, whatever it is answered."""
 
+    _is_made = False
+    _silent_until = 0.0
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._refusals: dict[str, str] = {}
         self._polls: Polls | None = None
         super().__init__(*arguments, **options)
+        self._is_made = True
+
+    def _update_queue_cache(self, queue_name_prefix: str) -> None:
+        """Overridden so that a queue is looked for when it is needed, and making a channel asks nobody.
+
+        kombu tries a connection twice, with a pause of 2 s, before who wants a figure is told that there is
+        none; the keeper asked for four figures of a silent SQS for 24 s.
+        """
+        if self._is_made:
+            super()._update_queue_cache(queue_name_prefix)
 
     @property
     def patience_seconds(self) -> float:
@@ -96,12 +112,29 @@ class Channel(_KombuChannel):  # type: ignore[misc]
             self._refusals[name] = refusal
             log.warning("SQS gave no messages, asking again", queue=name, answer=refusal)
 
+    def queue_declare(self, queue: str | None = None, passive: bool = False, **options: Any) -> Any:
+        """Overridden so that a queue is made by who first sends or asks for a message, and tries again."""
+        if passive:
+            return super().queue_declare(queue, passive, **options)
+        return queue_declare_ok_t(queue or "", 0, 0)
+
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Any, consumer_tag: str | None, **options: Any
     ) -> str:
         """Overridden for what is wrong with a message, or goes wrong when Celery takes it."""
         safe = callback if no_ack else guarded(callback, BROKER_FAULTS)
         return str(super().basic_consume(queue, no_ack, safe, consumer_tag, **options))
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Overridden so that a silent SQS is not waited for with every message: it comes again, that is all."""
+        if monotonic() < self._silent_until:
+            self.qos.ack(delivery_tag)
+            return
+        try:
+            super().basic_ack(delivery_tag, multiple)
+        except BROKER_FAULTS as error:  # kombu has given the slot back
+            self._silent_until = monotonic() + SILENT_FOR_SECONDS
+            log.warning("messages not deleted, they come again and claim nothing", reason=repr(error)[:300])
 
     def _schedule_queue(self, queue: str) -> None:
         """Overridden so that a queue that cannot be made or asked just now is not given up."""

@@ -130,11 +130,24 @@ def test_a_silent_sqs_holds_up_no_request_and_no_stop(own: OwnYard, sqs: SqsBrok
     own.wait_to_begin(job_ids[0])
     sqs.kill(signal.SIGSTOP)
     job_ids += [post(own) for _ in range(5)]
+    own.wait_until(lambda: "not published" in worker.output(), 20, "the keeper to notice")
     assert other.stop(20) in (0, 1)
     sqs.kill(signal.SIGCONT)
     own.wait_for(job_ids, Status.SUCCEEDED, 60)
     own.check_invariant(job_ids)
     assert worker.process.poll() is None
+
+
+def test_a_worker_that_starts_before_sqs_says_so_and_works_when_it_is_there(
+    own: OwnYard, sqs: SqsBroker
+) -> None:
+    sqs.kill()
+    worker = own.start_worker()
+    own.wait_until(lambda: "Could not connect to the endpoint URL" in worker.output(), 20, "it to say so")
+    assert "s/cret" not in worker.output()
+    assert "s%2Fcret" not in worker.output()
+    sqs.start()
+    own.wait_for(own.hand_in(how_many=2), Status.SUCCEEDED)
 
 
 def test_a_worker_that_waits_for_messages_ends_when_it_is_told_to(own: OwnYard) -> None:
