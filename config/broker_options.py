@@ -121,7 +121,6 @@ def _sqs(settings: Settings) -> dict[str, Any]:
         "broker_transport": "worker.sqs_transport:Transport",
         "broker_transport_options": AT_ONCE
         | {
-            "max_retries": 0,  # each would wait for a silent SQS as long as the first
             "region": address.region,
             "is_secure": address.is_secure,
             "queue_name_prefix": address.prefix,

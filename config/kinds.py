@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from config.broker_kinds import REDIS_SCHEMES
 from config.places import AllowedPlace
 from config.redis_urls import parse_redis_url
+from config.sqs_address import check_sqs_url
 
 LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 FILES_SCHEMES = ("file", "s3", "gs", "az")
@@ -88,6 +89,7 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_comm
 Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
 SmtpUrl = Annotated[SecretStr, AfterValidator(_check_smtp)]
 RedisChecked = AfterValidator(_check_redis)
+SqsChecked = AfterValidator(check_sqs_url)
 KeyPrefix = Annotated[str, Field(pattern=r"^[\w.:-]*$", max_length=100)]
 ManagementApi = Annotated[SecretStr, AfterValidator(_check_management_api)]
 Sender = Annotated[str, AfterValidator(_check_sender)]

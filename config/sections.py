@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.broker_kinds import BROKER_SCHEMES, REDIS_SCHEMES
 from config.durations import Duration
@@ -20,11 +20,11 @@ from config.kinds import (
     Secrets,
     Sender,
     SmtpUrl,
+    SqsChecked,
     with_scheme,
 )
 from config.retention import DEFAULT as DEFAULT_RETENTION
 from config.retention import Retention
-from config.sqs_address import check_sqs_url
 
 
 class Section(BaseModel):
@@ -55,7 +55,7 @@ class LedgerSettings(Section):
 
 
 class BrokerSettings(Section):
-    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, AfterValidator(check_sqs_url)] | None = Field(
+    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, SqsChecked] | None = Field(
         None, description="Default: the embedded Valkey."
     )
     timeout: Duration = Field(

@@ -126,7 +126,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]
         return str(super().basic_consume(queue, no_ack, safe, consumer_tag, **options))
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Overridden so that a silent SQS is not waited for with every message: it comes again, that is all."""
+        """Overridden so that a silent SQS is not waited for with every message: each comes again, no more."""
         if monotonic() < self._silent_until:
             self.qos.ack(delivery_tag)
             return
