@@ -1,5 +1,6 @@
 """The FastAPI application: `uvicorn api.app:app`."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from api.intake import Intake
 from api.query import check_query
 from api.routes import dead_letters, export, faults, files, health, jobs, queues, replays, tasks, workers
 from api.waiting import Waiting
+from config.checks.broker import broker_fault, say_what_is_wrong
 from config.collector import spare_the_collector
 from config.log_setup import set_up_logging
 from config.settings import Settings, get_settings
@@ -70,9 +72,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     intake = Intake(committer)
     app.state.yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
     spare_the_collector()
+    _look_at_the_broker(app.state.settings)
     yield
     await intake.close()
     await committer.close()
+
+
+def _look_at_the_broker(settings: Settings) -> None:
+    # Beside: a 202 needs the ledger and nothing else, so nobody waits for what the broker says.
+    looking = threading.Thread(
+        target=lambda: say_what_is_wrong(broker_fault(settings)), name="broker check", daemon=True
+    )
+    looking.start()
 
 
 def _front_page() -> RedirectResponse:

@@ -15,6 +15,7 @@ from redbeat.schedulers import (
 from redis.exceptions import RedisError
 
 from beat.schedules import SHIPPED
+from config.checks.broker import broker_fault, end_where_wrong, redis_beside_fault
 from config.redis_clients import open_redis
 from config.settings import get_settings
 from jobs.clock import utc_now
@@ -53,6 +54,8 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         One that Redis has forgotten goes on from the last tick that the ledger knows of. Where Redis or the
         ledger is not there yet, the next tick installs them.
         """
+        settings = get_settings()
+        end_where_wrong(broker_fault(settings), redis_beside_fault(settings))
         try:
             self._install_what_ships()
         except (RedisError, LedgerUnavailableError) as error:

@@ -1,12 +1,12 @@
 """`python -m config`: every setting with its value and what it is for; secrets are masked."""
 
-import re
 import sys
 from collections.abc import Iterator
 
 from pydantic import BaseModel
 
 from config.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from config.url_secrets import without_secrets
 
 
 def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
@@ -33,12 +33,7 @@ def in_effect(settings: Settings) -> dict[str, str]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
-    # Any of the URLs may hold a password.
-    return re.sub(r"(://[^/@]*:)[^/]*@|(password=)[^&]*", _masked, str(value))
-
-
-def _masked(found: re.Match[str]) -> str:
-    return f"{found[1]}***@" if found[1] else f"{found[2]}***"
+    return without_secrets(str(value))
 
 
 def main() -> None:

@@ -7,8 +7,11 @@ from celery import current_app
 from kombu.transport import TRANSPORT_ALIASES
 
 from config.broker_events import no_events
+from config.checks.broker import broker_fault, end_where_wrong
 from config.flower_password import flower_password
 from config.settings import get_settings
+
+end_where_wrong(broker_fault(get_settings()))
 
 _settings = get_settings().flower
 

@@ -7,6 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 from pydantic_settings import NoDecode
 
+from config.amqp_urls import AMQP_SCHEMES, check_amqp_urls
 from config.broker_kinds import REDIS_SCHEMES
 from config.places import AllowedPlace
 from config.redis_urls import parse_redis_url
@@ -25,7 +26,11 @@ def _split_commas(value: object) -> object:
 
 def with_scheme(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
-        if urlsplit(url).scheme not in schemes:
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError:  # whose words may hold a part of a password
+            raise ValueError("this is no URL: a bracket in it does not close") from None
+        if scheme not in schemes:
             raise ValueError(f"the URL must begin with one of {', '.join(f'{s}://' for s in schemes)}")
         return url
 
@@ -36,6 +41,10 @@ def _check_redis(url: str) -> str:
     if urlsplit(url).scheme in REDIS_SCHEMES:
         parse_redis_url(url)
     return url
+
+
+def _check_amqp(url: str) -> str:
+    return check_amqp_urls(url) if url.partition("://")[0] in AMQP_SCHEMES else url
 
 
 def _as_places(value: object) -> object:
@@ -92,4 +101,5 @@ RedisChecked = AfterValidator(_check_redis)
 SqsChecked = AfterValidator(check_sqs_url)
 KeyPrefix = Annotated[str, Field(pattern=r"^[\w.:-]*$", max_length=100)]
 ManagementApi = Annotated[SecretStr, AfterValidator(_check_management_api)]
+AmqpChecked = AfterValidator(_check_amqp)
 Sender = Annotated[str, AfterValidator(_check_sender)]

@@ -11,6 +11,7 @@ from config.durations import Duration
 from config.kinds import (
     FILES_SCHEMES,
     LEDGER_SCHEMES,
+    AmqpChecked,
     KeyPrefix,
     ManagementApi,
     Modules,
@@ -55,7 +56,7 @@ class LedgerSettings(Section):
 
 
 class BrokerSettings(Section):
-    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, SqsChecked] | None = Field(
+    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, AmqpChecked, SqsChecked] | None = Field(
         None, description="Default: the embedded Valkey."
     )
     timeout: Duration = Field(

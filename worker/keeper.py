@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from config.checks.broker import broker_fault, end_where_wrong
 from config.log_setup import set_up_logging
 from config.settings import SettingsError, get_settings
 from jobs.bell import Bell
@@ -69,6 +70,7 @@ def main() -> None:
         check_is_migrated(get_ledger().engine)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
+    end_where_wrong(broker_fault(get_settings()))
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from celery import bootsteps
 
+from config.checks.broker import broker_fault, end_where_wrong, redis_beside_fault
 from config.collector import spare_the_collector
 from config.settings import get_settings
 from jobs.errors import LedgerUnavailableError
@@ -40,7 +41,9 @@ class KeeperStep(bootsteps.StartStopStep):
             declare_tasks(get_ledger().engine)
         except LedgerUnavailableError as error:
             sys.exit(str(error))
-        if warning := eviction_warning(get_settings()):
+        settings = get_settings()
+        end_where_wrong(broker_fault(settings), redis_beside_fault(settings))
+        if warning := eviction_warning(settings):
             log.warning("broker", warning=warning)
 
     def start(self, worker: Any) -> None:

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterator
 
+from config.checks.broker import broker_fault, redis_beside_fault
+from config.checks.faults import Fault
 from config.flower_password import flower_password
 from config.settings import Settings
 from jobs.database import get_engine
@@ -25,6 +27,16 @@ def complaints(settings: Settings) -> Iterator[str]:
             find_server()
         except NoServerError as error:
             yield str(error)
+    yield from (fault.sentence for fault in _faults(settings) if fault.is_wrong)
+
+
+def _faults(settings: Settings) -> Iterator[Fault]:
+    # The embedded Valkey is not started yet; whoever listens in its place is named above.
+    embedded = settings.embedded_redis_url
+    if settings.broker_url != embedded and (fault := broker_fault(settings)):
+        yield fault
+    if settings.redis_url != embedded and (fault := redis_beside_fault(settings)):
+        yield fault
 
 
 def prepare(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from pydantic import BaseModel
 
 from api.deps import TheYard, Yard
 from api.errors import RETRY_AFTER_SECONDS
+from config.checks.broker import broker_fault
 from config.queues import Queue
 from jobs.errors import LedgerUnavailableError
 from jobs.migrate import check_is_migrated
@@ -49,6 +50,11 @@ def _ledger(yard: Yard) -> str:
 
 
 def _broker(yard: Yard) -> str:
+    fault = broker_fault(yard.settings)
+    if fault is not None and fault.is_wrong:
+        return f"{fault.sentence}; jobs are accepted, and run when it is mended"
+    if fault is not None:
+        return f"silent: jobs are accepted and will run when it is back ({fault.sentence})"
     if yard.publisher.depth(Queue.DEFAULT) is None:
         return "silent: jobs are accepted and will run when it is back (JOBYARD_BROKER__URL)"
     return eviction_warning(yard.settings) or "ok"

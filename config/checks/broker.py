@@ -1,0 +1,86 @@
+"""The check of the broker and of the Redis beside it, for the start of every process and for `/readyz`.
+
+What is wrong stays wrong while one waits (credentials, a virtual host, a certificate, another server): a
+process that can do nothing without it ends with the sentence. What is away may come back, and is waited for.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+import structlog
+
+from config.broker_kinds import BrokerKind, broker_kind
+from config.broker_options import broker_options
+from config.checks.faults import Fault
+from config.checks.rabbitmq_server import rabbitmq_fault
+from config.checks.redis_server import redis_fault
+from config.settings import ENV_PREFIX, Settings
+
+log = structlog.get_logger()
+
+LONGEST_PATIENCE_SECONDS: Final = 2.0
+BROKER_SETTING: Final = f"{ENV_PREFIX}BROKER__URL"
+REDIS_SETTING: Final = f"{ENV_PREFIX}REDIS__URL"
+
+
+def broker_fault(settings: Settings) -> Fault | None:
+    """Return what is the matter with the broker, or None; waits no longer than a few seconds."""
+    return _named(BROKER_SETTING, _broker_fault(settings))
+
+
+def redis_beside_fault(settings: Settings) -> Fault | None:
+    """Return what is the matter with the Redis for what is live, where that is another than the broker."""
+    if settings.redis_url == settings.broker_url:
+        return None
+    return _named(REDIS_SETTING, redis_fault(settings.redis_url, _patience(settings)))
+
+
+def end_where_wrong(*faults: Fault | None) -> None:
+    """End the process with what is wrong; say once what is only away."""
+    found = [fault for fault in faults if fault is not None]
+    if is_wrong := [fault.sentence for fault in found if fault.is_wrong]:
+        sys.exit("\n".join(is_wrong))
+    say_what_is_wrong(*found)
+
+
+def say_what_is_wrong(*faults: Fault | None) -> None:
+    """Log every fault, in a process that goes on."""
+    for fault in faults:
+        if fault is not None:
+            log.warning("broker", fault=fault.sentence)
+
+
+def _broker_fault(settings: Settings) -> Fault | None:
+    url, patience = settings.broker_url, _patience(settings)
+    match broker_kind(url):
+        case BrokerKind.REDIS:
+            return redis_fault(url, patience)
+        case BrokerKind.RABBITMQ:
+            return _of_one_that_answers(url, patience, broker_options(settings).get("broker_use_ssl", False))
+        case _:
+            return None  # Sentinels and SQS are asked by their own clients
+
+
+def _of_one_that_answers(urls: str, patience: float, tls: object) -> Fault | None:
+    # Several nodes are one broker: it is as well as the best of them.
+    faults = list(_each(urls, patience, tls))
+    if None in faults:
+        return None
+    return min((fault for fault in faults if fault), key=lambda fault: fault.is_wrong)
+
+
+def _each(urls: str, patience: float, tls: object) -> Iterator[Fault | None]:
+    for url in urls.split(";"):
+        fault = rabbitmq_fault(url, patience, tls)
+        yield fault
+        if fault is None:
+            return
+
+
+def _patience(settings: Settings) -> float:
+    return min(settings.broker.timeout.total_seconds(), LONGEST_PATIENCE_SECONDS)
+
+
+def _named(setting: str, fault: Fault | None) -> Fault | None:
+    return Fault(f"{setting}: {fault.sentence}", fault.is_wrong) if fault else None

@@ -1,0 +1,59 @@
+"""Asks a Redis whether it takes the user, the password and the database of a URL."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+from config.checks.connecting import connection_fault
+from config.checks.faults import Fault, answer, away, place, wrong
+from config.checks.strangers import Wanted
+from config.checks.who_answers import REDIS
+
+PORT: Final = 6379
+ENCODED: Final = "special characters in them are percent-encoded, @ as %40, / as %2F, # as %23"
+
+
+def redis_fault(url: str, patience: float) -> Fault | None:
+    """Return what is the matter with the Redis of a URL, or None where it answers as it should."""
+    parts = urlsplit(url)
+    wanted = Wanted(REDIS, *place(url, PORT), has_tls=parts.scheme == "rediss")
+    try:
+        with Redis.from_url(
+            url, socket_timeout=patience, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0)
+        ) as client:
+            client.ping()
+    except NoPermissionError:
+        return None  # a user that is known, and may not ask this
+    except AuthenticationError as error:
+        who = "the user and the password" if parts.password else "a caller without a password"
+        return wrong(
+            f"Redis at {wanted.at} refuses {who} ({answer(error, url)}): mend them in the URL; {ENCODED}"
+        )
+    except BusyLoadingError as error:
+        return away(f"Redis at {wanted.at} is not ready yet ({answer(error, url)})")
+    except ResponseError as error:
+        return _refused(error, wanted, url)
+    except (RedisError, OSError) as error:
+        return connection_fault(error, wanted)
+    return None
+
+
+def _refused(error: ResponseError, wanted: Wanted, url: str) -> Fault:
+    said = answer(error, url)
+    if "DB index" in said:
+        number = urlsplit(url).path.strip("/")
+        return wrong(
+            f"Redis at {wanted.at} has no database {number} ({said}): "
+            "mend the number at the end of the URL; there are 16 of them, from 0, unless it is told otherwise"
+        )
+    return away(f"Redis at {wanted.at} answers: {said}")
