@@ -44,7 +44,7 @@ def _check_redis(url: str) -> str:
 
 
 def _check_amqp(url: str) -> str:
-    return check_amqp_urls(url) if url.partition("://")[0] in AMQP_SCHEMES else url
+    return check_amqp_urls(url) if urlsplit(url).scheme in AMQP_SCHEMES else url
 
 
 def _as_places(value: object) -> object:
