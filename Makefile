@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check fmt soak bench migrate config clean
+.PHONY: help run test test-all check fmt soak bench migrate move config clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,9 @@ bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, i
 
 migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
 	@python -m jobs.migrate
+
+move: $(READY) ## Move what waits from the broker FROM=URL to that of JOBYARD_BROKER__URL (DRAIN=1 EMPTY=1 DRY_RUN=1)
+	@python -m yard.move $(if $(DRAIN),--drain) $(if $(EMPTY),--empty) $(if $(DRY_RUN),--dry-run)
 
 config: $(READY) ## Show every setting as it is now
 	@python -m config

@@ -5,7 +5,7 @@ reads and never writes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Protocol
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from config.queues import Queue
 from config.settings import Settings
-from jobs import upkeep
+from jobs import moving, upkeep
 from jobs.accepting import PUBLISHED_IN_THAT_TIME
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
@@ -62,6 +62,16 @@ class Keeper:
             pending = upkeep.pending(connection)
         duties: list[Callable[[], int]] = [partial(self._do, duty) for duty in Duty if duty in pending]
         return sum(self._whatever_happens(duty) for duty in [*duties, self._send_passed_over])
+
+    def ring_again(self, published_before: datetime) -> int:
+        """Publish again what was published before a moment, a stretch of it; return how many jobs.
+
+        For a broker that has no message of theirs: the yard has moved to it from another.
+        """
+        return self._move(
+            "moved to another broker",
+            lambda c, size: moving.take_published(c, published_before, size, self._after(size)),
+        )
 
     def _whatever_happens(self, duty: Callable[[], int]) -> int:
         try:
