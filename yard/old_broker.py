@@ -1,12 +1,13 @@
 """The broker that a yard moves away from: what waits in it, and who still listens there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from amqp.exceptions import NotFound
 from celery import Celery
 from kombu.exceptions import ChannelError
 
+from config.bands import Band, band_name
 from config.broker_kinds import BrokerKind, broker_kind
 from config.celery_options import celery_options
 from config.queues import Queue
@@ -20,7 +21,8 @@ CANNOT_ASK_WORKERS: Final = (BrokerKind.SQS,)
 
 def with_broker(settings: Settings, url: str) -> Settings:
     """Return the settings as they are with another broker; raises `ValidationError`."""
-    return settings.model_copy(update={"broker": BrokerSettings(url=url, timeout=settings.broker.timeout)})
+    broker = BrokerSettings.model_validate(settings.broker.model_dump() | {"url": url})
+    return settings.model_copy(update={"broker": broker})
 
 
 class OldBroker:
@@ -33,7 +35,7 @@ class OldBroker:
 
     def depths(self) -> Mapping[str, int]:
         """Return how many messages wait in each of our queues."""
-        return {queue.value: self._each(queue, _depth) for queue in Queue}
+        return {queue.value: self._sum(queue, _depth) for queue in Queue}
 
     def workers(self) -> list[str]:
         """Return the workers that answer over it."""
@@ -44,16 +46,24 @@ class OldBroker:
 
     def empty(self) -> int:
         """Throw away the messages in our queues, and no others; return how many there were."""
-        return sum(self._each(queue, _purge) for queue in Queue)
+        return sum(self._sum(queue, _purge) for queue in Queue)
 
     def close(self) -> None:
         self._app.close()
 
-    def _each(self, queue: Queue, what: Any) -> int:
+    def _sum(self, queue: Queue, what: Callable[[Any, str], int]) -> int:
+        return sum(self._of_one(name, what) for name in self._names(queue))
+
+    def _names(self, queue: Queue) -> list[str]:
+        # The type of its queues may have been another one too.
+        is_rabbitmq = broker_kind(self.settings.broker_url) is BrokerKind.RABBITMQ
+        return [queue.value, *(band_name(queue, band) for band in Band if is_rabbitmq)]
+
+    def _of_one(self, name: str, what: Callable[[Any, str], int]) -> int:
         # On RabbitMQ a question about a queue that is not there closes the channel.
         try:
             with self._app.connection_for_write() as connection:
-                return int(what(connection.default_channel, queue.value))
+                return what(connection.default_channel, name)
         except (ChannelError, NotFound):
             return 0
 

@@ -27,7 +27,7 @@ def rabbitmq_fault(url: str, patience: float, tls: Any = False) -> Fault | None:
     except AccessRefused as error:
         return wrong(
             f"RabbitMQ at {wanted.at} refuses the user {connection.userid!r} with this password "
-            f"({answer(error, url)}): mend them in the URL; {ENCODED}"
+            f"({answer(error, url)}): mend them in the URL, where {ENCODED}"
         )
     except NotAllowed as error:
         return _not_allowed(answer(error, url), connection.virtual_host, wanted)

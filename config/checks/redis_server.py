@@ -20,7 +20,7 @@ from config.checks.strangers import Wanted
 from config.checks.who_answers import REDIS
 
 PORT: Final = 6379
-ENCODED: Final = "special characters in them are percent-encoded, @ as %40, / as %2F, # as %23"
+ENCODED: Final = "special characters are percent-encoded, @ as %40, / as %2F, # as %23"
 
 
 def redis_fault(url: str, patience: float) -> Fault | None:
@@ -35,10 +35,7 @@ def redis_fault(url: str, patience: float) -> Fault | None:
     except NoPermissionError:
         return None  # a user that is known, and may not ask this
     except AuthenticationError as error:
-        who = "the user and the password" if parts.password else "a caller without a password"
-        return wrong(
-            f"Redis at {wanted.at} refuses {who} ({answer(error, url)}): mend them in the URL; {ENCODED}"
-        )
+        return _login_refused(error, wanted, url)
     except BusyLoadingError as error:
         return away(f"Redis at {wanted.at} is not ready yet ({answer(error, url)})")
     except ResponseError as error:
@@ -46,6 +43,15 @@ def redis_fault(url: str, patience: float) -> Fault | None:
     except (RedisError, OSError) as error:
         return connection_fault(error, wanted)
     return None
+
+
+def _login_refused(error: AuthenticationError, wanted: Wanted, url: str) -> Fault:
+    if not urlsplit(url).password:
+        return wrong(f"Redis at {wanted.at} wants a password: write redis://:PASSWORD@host, where {ENCODED}")
+    return wrong(
+        f"Redis at {wanted.at} refuses the user or the password ({answer(error, url)}): "
+        f"mend them in the URL, where {ENCODED}"
+    )
 
 
 def _refused(error: ResponseError, wanted: Wanted, url: str) -> Fault:

@@ -232,7 +232,7 @@ def test_what_cannot_be_moved_is_said_and_nothing_is_touched(moving: OwnYard) ->
 def test_an_old_broker_that_is_gone_for_good_is_not_needed(moving: OwnYard) -> None:
     job_ids = queue_up(moving, 10)
     gone = f"amqp://ada:s3cret@127.0.0.1:{free_port()}/"
-    moving.broker.flushall()
+    moving.broker.forget_everything()
     moving.start_worker()
     assert "the old broker is not asked: nobody listens" in moved(moving, "--from", gone)
     moving.wait_for(job_ids, Status.SUCCEEDED)
