@@ -8,7 +8,7 @@ the old broker and of the new one there are; a message too many claims nothing.
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from time import sleep
 from typing import Final
@@ -143,18 +143,23 @@ def _report(engine: Engine, old: OldBroker | None) -> None:
 
 def _drain(old: OldBroker) -> None:
     """Return when no worker answers at the old broker any more, twice in a row."""
-    silent = 0
-    told = ""
+    silent, told = 0, ""
     while silent < 2:
         workers, waiting = old.workers(), sum(old.depths().values())
         silent = 0 if workers else silent + 1
-        if workers and not waiting:
-            words = f"the old broker is empty: stop its workers now ({', '.join(workers)})"
-        else:
-            words = f"messages at the old broker: {waiting}; its workers: {', '.join(workers) or 'none'}"
-        if words != told:
-            _say(told := words)
+        if (words := _progress(workers, waiting)) != told:
+            _say(words)
+            told = words
         sleep(LOOK_EVERY_SECONDS if workers else 0)
+
+
+def _progress(workers: Sequence[str], waiting: int) -> str:
+    names = ", ".join(workers)
+    if not workers:
+        return f"no worker is left at the old broker, and {waiting} messages are"
+    if not waiting:
+        return f"the old broker is empty: stop its workers now ({names})"
+    return f"{waiting} messages wait at the old broker for its workers ({names})"
 
 
 def _each(numbers: Mapping[str, int]) -> str:
