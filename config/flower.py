@@ -11,7 +11,7 @@ from config.checks.broker import broker_fault, end_where_wrong
 from config.flower_password import flower_password
 from config.settings import get_settings
 
-end_where_wrong(broker_fault(get_settings()))
+end_where_wrong(broker_fault(get_settings(), with_queues=False))
 
 _settings = get_settings().flower
 

@@ -124,7 +124,7 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
         sys.exit(
             "--drain: the workers of this broker cannot be asked: stop them when it is empty, without it"
         )
-    fault = broker_fault(old.settings)
+    fault = broker_fault(old.settings, with_queues=False)
     if fault is None:
         return old
     told = fault.sentence.partition(": ")[2]

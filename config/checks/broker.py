@@ -24,9 +24,12 @@ BROKER_SETTING: Final = f"{ENV_PREFIX}BROKER__URL"
 REDIS_SETTING: Final = f"{ENV_PREFIX}REDIS__URL"
 
 
-def broker_fault(settings: Settings) -> Fault | None:
-    """Return what is the matter with the broker, or None; waits no longer than a few seconds."""
-    return _named(BROKER_SETTING, _broker_fault(settings))
+def broker_fault(settings: Settings, *, with_queues: bool = True) -> Fault | None:
+    """Return what is the matter with the broker, or None; waits no longer than a few seconds.
+
+    On RabbitMQ the queues are declared, `with_queues`: by all who publish or consume.
+    """
+    return _named(BROKER_SETTING, _broker_fault(settings, with_queues))
 
 
 def redis_beside_fault(settings: Settings) -> Fault | None:
@@ -51,31 +54,27 @@ def say_what_is_wrong(*faults: Fault | None) -> None:
             log.warning("broker", fault=fault.sentence)
 
 
-def _broker_fault(settings: Settings) -> Fault | None:
+def _broker_fault(settings: Settings, with_queues: bool) -> Fault | None:
     url, patience = settings.broker_url, _patience(settings)
     match broker_kind(url):
         case BrokerKind.REDIS:
             return redis_fault(url, patience)
         case BrokerKind.RABBITMQ:
-            return _of_one_that_answers(url, patience, broker_options(settings).get("broker_use_ssl", False))
+            told = broker_options(settings)
+            queues, tls = told["task_queues"] if with_queues else (), told.get("broker_use_ssl", False)
+            return _best(rabbitmq_fault(node, patience, tls, queues) for node in url.split(";"))
         case _:
             return None  # Sentinels and SQS are asked by their own clients
 
 
-def _of_one_that_answers(urls: str, patience: float, tls: object) -> Fault | None:
-    # Several nodes are one broker: it is as well as the best of them.
-    faults = list(_each(urls, patience, tls))
-    if None in faults:
-        return None
-    return min((fault for fault in faults if fault), key=lambda fault: fault.is_wrong)
-
-
-def _each(urls: str, patience: float, tls: object) -> Iterator[Fault | None]:
-    for url in urls.split(";"):
-        fault = rabbitmq_fault(url, patience, tls)
-        yield fault
+def _best(faults: Iterator[Fault | None]) -> Fault | None:
+    # Several nodes are one broker: it is as well as the best of them, and one that answers is enough.
+    found: list[Fault] = []
+    for fault in faults:
         if fault is None:
-            return
+            return None
+        found.append(fault)
+    return min(found, key=lambda fault: fault.is_wrong)
 
 
 def _patience(settings: Settings) -> float:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 import pytest
+from kombu import Connection, Queue
 
 from config.checks.broker import broker_fault, redis_beside_fault
 from config.checks.faults import Fault
@@ -175,6 +176,22 @@ def test_one_node_that_answers_is_enough(rabbitmq: GuardedRabbitMQ) -> None:
     assert fault(f"{dead};{rabbitmq.url()}") is None
     said(f"{dead};{rabbitmq.url('s3cret-wrong')}", is_wrong=False)
     said(f"{rabbitmq.url('s3cret-wrong')};{rabbitmq.url(vhost='nosuch')}", is_wrong=True)
+
+
+def test_a_user_without_rights_to_the_queues_is_told(rabbitmq: GuardedRabbitMQ) -> None:
+    rabbitmq.make_vhost("barred", configure="^$")
+    told = said(rabbitmq.url(vhost="barred"), is_wrong=True)
+    assert "does not let this user have the yard's queues (ACCESS_REFUSED" in told
+    assert "set_permissions" in told
+
+
+def test_a_queue_of_another_kind_in_its_place_is_told(rabbitmq: GuardedRabbitMQ) -> None:
+    rabbitmq.make_vhost("taken")
+    with Connection(rabbitmq.url(vhost="taken")) as connection:
+        Queue("email")(connection.default_channel).declare()
+    told = said(rabbitmq.url(vhost="taken"), is_wrong=True)
+    assert "PRECONDITION_FAILED" in told
+    assert "'email'" in told
 
 
 def test_the_redis_beside_the_broker_is_looked_at_by_its_own_name(redis: GuardedRedis) -> None:

@@ -101,13 +101,22 @@ class GuardedRabbitMQ:
             f'{{ssl_listeners, [{{"127.0.0.1", {self.tls_port}}}]}}, {{ssl_options, [{files}]}}',
         )
         self.start()
-        user, everything = f'<<"{RABBITMQ_USER}">>', '<<".*">>'
+        user = f'<<"{RABBITMQ_USER}">>'
         self.node.tell(f'rabbit_auth_backend_internal:add_user({user}, <<"{SECRET}">>, <<"tests">>)')
-        self.node.tell(
-            f'rabbit_auth_backend_internal:set_permissions({user}, <<"/">>, {everything}, {everything}, '
-            f'{everything}, <<"tests">>)'
-        )
+        self._permit("/")
         self.node.tell('rabbit_vhost:add(<<"foreign">>, <<"tests">>)')
+
+    def make_vhost(self, name: str, configure: str = ".*") -> None:
+        """Make a virtual host where the user may configure what matches."""
+        self.node.tell(f'rabbit_vhost:add(<<"{name}">>, <<"tests">>)')
+        self._permit(name, configure)
+
+    def _permit(self, vhost: str, configure: str = ".*") -> None:
+        rights = ", ".join(f'<<"{right}">>' for right in (configure, ".*", ".*"))
+        self.node.tell(
+            f'rabbit_auth_backend_internal:set_permissions(<<"{RABBITMQ_USER}">>, <<"{vhost}">>, {rights}, '
+            '<<"tests">>)'
+        )
 
     @property
     def port(self) -> int:
