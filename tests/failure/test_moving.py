@@ -148,6 +148,12 @@ class Poster:
         wanted = len(self.accepted) + how_many
         self._own.wait_until(lambda: len(self.accepted) >= wanted, 30, "more to be handed in")
 
+    def post_many(self, how_many: int) -> None:
+        """Hand in more at once than two threads do in some seconds."""
+        url = f"http://127.0.0.1:{self._own.port('API')}/v1/tasks/bad.deed/jobs/bulk"
+        order = {"then": "sleep", "seconds": 0.3, "journal": str(self._own.journal)}
+        self.accepted += httpx.post(url, json=[order] * how_many, timeout=5).json()["ids"]
+
     def _run(self) -> None:
         journal = str(self._own.journal)
         orders: Iterator[tuple[dict[str, Any], dict[str, str]]] = cycle(
@@ -171,9 +177,12 @@ class Poster:
             self.accepted.append(answer.json()["id"])
 
 
-def move_house(own: OwnYard, old_ones: list[Program], old: str, new: str, is_drained: bool) -> list[Program]:
+def move_house(
+    own: OwnYard, poster: Poster, old_ones: list[Program], old: str, new: str, is_drained: bool
+) -> list[Program]:
     """Move a yard that works as `docs/operations.md` says; return the processes of the new broker."""
     worker, api, beat = old_ones
+    poster.post_many(60)
     settle_at(own, new)
     new_ones = [own.start_worker(concurrency=2), own.start_api(), start_beat(own)]
     api.stop()
@@ -187,6 +196,7 @@ def move_house(own: OwnYard, old_ones: list[Program], old: str, new: str, is_dra
         assert command.process.returncode == 0, command.output()
     else:
         worker.stop()
+        assert depth(own, old) > 0, "nothing was left to be moved"
         moved(own, "--from", old, "--empty")
     return new_ones
 
@@ -200,7 +210,7 @@ def test_a_yard_under_load_moves_there_drained_and_back_undrained(moving: OwnYar
         poster.wait_for_more()
         there = another.url()
         for old, new, is_drained in ((home, there, True), (there, home, False)):
-            programs = move_house(moving, programs, old, new, is_drained)
+            programs = move_house(moving, poster, programs, old, new, is_drained)
             poster.wait_for_more()
     moving.wait_for(poster.accepted, Status.SUCCEEDED, 60)
     moving.check_invariant(poster.accepted)
