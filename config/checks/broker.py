@@ -34,9 +34,10 @@ def broker_fault(settings: Settings, *, with_queues: bool = True) -> Fault | Non
 
 def redis_beside_fault(settings: Settings) -> Fault | None:
     """Return what is the matter with the Redis for what is live, where that is another than the broker."""
-    if settings.redis_url == settings.broker_url:
+    url = settings.redis_url
+    if url == settings.broker_url or broker_kind(url) is not BrokerKind.REDIS:
         return None
-    return _named(REDIS_SETTING, redis_fault(settings.redis_url, _patience(settings)))
+    return _named(REDIS_SETTING, redis_fault(url, _patience(settings)))
 
 
 def end_where_wrong(*faults: Fault | None) -> None:
