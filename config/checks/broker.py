@@ -15,6 +15,7 @@ from config.broker_options import broker_options
 from config.checks.faults import Fault
 from config.checks.rabbitmq_server import rabbitmq_fault
 from config.checks.redis_server import redis_fault
+from config.checks.sentinels import sentinels_fault
 from config.settings import ENV_PREFIX, Settings
 
 log = structlog.get_logger()
@@ -35,9 +36,10 @@ def broker_fault(settings: Settings, *, with_queues: bool = True) -> Fault | Non
 def redis_beside_fault(settings: Settings) -> Fault | None:
     """Return what is the matter with the Redis for what is live, where that is another than the broker."""
     url = settings.redis_url
-    if url == settings.broker_url or broker_kind(url) is not BrokerKind.REDIS:
+    if url == settings.broker_url:
         return None
-    return _named(REDIS_SETTING, redis_fault(url, _patience(settings)))
+    ask = sentinels_fault if broker_kind(url) is BrokerKind.SENTINEL else redis_fault
+    return _named(REDIS_SETTING, ask(url, _patience(settings)))
 
 
 def end_where_wrong(*faults: Fault | None) -> None:
@@ -64,8 +66,10 @@ def _broker_fault(settings: Settings, with_queues: bool) -> Fault | None:
             told = broker_options(settings)
             queues, tls = told["task_queues"] if with_queues else (), told.get("broker_use_ssl", False)
             return _best(rabbitmq_fault(node, patience, tls, queues) for node in url.split(";"))
-        case _:
-            return None  # Sentinels and SQS are asked by their own clients
+        case BrokerKind.SENTINEL:
+            return sentinels_fault(url, patience)
+        case BrokerKind.SQS:
+            return None  # asked by its own client
 
 
 def _best(faults: Iterator[Fault | None]) -> Fault | None:

@@ -1,10 +1,9 @@
 """Asks a Redis whether it takes the user, the password and the database of a URL."""
 
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -12,12 +11,12 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
-from redis.retry import Retry
 
 from config.checks.connecting import connection_fault
 from config.checks.faults import Fault, answer, away, place, wrong
 from config.checks.strangers import Wanted
 from config.checks.who_answers import REDIS
+from config.redis_clients import open_redis
 
 PORT: Final = 6379
 ENCODED: Final = "special characters are percent-encoded, @ as %40, / as %2F, # as %23"
@@ -25,12 +24,9 @@ ENCODED: Final = "special characters are percent-encoded, @ as %40, / as %2F, # 
 
 def redis_fault(url: str, patience: float) -> Fault | None:
     """Return what is the matter with the Redis of a URL, or None where it answers as it should."""
-    parts = urlsplit(url)
-    wanted = Wanted(REDIS, *place(url, PORT), has_tls=parts.scheme == "rediss")
+    wanted = Wanted(REDIS, *place(url, PORT), has_tls=urlsplit(url).scheme == "rediss")
     try:
-        with Redis.from_url(
-            url, socket_timeout=patience, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0)
-        ) as client:
+        with open_redis(url, timedelta(seconds=patience)) as client:
             client.ping()
     except NoPermissionError:
         return None  # a user that is known, and may not ask this

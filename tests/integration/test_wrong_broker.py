@@ -171,6 +171,24 @@ def test_a_name_that_leads_nowhere_now_is_no_mistake(kind: str) -> None:
     assert told.startswith("the name 'broker.invalid' leads to no address now")
 
 
+@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
+def test_a_certificate_that_the_url_vouches_for_is_right(
+    scheme: str, certificate: Certificate, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue("redis" if scheme == "rediss" else "rabbitmq").tls_port
+    login = "" if scheme == "rediss" else "ada"
+    assert fault(f"{scheme}://{login}:{ENCODED}@127.0.0.1:{port}/?ssl_ca_certs={certificate.path}") is None
+
+
+def test_sentinels_that_are_away_and_a_redis_that_is_none_are_told(redis: GuardedRedis) -> None:
+    place = f"127.0.0.1:{free_port()}/0?master=shop"
+    told = said(f"sentinel://:s3cret@{place}&sentinel_password=s3cret", is_wrong=False)
+    assert "names a master 'shop' now" in told
+    place = f"127.0.0.1:{redis.port}/0?master=shop&sentinel_password={ENCODED}"
+    told = said(f"sentinel://:{ENCODED}@{place}", is_wrong=True)
+    assert "a Redis answers that is no Sentinel" in told
+
+
 def test_one_node_that_answers_is_enough(rabbitmq: GuardedRabbitMQ) -> None:
     dead = f"amqp://ada:s3cret@127.0.0.1:{free_port()}/"
     assert fault(f"{dead};{rabbitmq.url()}") is None
