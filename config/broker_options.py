@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kombu import Queue as KombuQueue
 
+from config.amqp_urls import amqp_tls, plain_urls
 from config.bands import Band, band_name
 from config.broker_kinds import BrokerKind, broker_kind
 from config.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
@@ -91,6 +92,8 @@ def _redis_transport_options(settings: Settings) -> dict[str, Any]:
 
 def _rabbitmq(settings: Settings) -> dict[str, Any]:
     return {
+        "broker_url": plain_urls(settings.broker_url),
+        "broker_use_ssl": amqp_tls(settings.broker_url),
         "broker_transport": "worker.rabbitmq_transport:Transport",
         "broker_transport_options": AT_ONCE,
         "task_queues": _quorum_queues()

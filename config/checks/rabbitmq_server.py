@@ -19,7 +19,7 @@ PASSING: Final = ("limit", "is down")
 
 
 def rabbitmq_fault(
-    url: str, patience: float, tls: Any = False, queues: Sequence[KombuQueue] = ()
+    url: str, patience: float, tls: dict[str, Any] | None, queues: Sequence[KombuQueue] = ()
 ) -> Fault | None:
     """Return what is the matter with the RabbitMQ of a URL, or None where it answers as it should.
 
@@ -27,7 +27,7 @@ def rabbitmq_fault(
     """
     scheme = url.partition("://")[0]
     wanted = Wanted(RABBITMQ, *place(url, PORTS[scheme]), has_tls=scheme == "amqps")
-    connection = Connection(url, connect_timeout=patience, ssl=tls)
+    connection = Connection(url, connect_timeout=patience, ssl=tls or False)
     transport: Any = connection.transport
     try:
         established = transport.establish_connection()

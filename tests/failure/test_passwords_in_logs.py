@@ -140,3 +140,24 @@ def test_a_wrong_redis_beside_ends_who_needs_it(unopened: OwnYard) -> None:
         assert "JOBYARD_REDIS__URL: Redis at " in programs[name].output()
     assert not ended(programs["keeper"])
     assert SHORTEST_PART not in written(unopened)
+
+
+def test_rabbitmq_over_tls_serves_every_process(unopened: OwnYard, tmp_path: Path) -> None:
+    require_rabbitmq()
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    certificate = make_certificate(folder)
+    with guarded_rabbitmq(folder, certificate) as rabbitmq:
+        url = rabbitmq.url().replace("amqp", "amqps").replace(str(rabbitmq.port), str(rabbitmq.tls_port))
+        unopened.settings["JOBYARD_BROKER__URL"] = f"{url}?ssl_ca_certs={certificate.path}"
+        programs = start_all(unopened)
+        unopened.start_api()
+        base = f"http://127.0.0.1:{unopened.port('API')}"
+        order = {"journal": str(unopened.journal)}
+        accepted = httpx.post(f"{base}/v1/tasks/bad.deed/jobs", json=order, timeout=10)
+        unopened.wait_for([accepted.json()["id"]], Status.SUCCEEDED)
+        assert httpx.get(f"{base}/readyz", timeout=20).json()["checks"]["broker"] == "ok"
+        unopened.wait_until(said_by(programs["flower"], "heartbeat_tick"), 30, "Flower to be connected")
+        assert not [name for name, program in programs.items() if ended(program)]
+        assert "nobody listens at" not in programs["flower"].output()
+        assert SHORTEST_PART not in written(unopened)

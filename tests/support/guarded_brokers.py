@@ -135,12 +135,16 @@ class GuardedRabbitMQ:
 @contextmanager
 def guarded_redis(folder: Path, certificate: Certificate) -> Iterator[GuardedRedis]:
     redis = GuardedRedis(folder, certificate)
-    yield redis
-    redis.kill()
+    try:
+        yield redis
+    finally:
+        redis.kill()
 
 
 @contextmanager
 def guarded_rabbitmq(folder: Path, certificate: Certificate) -> Iterator[GuardedRabbitMQ]:
     rabbitmq = GuardedRabbitMQ(folder, certificate)
-    yield rabbitmq
-    rabbitmq.node.close()
+    try:
+        yield rabbitmq
+    finally:
+        rabbitmq.node.close()

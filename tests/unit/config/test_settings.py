@@ -309,6 +309,8 @@ def test_the_celery_command_says_what_is_wrong_in_a_sentence(command: str, tmp_p
         *("amqp://ada:s3/cret@h/v", "amqp://ada:s3#cret@h", "amqp://ada:s3?cret@h", "amqp://ada:1/2@h/v"),
         *("amqp://h:port", "amqp://h:0", "amqp://h:70000", "amqp://ada:s3cret@", "amqp://", "amqps:///v"),
         *("amqp://[::1", "amqp://h/v#s3cret", "amqp://h;redis://h", "amqp://h;", "amqp:h"),
+        *("amqp://h?s3cret", "amqps://h?x=s3cret", "amqp://h?ssl_cert_reqs=none", "amqps://h?ssl_cert_reqs="),
+        "amqps://h?ssl_ca_certs=/nowhere",
     ],
 )
 def test_an_amqp_url_that_cannot_be_meant_is_refused_and_not_repeated(refused: Any, url: str) -> None:
@@ -321,7 +323,13 @@ def test_an_amqp_url_that_cannot_be_meant_is_refused_and_not_repeated(refused: A
 
 @pytest.mark.parametrize(
     "url",
-    ["amqp://h", "amqp://h/", "amqp://h//", "amqps://ada:s3%2Fcret@h:5671/a%2Fb?x=1", "amqp://h;amqp://i:1"],
+    [
+        "amqp://h",
+        "amqp://h/",
+        "amqp://h//",
+        "amqps://ada:s3%2Fcret@h:5671/a%2Fb?ssl_cert_reqs=none",
+        "amqp://h;amqp://i:1",
+    ],
 )
 def test_an_amqp_url_that_can_is_taken_as_it_is(loaded: Any, url: str) -> None:
     assert loaded(BROKER__URL=url).broker_url == url
