@@ -40,7 +40,7 @@ def amqp_tls(urls: str) -> dict[str, Any] | None:
     query = dict(parse_qsl(parts.query))
     checks = CHECKS_OF_CERTIFICATES[query.get(CHECKS, "required")]
     told = {"cert_reqs": checks} | {FILES[name]: query[name] for name in FILES if name in query}
-    # None is for kombu to fill in. Without the name any certificate would do that is signed by who is trusted.
+    # None is for kombu to fill in. Without a name any certificate would do whose signer is trusted.
     return told if checks is ssl.CERT_NONE else told | {"server_hostname": None}
 
 

@@ -180,6 +180,15 @@ def test_a_certificate_that_the_url_vouches_for_is_right(
     assert fault(f"{scheme}://{login}:{ENCODED}@127.0.0.1:{port}/?ssl_ca_certs={certificate.path}") is None
 
 
+@pytest.mark.parametrize("scheme", ["rediss", "amqps"])
+def test_a_certificate_of_another_host_is_told(
+    scheme: str, certificate: Certificate, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue("redis" if scheme == "rediss" else "rabbitmq").tls_port
+    elsewhere = f"{scheme}://ada:{ENCODED}@127.1:{port}/?ssl_ca_certs={certificate.path}"
+    assert "is not trusted (Hostname mismatch" in said(elsewhere, is_wrong=True)
+
+
 def test_sentinels_that_are_away_and_a_redis_that_is_none_are_told(redis: GuardedRedis) -> None:
     place = f"127.0.0.1:{free_port()}/0?master=shop"
     told = said(f"sentinel://:s3cret@{place}&sentinel_password=s3cret", is_wrong=False)
