@@ -16,14 +16,14 @@ from jobs.schema import QUEUED_JOB, job, status_is
 
 
 def now(connection: Connection) -> datetime:
-    """Return the database's time: what was published before it was published on whatever broker there was."""
+    """Return the database's time: what was published by then was published at whatever broker there was."""
     return connection.execute(select(db_now())).scalar_one()
 
 
 def take_published(
-    connection: Connection, before: datetime, limit: int, unsent_after: timedelta
+    connection: Connection, until: datetime, limit: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    """Return queued jobs that were published before a moment, as if they never were.
+    """Return queued jobs that were published up to a moment, as if they never were.
 
     The most urgent come first, and of those the oldest. Each rank of each queue is a range of an index, so
     that the ones that were published again meanwhile are not looked at.
@@ -32,7 +32,7 @@ def take_published(
     for priority in reversed(PRIORITIES):
         for queue in Queue:
             if len(taken) < limit:
-                which = and_(_published(before), job.c.queue == queue, job.c.priority == priority)
+                which = and_(_published(until), job.c.queue == queue, job.c.priority == priority)
                 taken += _take(connection, which, limit - len(taken), unsent_after)
     return taken
 
@@ -50,9 +50,9 @@ def _take(
     return [QueuedJob(*row) for row in connection.execute(statement)]
 
 
-def has_published(connection: Connection, before: datetime) -> bool:
-    """Tell whether any job is left that was published before a moment, and is queued still."""
-    return bool(connection.execute(select(exists().where(_published(before)))).scalar())
+def has_published(connection: Connection, until: datetime) -> bool:
+    """Tell whether any job is left that was published up to a moment, and is queued still."""
+    return bool(connection.execute(select(exists().where(_published(until)))).scalar())
 
 
 def count_published(connection: Connection) -> Mapping[str, int]:
@@ -62,5 +62,5 @@ def count_published(connection: Connection) -> Mapping[str, int]:
     return {queue: number for queue, number in rows}
 
 
-def _published(before: datetime) -> ColumnElement[bool]:
-    return and_(status_is(Status.QUEUED), job.c.published_at.is_not(None), job.c.published_at < before)
+def _published(until: datetime) -> ColumnElement[bool]:
+    return and_(status_is(Status.QUEUED), job.c.published_at.is_not(None), job.c.published_at <= until)
