@@ -105,7 +105,7 @@ def test_a_right_one_is_nowhere_either_when_the_broker_works_and_when_it_dies(
     for name, words in (("worker", "Cannot connect"), ("worker", "not published"), ("flower", "events")):
         unopened.hand_in()
         program = programs[name]
-        unopened.wait_until(said_by(program, words), 40, f"{name} to say {words!r}")
+        unopened.wait_until(said_by(program, words), 60, f"{name} to say {words!r}")
     assert not [name for name, program in programs.items() if ended(program)]
     guarded.start()
     unopened.wait_for([job_id for job_id, _ in unopened.everything()], Status.SUCCEEDED)
