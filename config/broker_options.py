@@ -18,6 +18,8 @@ from config.sqs_address import parse_sqs_address
 # Whoever asks the broker something is told at once that it is not there: kombu would try again for
 # seconds on end (6 s measured), and the keeper or the next request does that anyway.
 AT_ONCE: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0}
+# Of the broker's longest time to answer: what is on its way is not taken for silence.
+HEARTBEATS: Final = 2
 
 # SQS may give a message to a poll whose worker is gone already, so the longest (20 s) is not the best.
 LONG_POLL_SECONDS: Final = 10
@@ -95,6 +97,8 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         "broker_url": plain_urls(settings.broker_url),
         "broker_use_ssl": amqp_tls(settings.broker_url),
         "broker_transport": "worker.rabbitmq_transport:Transport",
+        # A worker that is sent nothing for twice this long connects again; RabbitMQ lets go of it as late.
+        "broker_heartbeat": HEARTBEATS * settings.broker.timeout.total_seconds(),
         "broker_transport_options": AT_ONCE,
         "task_queues": _quorum_queues()
         if settings.broker.queue_type == "quorum"

@@ -25,9 +25,19 @@ class Channel(pyamqp.Channel):
 
 
 class Connection(pyamqp.Connection):
-    """A connection with channels of ours."""
+    """A connection with channels of ours, which nobody waits for longer than the broker's time to answer."""
 
     Channel = Channel
+
+    def connect(self, callback: Any = None) -> Any:
+        """Overridden so that a silent RabbitMQ is an error; py-amqp waits for its answers without end.
+
+        Its own `read_timeout` is the kernel's, after which it asks the kernel again. What is read when
+        there is something to read waits for nothing, before and after.
+        """
+        answer = super().connect(callback)
+        self.transport.sock.settimeout(self.connect_timeout)
+        return answer
 
 
 class Transport(pyamqp.Transport):

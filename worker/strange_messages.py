@@ -56,7 +56,7 @@ def _check(message: Any) -> None:
     # Limits that are none fail when a slot of the pool is taken already, which is never given back.
     headers = message.headers
     if "task" not in headers:
-        return
+        raise StrangeMessageError("it names no task")
     message.accept = ACCEPTED
     _, keywords, links = message.payload
     is_plain = (

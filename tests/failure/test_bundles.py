@@ -3,9 +3,10 @@
 import pytest
 
 from jobs.job import Cause, Status
+from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), on_every_broker]
 
 
 def test_quick_jobs_are_not_held_up_by_a_long_one_in_their_bundle(own: OwnYard) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.crash_points import EXIT_CODE, CrashPoint
 from jobs.job import Status
+from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 from tests.unit.jobs.test_ledger import dead
@@ -59,6 +60,7 @@ def everything_succeeds(own: OwnYard, accepted: list[str]) -> None:
     own.check_invariant(all_there)
 
 
+@on_every_broker
 @pytest.mark.parametrize("point", OF_THE_API)
 def test_an_api_that_dies_has_lost_nothing_that_it_answered(own: OwnYard, point: CrashPoint) -> None:
     own.start_worker()
@@ -92,6 +94,7 @@ def test_a_worker_that_dies_costs_a_job_an_attempt_at_most(on_either: OwnYard, p
     assert sum(job.attempt for job in own.jobs(job_ids)) <= len(job_ids) + retries + deaths
 
 
+@on_every_broker
 @pytest.mark.parametrize("point", OF_A_WORKER)
 def test_a_worker_that_dies_in_a_bundle_costs_no_job_of_it(own: OwnYard, point: CrashPoint) -> None:
     job_ids = own.hand_in(how_many=10)
@@ -102,6 +105,7 @@ def test_a_worker_that_dies_in_a_bundle_costs_no_job_of_it(own: OwnYard, point: 
     assert all(job.attempt <= 2 for job in own.jobs(job_ids))
 
 
+@on_every_broker
 @pytest.mark.parametrize("kind", ["unsent", "due", "retrying", "lost"])
 def test_a_keeper_that_dies_leaves_it_to_the_next(own: OwnYard, kind: str) -> None:
     worker = own.start_worker()

@@ -5,9 +5,11 @@ from datetime import timedelta
 from jobs.database import writing
 from jobs.job import Status
 from jobs.replays import ReplayStatus, get_replay, order_replay
+from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 
 
+@on_every_broker
 def test_row_25_many_keepers_do_the_work_of_one(own: OwnYard) -> None:
     # A keeper's first publishing takes a while on a slow machine, and what it sends is unsent so far.
     own.settings["JOBYARD_KEEPER__UNSENT_AFTER"] = "10"
@@ -22,6 +24,7 @@ def test_row_25_many_keepers_do_the_work_of_one(own: OwnYard) -> None:
     assert len(own.sent()) == 300
 
 
+@on_every_broker
 def test_a_keeper_needs_no_worker_and_stops_when_it_is_told_to(own: OwnYard) -> None:
     keeper = own.start("keeper", "worker.keeper")
     [job_id] = own.hand_in()
@@ -39,6 +42,7 @@ def test_redis_keeps_nothing_of_what_a_worker_has_fetched(own: OwnYard) -> None:
     own.wait_for([job_id], Status.SUCCEEDED)
 
 
+@on_every_broker
 def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) -> None:
     own.settings["JOBYARD_KEEPER__UNSENT_AFTER"] = "60"  # so that no job is sent again for being slow
     worker = own.start_worker()

@@ -17,6 +17,7 @@ from jobs.job import Cause, Failure, Status
 from jobs.records import get_attempts
 from jobs.schema import job as job_table
 from jobs.tallies import Tally
+from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 
@@ -32,6 +33,7 @@ def freeze(own: OwnYard, worker: Program) -> None:
         sleep(0.05)
 
 
+@on_every_broker
 def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
     own: OwnYard, own_worker: Program
 ) -> None:
@@ -45,6 +47,7 @@ def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
     own.wait_for([job_id], Status.SUCCEEDED)
 
 
+@on_every_broker
 def test_row_2_a_job_whose_worker_is_killed_is_run_by_another(own: OwnYard, own_worker: Program) -> None:
     [job_id] = own.hand_in("sleep", seconds=60)
     own.wait_to_begin(job_id)
@@ -56,6 +59,7 @@ def test_row_2_a_job_whose_worker_is_killed_is_run_by_another(own: OwnYard, own_
     assert own.job(job_id).lost == 1
 
 
+@on_every_broker
 def test_row_3_a_child_that_is_killed_costs_its_job_an_attempt_and_nobody_else(own: OwnYard) -> None:
     worker = own.start_worker("prefork", 2)
     [job_id] = own.hand_in("sleep", seconds=3)
@@ -87,6 +91,7 @@ def test_row_4_a_job_that_kills_its_worker_every_time_is_dead_after_three(own: O
     ] * 3
 
 
+@on_every_broker
 def test_row_4_the_jobs_beside_a_killer_live(own: OwnYard) -> None:
     innocent = own.hand_in("block", 2, seconds=4)
     killer = own.hand_in("kill_worker")[0]
@@ -157,6 +162,7 @@ def test_row_5_a_child_out_of_memory_fails_the_attempt_and_lives(own: OwnYard) -
     assert own.job(next_one).worker == own.job(greedy).worker
 
 
+@on_every_broker
 def test_row_6_a_frozen_worker_that_comes_back_can_change_nothing(own: OwnYard, own_worker: Program) -> None:
     [job_id] = own.hand_in("block", seconds=1)
     own.wait_to_begin(job_id)
@@ -170,6 +176,7 @@ def test_row_6_a_frozen_worker_that_comes_back_can_change_nothing(own: OwnYard, 
     assert own.job(job_id) == before
 
 
+@on_every_broker
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_row_7_a_worker_that_is_told_to_stop_finishes_or_hands_back(own: OwnYard, pool: str) -> None:
     job_ids = [*own.hand_in("sleep", 6, seconds=0.3), *own.hand_in("sleep", 2, seconds=30)]
@@ -182,6 +189,7 @@ def test_row_7_a_worker_that_is_told_to_stop_finishes_or_hands_back(own: OwnYard
     own.check_invariant(job_ids)
 
 
+@on_every_broker
 def test_row_7_stopped_at_any_moment_nothing_is_lost(own: OwnYard) -> None:
     dice = random.Random(7)
     job_ids: list[str] = []
@@ -195,6 +203,7 @@ def test_row_7_stopped_at_any_moment_nothing_is_lost(own: OwnYard) -> None:
     own.check_invariant(job_ids)
 
 
+@on_every_broker
 def test_row_7_a_second_signal_and_a_kill_lose_nothing(own: OwnYard, own_worker: Program) -> None:
     job_ids = own.hand_in("sleep", 8, seconds=0.5)
     own.wait_until(lambda: len(own.runs()) >= 4, 20, "the work to begin")
@@ -206,6 +215,7 @@ def test_row_7_a_second_signal_and_a_kill_lose_nothing(own: OwnYard, own_worker:
     own.check_invariant(job_ids)
 
 
+@on_every_broker
 def test_row_8_a_worker_stops_in_time_while_its_broker_is_silent(own: OwnYard, own_worker: Program) -> None:
     [job_id] = own.hand_in("sleep", seconds=60)
     own.wait_to_begin(job_id)
@@ -217,6 +227,7 @@ def test_row_8_a_worker_stops_in_time_while_its_broker_is_silent(own: OwnYard, o
     assert own.job(job_id).lost == 0
 
 
+@on_every_broker
 def test_a_thread_that_hangs_past_its_limit_is_replaced_by_a_new_child(own: OwnYard) -> None:
     own.start_worker("prefork", 1)
     [hangs] = own.hand_in("block", seconds=300, task="bad.limited")

@@ -7,6 +7,7 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,9 @@ class Broker(ABC):
     port: int
     # Bytes that stand in every request to publish, for a proxy that is to swallow the answer.
     mark_of_a_publish: bytes
+    # Where it keeps what it remembers, and how a message of ours begins there.
+    folder: Path
+    opening_of_a_message: bytes
 
     @property
     @abstractmethod

@@ -24,9 +24,10 @@ class RabbitMQBroker(Broker):
 
     name = RABBITMQ
     mark_of_a_publish = b"\x00\x3c\x00\x28"  # the class and the method of basic.publish
+    opening_of_a_message = b'[[["'
 
     def __init__(self, node: RabbitMQNode) -> None:
-        self.node, self.port = node, node.port
+        self.node, self.port, self.folder = node, node.port, node.home / "mnesia"
         self.host = f"test-{next(_numbers)}"
         self._is_made = False
 

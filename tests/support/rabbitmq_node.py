@@ -59,7 +59,7 @@ class RabbitMQNode:
         with (self.home / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_program("rabbitmq-server") or ""],
-                env=self._environment,
+                env=self._environment | {"RABBITMQ_DIST_PORT": str(free_port())},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -69,7 +69,7 @@ class RabbitMQNode:
         process = self._process
         wait_until(lambda: answers(self.port) or process.poll() is not None, 60, "RabbitMQ to answer")
         assert process.poll() is None, self.log()
-        self.tell("rabbit:await_startup()")
+        wait_until(self._has_booted, 30, "RabbitMQ to be told something")
 
     @property
     def is_running(self) -> bool:
@@ -89,6 +89,12 @@ class RabbitMQNode:
         outcome, _, value = told.stdout.removeprefix("{").removesuffix("}").partition(", ")
         assert outcome == "ok", f"{expression}: {told.stdout}{told.stderr}"
         return value
+
+    def _has_booted(self) -> bool:
+        with suppress(AssertionError):
+            self.tell("rabbit:await_startup()")
+            return True
+        return False
 
     def kill(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the node and what it started, and wait for its end when it is a KILL."""
@@ -115,9 +121,8 @@ class RabbitMQNode:
     @cached_property
     def _port_mapper(self) -> "subprocess.Popen[bytes]":
         command = [_program("epmd") or "", "-port", str(self._port_mapper_port), "-address", "127.0.0.1"]
-        process = subprocess.Popen(
-            command, env=self._environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, env=self._environment, stdin=quiet, stdout=quiet, stderr=quiet)
         wait_until(lambda: answers(self._port_mapper_port), 10, "Erlang's port mapper")
         return process
 
@@ -150,7 +155,6 @@ class RabbitMQNode:
             "RABBITMQ_MNESIA_BASE": self.home / "mnesia",
             "RABBITMQ_LOG_BASE": self.home / "log",
             "RABBITMQ_NODE_PORT": self.port,
-            "RABBITMQ_DIST_PORT": free_port(),
             "ERL_EPMD_PORT": self._port_mapper_port,
         }
         inherited = {name: os.environ[name] for name in ("PATH",) if name in os.environ}

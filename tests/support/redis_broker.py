@@ -18,10 +18,11 @@ class RedisBroker(Broker):
 
     name = REDIS
     mark_of_a_publish = b"LPUSH"
+    opening_of_a_message = b'{"body'
 
     def __init__(self, yard: YardProcesses) -> None:
         self._yard = yard
-        self.port = yard.port("VALKEY")
+        self.port, self.folder = yard.port("VALKEY"), yard.home / "valkey"
 
     @property
     def settings(self) -> dict[str, str]:
