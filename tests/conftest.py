@@ -1,4 +1,7 @@
-"""One yard for the whole run: its broker, its ledger, and a worker that serves every queue."""
+"""One yard for the whole run: its broker, its ledger, and a worker that serves every queue.
+
+`TEST_BROKER=rabbitmq` gives it a RabbitMQ; without it, it has its own Valkey.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +11,11 @@ from tempfile import mkdtemp
 # Settings are read once for each process, so the run's own must stand before anything reads them.
 _HOME = Path(mkdtemp(prefix="jobyard-tests-"))
 
+from tests.support.broker import RABBITMQ, REDIS  # noqa: E402
 from tests.support.processes import YardProcesses  # noqa: E402
+from tests.support.rabbitmq_node import RabbitMQNode, require_rabbitmq  # noqa: E402
+
+_NODE = RabbitMQNode(_HOME / "rabbitmq") if os.environ.get("TEST_BROKER", REDIS) == RABBITMQ else None
 
 _YARD = YardProcesses(
     _HOME,
@@ -20,6 +27,7 @@ _YARD = YardProcesses(
         "JOBYARD_COLLECT__HOST_INTERVAL": "0.001",
         "JOBYARD_COLLECT__TIMEOUT": "5",
         "JOBYARD_LOG__LEVEL": "INFO",
+        **({"JOBYARD_BROKER__URL": f"amqp://guest:guest@127.0.0.1:{_NODE.port}//"} if _NODE else {}),
     },
 )
 for _name in [name for name in os.environ if name.startswith("JOBYARD_")]:
@@ -35,7 +43,6 @@ from jobs.ledger import Ledger, get_ledger  # noqa: E402
 from jobs.migrate import migrate  # noqa: E402
 from jobs.schema import job  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
-from tests.support.rabbitmq_node import RabbitMQNode, require_rabbitmq  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +61,15 @@ def migrated() -> Engine:
 @pytest.fixture(scope="session")
 def yard(migrated: Engine) -> Iterator[YardProcesses]:
     """The run's own yard, with its broker started."""
-    _YARD.start_valkey()
+    if _NODE is None:
+        _YARD.start_valkey()
+    else:
+        require_rabbitmq()
+        _NODE.start()
     yield _YARD
     _YARD.stop_everything()
+    if _NODE is not None:
+        _NODE.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,20 @@
 """Jobs through a real broker and a real worker, and what the ledger says of each afterwards."""
 
-import json
-from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
+from kombu import Consumer
+from kombu.common import eventloop
 
 from config.queues import Queue
-from config.settings import Settings
 from jobs.clock import monotonic, utc_now
 from jobs.errors import IdempotencyConflictError
 from jobs.job import Cause, Job, NewJob, QueuedJob, Status
 from jobs.ledger import Ledger
 from jobs.records import get_attempts, get_job
+from tasks.app import app
 from tasks.handle import JobFailedError, JobHandle
 from tasks.publisher import get_publisher
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
@@ -205,26 +204,31 @@ def test_computing_past_the_limit_is_a_failed_attempt_on_threads_too() -> None:
     assert job.failure.cause is Cause.TIME_LIMIT
 
 
-def test_what_flower_is_told_travels_in_groups(settings: Settings) -> None:
+def test_what_flower_is_told_travels_in_groups() -> None:
     groups: list[list[dict[str, Any]]] = []
 
-    with redis.Redis.from_url(settings.broker_url) as client, client.pubsub() as listening:
-        listening.psubscribe("*celeryev*")
-        began = monotonic()
-        handles = []
-        for _ in range(60):
-            handles.append(deed.delay(Deed()))
-            assert get_publisher().flush(5)  # so that each has a message of its own
+    def note(told: Any, message: Any) -> None:
+        if isinstance(told, list):
+            groups.append(told)
 
-        def all_are_told() -> bool:
-            while message := listening.get_message(ignore_subscribe_messages=True, timeout=0.1):
-                told = json.loads(b64decode(json.loads(message["data"])["body"]))
-                if isinstance(told, list):
-                    groups.append(told)
-            ends = {event["uuid"] for group in groups for event in group if event["type"] == "task-succeeded"}
-            return ends >= {handle.id for handle in handles}
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection)
+        with Consumer(connection, [receiver.queue], callbacks=[note], no_ack=True, accept=["json"]):
+            began = monotonic()
+            handles = []
+            for _ in range(60):
+                handles.append(deed.delay(Deed()))
+                assert get_publisher().flush(5)  # so that each has a message of its own
+            told = eventloop(connection, timeout=0.1, ignore_timeouts=True)
 
-        wait_until(all_are_told, 40, "an event for the end of each job")
+            def all_are_told() -> bool:
+                next(told)
+                ends = {
+                    event["uuid"] for group in groups for event in group if event["type"] == "task-succeeded"
+                }
+                return ends >= {handle.id for handle in handles}
+
+            wait_until(all_are_told, 40, "an event for the end of each job")
     in_all = sum(map(len, groups))
     # Celery's buffer holds 24, and two threads may find it full at one moment.
     by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, 2 * in_all / 24

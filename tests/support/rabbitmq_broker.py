@@ -2,6 +2,8 @@
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -119,6 +121,23 @@ class RabbitMQBroker(Broker):
 
     def has_a_waiting_consumer(self) -> bool:
         return True  # what a worker may hold is pushed to it
+
+    def delete_queue(self, queue: str) -> None:
+        with self.connected() as connection:
+            connection.channel().queue_delete(queue)
+
+    @contextmanager
+    def set_for_new_channels(self, **settings: int) -> Iterator[None]:
+        """Change settings of the node for what connects in the block."""
+        before = {name: self.node.tell(f"application:get_env(rabbit, {name})") for name in settings}
+        for name, value in settings.items():
+            self.node.tell(f"application:set_env(rabbit, {name}, {value})")
+        try:
+            yield
+        finally:
+            for name, was in before.items():
+                is_now = was.removeprefix("{ok, ").removesuffix("}")
+                self.node.tell(f"application:set_env(rabbit, {name}, {is_now})")
 
     def connected(self) -> Any:
         """Return a connection, open for the block."""

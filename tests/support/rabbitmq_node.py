@@ -132,6 +132,7 @@ class RabbitMQNode:
 
     @cached_property
     def _environment(self) -> dict[str, str]:
+        self.home.mkdir(exist_ok=True)
         files = {
             "rabbitmq.conf": f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\n",
             "advanced.config": f"[{{rabbit, [{self.advanced}]}}].\n",

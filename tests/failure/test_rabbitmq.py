@@ -1,0 +1,52 @@
+"""What only RabbitMQ does to its workers: it loses patience with a long job, and takes queues from them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.job import Status
+from tests.support.broker import on_rabbitmq
+from tests.support.own_yard import OwnYard
+from tests.support.processes import Program
+from tests.support.rabbitmq_broker import RabbitMQBroker
+
+pytestmark = [pytest.mark.timeout(180), on_rabbitmq]
+
+
+@pytest.fixture
+def impatient(own: OwnYard) -> Iterator[RabbitMQBroker]:
+    """A RabbitMQ that closes a channel after 2 s with a message unacknowledged; its default is 30 minutes."""
+    broker = own.broker
+    assert isinstance(broker, RabbitMQBroker)
+    with broker.set_for_new_channels(consumer_timeout=2000, channel_tick_interval=500):
+        yield broker
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_job_longer_than_rabbitmqs_patience_runs_once_and_holds_up_nobody(
+    own: OwnYard, impatient: RabbitMQBroker, pool: str
+) -> None:
+    worker = own.start_worker(pool, 4)
+    long, *others = own.hand_in("sleep", seconds=9) + own.hand_in("sleep", 6, seconds=1)
+    own.wait_until(
+        lambda: "delivery acknowledgement on channel" in worker.output(), 20, "the channel to close"
+    )
+    others += own.hand_in(how_many=10)
+    own.wait_for(others, Status.SUCCEEDED)
+    assert own.job(long).status is Status.RUNNING
+    own.wait_for([long], Status.SUCCEEDED)
+    assert len(own.runs()) == len([long, *others])
+    assert all((job.attempt, job.lost) == (1, 0) for job in own.jobs([long, *others]))
+    own.wait_until(lambda: impatient.depth() == 0, 20, "every message to be dropped")
+    assert worker.process.poll() is None
+
+
+def test_a_queue_that_is_deleted_is_declared_again(own: OwnYard, own_worker: Program) -> None:
+    assert isinstance(own.broker, RabbitMQBroker)
+    job_ids = own.hand_in("sleep", 8, seconds=1)
+    own.wait_until(lambda: len(own.runs()) >= 4, 20, "the work to begin")
+    own.broker.delete_queue("default")
+    job_ids += own.hand_in(how_many=3)
+    own.wait_for(job_ids, Status.SUCCEEDED)
+    assert len(own.runs()) == len(job_ids)
+    assert own_worker.process.poll() is None
