@@ -77,7 +77,8 @@ class RabbitMQNode:
 
     def tell(self, expression: str) -> str:
         """Let the node compute an Erlang expression; return the value as Erlang writes it."""
-        command = [_program("erl_call") or "", "-n", self._name, "-c", _COOKIE, "-e"]
+        # Under a name of its own each time: the node may still know the last caller by the usual one.
+        command = [_program("erl_call") or "", "-r", "-n", self._name, "-c", _COOKIE, "-e"]
         told = subprocess.run(
             command,
             input=f"{expression}.\n",
