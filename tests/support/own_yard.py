@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from celery import Celery
 
 from config.celery_options import celery_options
 from config.queues import DEFAULT_PRIORITY, broker_priority
-from config.sections import BrokerSettings, LedgerSettings, ValkeySettings
+from config.sections import BrokerSettings, KeeperSettings, LedgerSettings, ValkeySettings
 from config.settings import Settings
 from jobs.crash_points import CrashPoint
 from jobs.database import make_engine
@@ -45,7 +46,12 @@ class OwnYard(YardProcesses):
     @cached_property
     def ledger(self) -> Ledger:
         url = self.settings.get("JOBYARD_LEDGER__URL")
-        settings = Settings(home=self.home, ledger=LedgerSettings(url=url))
+        patience = self.settings.get("JOBYARD_KEEPER__RESEND_AFTER", "30")
+        settings = Settings(
+            home=self.home,
+            ledger=LedgerSettings(url=url),
+            keeper=KeeperSettings(resend_after=timedelta(seconds=float(patience))),
+        )
         engine = make_engine(settings)
         migrate(engine)
         forbid_illegal_moves(engine)
