@@ -99,6 +99,9 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         "broker_transport": "worker.rabbitmq_transport:Transport",
         # A worker that is sent nothing for twice this long connects again; RabbitMQ lets go of it as late.
         "broker_heartbeat": HEARTBEATS * settings.broker.timeout.total_seconds(),
+        # Celery would fetch less after a lost connection, and ask for more again from the threads that run
+        # jobs: two threads read one socket then, and the worker is deaf. Who fetches too much claims nothing.
+        "worker_enable_prefetch_count_reduction": False,
         "broker_transport_options": AT_ONCE,
         "task_queues": _quorum_queues()
         if settings.broker.queue_type == "quorum"

@@ -50,3 +50,19 @@ def test_a_queue_that_is_deleted_is_declared_again(own: OwnYard, own_worker: Pro
     own.wait_for(job_ids, Status.SUCCEEDED)
     assert len(own.runs()) == len(job_ids)
     assert own_worker.process.poll() is None
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_worker_that_is_cut_off_connects_again_and_is_not_deaf(own: OwnYard, pool: str) -> None:
+    worker = own.start_worker(pool, 4)
+    job_ids = own.hand_in("sleep", 40, seconds=0.3)
+    own.publish(job_ids[:20])
+    own.wait_until(lambda: len(own.runs()) >= 4, 20, "the work to begin")
+    own.broker.reset_connections()
+    own.wait_for(job_ids, Status.SUCCEEDED)
+    assert worker.output().count("Connection to broker lost") == 1, worker.output()
+    own.broker.restart()
+    job_ids += own.hand_in(how_many=10)
+    own.wait_for(job_ids, Status.SUCCEEDED)
+    own.check_invariant(job_ids)
+    assert worker.process.poll() is None
