@@ -1,5 +1,6 @@
 """What only RabbitMQ does to its workers: it loses patience with a long job, and takes queues from them."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -66,3 +67,12 @@ def test_a_worker_that_is_cut_off_connects_again_and_is_not_deaf(own: OwnYard, p
     own.wait_for(job_ids, Status.SUCCEEDED)
     own.check_invariant(job_ids)
     assert worker.process.poll() is None
+
+
+def test_a_silence_is_noticed_by_a_worker_that_has_nothing_to_do(own: OwnYard, own_worker: Program) -> None:
+    own.wait_for(own.hand_in(), Status.SUCCEEDED)
+    own.broker.kill(signal.SIGSTOP)
+    own.wait_until(lambda: "Connection to broker lost" in own_worker.output(), 30, "missed heartbeats")
+    own.broker.kill(signal.SIGCONT)
+    own.wait_for(own.hand_in(), Status.SUCCEEDED)
+    assert own_worker.process.poll() is None
