@@ -120,7 +120,9 @@ class RabbitMQBroker(Broker):
         self._publish(amqp.Message(content), queue)
 
     def has_a_waiting_consumer(self) -> bool:
-        return True  # what a worker may hold is pushed to it
+        # What a consumer may hold is pushed to it, whether it looks or not.
+        with self.connected() as connection:
+            return bool(connection.channel().queue_declare("default", passive=True).consumer_count)
 
     def delete_queue(self, queue: str) -> None:
         with self.connected() as connection:
