@@ -27,8 +27,8 @@ check: $(READY) ## Check format, lint, types and the direction of imports
 fmt: $(READY) ## Format the code and mend what the linter can
 	@ruff check --fix . && ruff format .
 
-soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=...), and what was lost
-	@python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=... BROKER=rabbitmq), and what was lost
+	@python -m tests.soak --minutes $(or $(MINUTES),30) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, in two hours or three
 	@for name in drain accept enqueue latency brokers waiting computing converting due backlog; do python -m bench.$$name || exit; done

@@ -20,8 +20,11 @@ import httpx
 from jobs.job import Status
 from jobs.search import JobFilter, list_jobs
 from jobs.tallies import Tally
+from tests.support.broker import RABBITMQ, REDIS, Broker
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.processes import Program
+from tests.support.rabbitmq_broker import RabbitMQBroker
+from tests.support.rabbitmq_node import RabbitMQNode
 from tests.support.waiting import wait_until
 
 KINDS = ("return", "return", "return", "sleep", "fail_once", "fail", "later", "raise", "block", "discard")
@@ -64,8 +67,11 @@ class Soak:
 
     def __init__(self, own: OwnYard, dice: random.Random) -> None:
         self._own, self._dice = own, dice
+        self._broker = own.broker
+        self._broker.start()
         self._starters: dict[str, Callable[[], Program]] = {
-            "valkey": own.start_valkey,
+            # What is live is in Redis, whatever the broker is.
+            **({} if own.broker.name == REDIS else {"valkey": own.start_valkey}),
             "worker-a": lambda: own.start_worker("threads", 8),
             "worker-b": lambda: own.start_worker("threads", 8),
             "worker-c": lambda: own.start_worker("prefork", 2),
@@ -77,6 +83,8 @@ class Soak:
 
     def bring_back_the_dead(self) -> None:
         """Start again what has ended, as a supervisor would."""
+        if self._broker.process_id is None:
+            self._broker.start()
         for role, program in self._running.items():
             if program.process.poll() is not None:
                 self._running[role] = self._starters[role]()
@@ -95,7 +103,8 @@ class Soak:
         fault()
 
     def kill(self) -> None:
-        self._running[self._dice.choice(list(self._running))].kill()
+        killable: list[Broker | Program] = [self._broker, *self._running.values()]
+        self._dice.choice(killable).kill()
 
     def terminate(self) -> None:
         self._running[self._dice.choice(["worker-a", "worker-b", "worker-c", "api"])].process.terminate()
@@ -107,24 +116,26 @@ class Soak:
         worker.kill(signal.SIGCONT)
 
     def forget(self) -> None:
-        self._own.broker.forget_everything()
+        self._broker.forget_everything()
 
     def silence(self) -> None:
-        valkey = self._running["valkey"]
-        valkey.kill(signal.SIGSTOP)
+        self._broker.kill(signal.SIGSTOP)
         time.sleep(4)
-        valkey.kill(signal.SIGCONT)
+        self._broker.kill(signal.SIGCONT)
 
     def reset(self) -> None:
-        self._own.broker.reset_connections()
+        self._broker.reset_connections()
 
     def fill_up(self) -> None:
-        self._own.broker.fill_up()
+        self._broker.fill_up()
         time.sleep(4)
-        self._own.broker.relieve()
+        self._broker.relieve()
 
     def memory_mib(self) -> dict[str, int]:
-        return {role: resident_mib(program.process.pid) for role, program in self._running.items()}
+        processes = {role: program.process.pid for role, program in self._running.items()}
+        if broker := self._broker.process_id:
+            processes["broker"] = broker
+        return {role: resident_mib(process_id) for role, process_id in processes.items()}
 
     def descriptors(self) -> int:
         folders = (Path(f"/proc/{program.process.pid}/fd") for program in self._running.values())
@@ -154,7 +165,7 @@ def report(own: OwnYard, load: Load, soak: Soak) -> bool:
     print(f"late writes refused    {own.tally(Tally.LATE_RESULT)}")
     print(f"memory (MiB)    {soak.memory_mib()}")
     print(f"descriptors     {soak.descriptors()}")
-    print(f"keys in Redis   {own.redis.dbsize()}: {sorted(own.redis.keys())[:20]}")
+    print(f"kept by the broker {own.broker.names()}")
     return lost == without_effect == same_attempt_twice == 0
 
 
@@ -162,9 +173,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--broker", choices=(REDIS, RABBITMQ), default=REDIS)
     wanted = parser.parse_args()
-    print(f"seed {wanted.seed}, {wanted.minutes} minutes")
-    own = OwnYard(Path(mkdtemp(prefix="jobyard-soak-")), dict(QUICK))
+    print(f"seed {wanted.seed}, {wanted.minutes} minutes, {wanted.broker}")
+    home = Path(mkdtemp(prefix="jobyard-soak-"))
+    own, node = OwnYard(home, dict(QUICK)), None
+    if wanted.broker == RABBITMQ:
+        (home / "rabbitmq").mkdir()
+        node = RabbitMQNode(home / "rabbitmq")
+        own.use(RabbitMQBroker(node))
     dice = random.Random(wanted.seed)
     own.ledger.engine.connect().close()
     try:
@@ -186,6 +203,9 @@ def main() -> None:
         is_well = report(own, load, soak)
     finally:
         own.kill_everything()
+        own.broker.close()
+        if node:
+            node.close()
         own.ledger.engine.dispose()
     sys.exit(0 if is_well else 1)
 

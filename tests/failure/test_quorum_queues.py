@@ -51,6 +51,6 @@ def test_messages_of_both_bands_count_outlive_the_node_and_run(quorum: OwnYard) 
 def test_celery_sets_up_no_queues_for_delayed_deliveries(quorum: OwnYard) -> None:
     quorum.start_worker()
     assert isinstance(quorum.broker, RabbitMQBroker)
-    names = quorum.broker.queue_names()
+    names = quorum.broker.names()
     assert names >= {"email.usual", "email.urgent"}
     assert not any("delayed" in name for name in names)

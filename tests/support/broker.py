@@ -56,6 +56,11 @@ class Broker(ABC):
     def url_by(self, port: int) -> str:
         """Return its URL by way of another port, which is a proxy's."""
 
+    @property
+    @abstractmethod
+    def process_id(self) -> int | None:
+        """Return the server's process, or None where it does not run."""
+
     @abstractmethod
     def start(self) -> None:
         """Start it, with what its disk remembers, and wait until it answers."""
@@ -96,6 +101,10 @@ class Broker(ABC):
     @abstractmethod
     def depth(self, queue: str = "default") -> int:
         """Return how many messages wait in a queue, for nobody yet."""
+
+    @abstractmethod
+    def names(self) -> set[str]:
+        """Return what stands in it by name: keys of Redis, queues of the others."""
 
     @abstractmethod
     def peek(self, queue: str = "default") -> list[RawMessage]:

@@ -66,6 +66,11 @@ class OwnYard(YardProcesses):
         """The yard's broker: its own Valkey, unless `opened` was given another."""
         return RedisBroker(self)
 
+    def use(self, broker: Broker) -> None:
+        """Take another broker than its own Valkey, before anything is started."""
+        self.broker = broker
+        self.settings |= broker.settings
+
     @property
     def redis(self) -> "redis.Redis":
         """A client of the yard's Valkey, for what only Redis has."""
@@ -176,8 +181,7 @@ def opened(home: Path, settings: dict[str, str], broker: Broker | None = None) -
     """Open a yard with a migrated ledger and its broker started; nothing of it outlives the block."""
     yard = OwnYard(home, settings)
     if broker is not None:
-        yard.broker = broker
-        yard.settings |= broker.settings
+        yard.use(broker)
     yard.ledger.engine.connect().close()
     yard.broker.start()
     try:

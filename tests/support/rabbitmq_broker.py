@@ -40,6 +40,10 @@ class RabbitMQBroker(Broker):
     def url_by(self, port: int) -> str:
         return f"amqp://guest:guest@127.0.0.1:{port}/{self.host}"
 
+    @property
+    def process_id(self) -> int | None:
+        return self.node.process_id
+
     def start(self) -> None:
         if not self.node.is_running:
             self.node.start()
@@ -81,8 +85,7 @@ class RabbitMQBroker(Broker):
         """Take messages again that were refused."""
         self.node.tell(f'rabbit_policy:delete(<<"{self.host}">>, <<"full">>, <<"guest">>)')
 
-    def queue_names(self) -> set[str]:
-        """Return the names of all queues that there are."""
+    def names(self) -> set[str]:
         names = f'[element(4, Name) || Name <- rabbit_amqqueue:list_names(<<"{self.host}">>)]'
         told = self.node.tell(f'lists:flatten(io_lib:format("~p", [{names}]))')
         return set(re.findall(r'<<"(.*?)">>', told))

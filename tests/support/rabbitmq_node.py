@@ -72,8 +72,13 @@ class RabbitMQNode:
         wait_until(self._has_booted, 30, "RabbitMQ to be told something")
 
     @property
+    def process_id(self) -> int | None:
+        is_running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process is not None and is_running else None
+
+    @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self.process_id is not None
 
     def tell(self, expression: str) -> str:
         """Let the node compute an Erlang expression; return the value as Erlang writes it."""

@@ -36,6 +36,11 @@ class RedisBroker(Broker):
         """A client, for what only Redis has."""
         return redis.Redis(port=self.port, socket_timeout=5)
 
+    @property
+    def process_id(self) -> int | None:
+        process = self._program.process
+        return process.pid if process.poll() is None else None
+
     def start(self) -> None:
         self._yard.start_valkey()
 
@@ -62,6 +67,9 @@ class RedisBroker(Broker):
 
     def depth(self, queue: str = "default") -> int:
         return sum(int(self.client.llen(name)) for name in _lists(queue))
+
+    def names(self) -> set[str]:
+        return {key.decode() for key in self.client.scan_iter()}
 
     def peek(self, queue: str = "default") -> list[RawMessage]:
         client = self.client

@@ -41,6 +41,13 @@ class SqsBroker(Broker):
     def url_by(self, port: int) -> str:
         return f"sqs://key:s%2Fcret@?region={REGION}&endpoint=http://127.0.0.1:{port}"
 
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def names(self) -> set[str]:
+        return {url.rpartition("/")[2] for url in self.client.list_queues().get("QueueUrls", ())}
+
     def start(self) -> None:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("ab") as log:
