@@ -24,12 +24,12 @@ def depth(own: OwnYard) -> int:
 
 def test_what_is_urgent_does_not_wait_for_what_is_not(quorum: OwnYard) -> None:
     quorum.start_worker(concurrency=1)
-    usual = quorum.hand_in("sleep", 40, seconds=0.1)
+    usual = quorum.hand_in("sleep", 100, seconds=0.1)
     quorum.wait_until(lambda: len(quorum.runs()) >= 3, 20, "the work to begin")
     [urgent] = quorum.hand_in(priority=9)
     quorum.wait_for([urgent], Status.SUCCEEDED)
+    # Not more than the bundles that the worker had in hand, of three quarters of a second each.
     assert len(quorum.runs()) < len(usual) // 2
-    quorum.wait_for(usual, Status.SUCCEEDED)
 
 
 def test_messages_of_both_bands_count_outlive_the_node_and_run(quorum: OwnYard) -> None:

@@ -4,7 +4,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Relay:
@@ -25,7 +25,8 @@ class Relay:
         with self._lock:
             self._is_cut = True
             for end in self._pairs:
-                end.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # its other side has gone already
+                    end.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         with self._lock:
