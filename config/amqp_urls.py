@@ -14,6 +14,7 @@ AMQP_SCHEMES: Final = ("amqp", "amqps")
 FILES: Final = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 CHECKS_OF_CERTIFICATES: Final = {"required": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
 CHECKS: Final = "ssl_cert_reqs"
+MANAGEMENT_PORT: Final = 15672
 ENCODE: Final = "a password that holds one of / ? # @ : has it percent-encoded, like %2F"
 
 
@@ -27,9 +28,9 @@ def check_amqp_urls(urls: str) -> str:
     return urls
 
 
-def plain_urls(urls: str) -> str:
-    """Return the URLs as Celery takes them, with nothing after the virtual host."""
-    return ";".join(urlsplit(url)._replace(query="").geturl() for url in urls.split(";"))
+def plain_urls(urls: str) -> list[str]:
+    """Return the URLs of the nodes with nothing after the virtual host."""
+    return [urlsplit(url)._replace(query="").geturl() for url in urls.split(";")]
 
 
 def amqp_tls(urls: str) -> dict[str, Any] | None:
@@ -42,6 +43,13 @@ def amqp_tls(urls: str) -> dict[str, Any] | None:
     told = {"cert_reqs": checks} | {FILES[name]: query[name] for name in FILES if name in query}
     # None is for kombu to fill in. Without a name any certificate would do whose signer is trusted.
     return told if checks is ssl.CERT_NONE else told | {"server_hostname": None}
+
+
+def management_api(urls: str) -> str:
+    """Return where RabbitMQ's management plugin answers for the first node, with the user of the URL."""
+    login, _, place = urlsplit(urls.split(";")[0]).netloc.rpartition("@")
+    host = place if place.endswith("]") else place.rpartition(":")[0] or place
+    return f"http://{login or 'guest:guest'}@{host}:{MANAGEMENT_PORT}/api/"
 
 
 def _check(url: str) -> None:

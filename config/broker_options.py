@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from kombu import Queue as KombuQueue
+from kombu.transport import TRANSPORT_ALIASES
 
 from config.amqp_urls import amqp_tls, plain_urls
 from config.bands import Band, band_name
@@ -20,6 +21,10 @@ from config.sqs_address import parse_sqs_address
 AT_ONCE: Final = {"max_retries": 3, "interval_start": 0, "interval_step": 0}
 # Of the broker's longest time to answer: what is on its way is not taken for silence.
 HEARTBEATS: Final = 2
+
+RABBITMQ_TRANSPORT: Final = "worker.rabbitmq_transport:Transport"
+SCHEME_OF_NODES: Final = "jobyard-amqp"
+TRANSPORT_ALIASES[SCHEME_OF_NODES] = RABBITMQ_TRANSPORT
 
 # SQS may give a message to a poll whose worker is gone already, so the longest (20 s) is not the best.
 LONG_POLL_SECONDS: Final = 10
@@ -94,9 +99,9 @@ def _redis_transport_options(settings: Settings) -> dict[str, Any]:
 
 def _rabbitmq(settings: Settings) -> dict[str, Any]:
     return {
-        "broker_url": plain_urls(settings.broker_url),
+        "broker_url": _kombu_urls(plain_urls(settings.broker_url)),
         "broker_use_ssl": amqp_tls(settings.broker_url),
-        "broker_transport": "worker.rabbitmq_transport:Transport",
+        "broker_transport": RABBITMQ_TRANSPORT,
         # A worker that is sent nothing for twice this long connects again; RabbitMQ lets go of it as late.
         "broker_heartbeat": HEARTBEATS * settings.broker.timeout.total_seconds(),
         # Celery would fetch less after a lost connection, and ask for more again from the threads that run
@@ -107,6 +112,13 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         if settings.broker.queue_type == "quorum"
         else _queues({"x-max-priority": HIGHEST_PRIORITY}),
     }
+
+
+def _kombu_urls(nodes: list[str]) -> str:
+    # When kombu goes on to another node it forgets its transport, and takes the one of the scheme.
+    if len(nodes) == 1:
+        return nodes[0]
+    return ";".join(f"{SCHEME_OF_NODES}://{node.partition('://')[2]}" for node in nodes)
 
 
 def _quorum_queues() -> list[KombuQueue]:

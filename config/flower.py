@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 from celery import current_app
 from kombu.transport import TRANSPORT_ALIASES
 
+from config.amqp_urls import management_api, plain_urls
 from config.broker_events import no_events
+from config.broker_kinds import BrokerKind, broker_kind
 from config.checks.broker import broker_fault, end_where_wrong
 from config.flower_password import flower_password
 from config.settings import get_settings
@@ -22,6 +24,8 @@ if _words := no_events(get_settings().broker_url):
 if current_app.conf.broker_transport:
     TRANSPORT_ALIASES[urlsplit(get_settings().broker_url).scheme] = current_app.conf.broker_transport
     current_app.conf.broker_transport = None
+    if broker_kind(get_settings().broker_url) is BrokerKind.RABBITMQ:
+        current_app.conf.update(broker_url=";".join(plain_urls(get_settings().broker_url)))
 
 address = _settings.host
 port = _settings.port
@@ -30,3 +34,6 @@ max_tasks = 10_000
 logging = "warning"
 if _settings.broker_api is not None:
     broker_api = _settings.broker_api.get_secret_value()
+elif broker_kind(get_settings().broker_url) is BrokerKind.RABBITMQ:
+    # Flower would write the password into it as it is, and take what follows a / or @ for the host.
+    broker_api = management_api(get_settings().broker_url)

@@ -40,6 +40,9 @@ class Doorbell(Protocol):
     def has_sent(self) -> bool:
         """Wait until what was published is out; tell whether the broker takes it."""
 
+    def has_failed(self) -> bool:
+        """Tell whether the broker did not take what was published last."""
+
     def depth(self, queue: str) -> int | None:
         """Return how many messages wait in the queue, or None where that cannot be known now."""
 
@@ -97,7 +100,9 @@ class Keeper:
             case Duty.REPLAY:
                 return sum(self._advance(replay_id) for replay_id in running_replays(self._engine))
             case Duty.UNSENT:
-                return self._move(duty, lambda c, size: upkeep.take_unsent(c, size, self._after(size)))
+                return self._move(
+                    duty, lambda c, size: upkeep.take_unsent(c, size, self._after(size)), self._probe()
+                )
 
     def _after(self, size: int) -> timedelta:
         # A large group takes its publisher a while, and is not to be taken for unsent meanwhile.
@@ -109,12 +114,19 @@ class Keeper:
             Duty.REPLAY, lambda c, size: advance_replay(c, replay_id, rate, size, self._after(size))
         )
 
-    def _move(self, reason: str, move: Callable[[Connection, int], list[QueuedJob]]) -> int:
-        return self._stretch(lambda stride: self._move_some(reason, move, stride))
+    def _probe(self) -> int:
+        # Whose broker is away tries with one job, and leaves the others to keepers that may reach theirs.
+        return 1 if self._doorbell.has_failed() else self._settings.batch
 
-    def _stretch(self, some: Callable[[Stride], int]) -> int:
+    def _move(
+        self, reason: str, move: Callable[[Connection, int], list[QueuedJob]], at_first: int | None = None
+    ) -> int:
+        return self._stretch(lambda stride: self._move_some(reason, move, stride), at_first)
+
+    def _stretch(self, some: Callable[[Stride], int], at_first: int | None = None) -> int:
         """Move as much as may be moved at once, again and again while it is a full measure and gets out."""
-        until, in_all, stride = monotonic() + LONGEST_STRETCH_SECONDS, 0, Stride(self._settings.batch)
+        until, in_all = monotonic() + LONGEST_STRETCH_SECONDS, 0
+        stride = Stride(at_first or self._settings.batch)
         while (moved := some(stride)) >= stride.size and stride.gets_out:
             in_all += moved
             if monotonic() > until:
@@ -166,4 +178,5 @@ class Keeper:
         return self._move(
             "lost in the broker",
             lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),
+            self._probe(),
         )

@@ -17,12 +17,17 @@ from jobs.errors import TaskDeclarationError
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
+# `python -m worker.keeper`, `python -m yard.move`.
+COMMANDS = [Path(__file__).parents[1] / folder for folder in ("worker", "yard")]
+
+
 def _settings() -> Settings:
-    """Return the settings; where they are wrong, the `celery` command says so and ends, a program raises."""
+    """Return the settings; where they are wrong, a command of ours says so and ends, a program raises."""
     try:
         return get_settings()
     except SettingsError as error:
-        if "celery" in Path(sys.argv[0]).parts[-2:]:
+        command = Path(sys.argv[0])
+        if "celery" in command.parts[-2:] or command.parent in COMMANDS:
             sys.exit(str(error))
         raise
 

@@ -61,6 +61,7 @@ class Publisher:
         )
         self._is_busy = False
         self._silent_until = 0.0
+        self._is_cut_off = False
         self._thread: threading.Thread | None = None
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
@@ -81,6 +82,10 @@ class Publisher:
     def has_sent(self) -> bool:
         """Wait until what was taken is out; tell whether the broker took it, as far as can be seen."""
         return self.flush(LONGEST_WAIT_SECONDS) and monotonic() >= self._silent_until
+
+    def has_failed(self) -> bool:
+        """Tell whether the broker did not take what was sent last."""
+        return self._is_cut_off
 
     def depth(self, queue: str) -> int | None:
         """Return how many messages of a queue wait in the broker, or None where it does not say."""
@@ -116,12 +121,14 @@ class Publisher:
         try:
             for bundles in batched(self._bundling.bundles(jobs), MOST_IN_ONE_WRITE):
                 self._post.send(bundles)
+                self._is_cut_off = False
                 reach(CrashPoint.PUBLISHED)
                 ids = [job.id for bundle in bundles for job in bundle]
                 sent += len(ids)
                 self._note(ids)
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+            self._is_cut_off = True
             log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
 
     def _note(self, job_ids: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.transport import pyamqp
 
 from worker.strange_messages import guarded
@@ -41,6 +42,15 @@ class Connection(pyamqp.Connection):
 
 
 class Transport(pyamqp.Transport):
-    """kombu's AMQP transport with channels of ours."""
+    """kombu's AMQP transport with channels of ours, for which a refusal is a broker that is away.
+
+    A password or a virtual host may be mended while a worker runs: so it tries again with pauses, and at the
+    next node, where kombu would try the same one several times a second.
+    """
 
     Connection = Connection
+    recoverable_connection_errors = (
+        *pyamqp.Transport.recoverable_connection_errors,
+        AccessRefused,
+        NotAllowed,
+    )

@@ -21,6 +21,7 @@ from config.checks.broker import broker_fault
 from config.log_setup import set_up_logging
 from config.settings import Settings, SettingsError, get_settings
 from config.url_secrets import without_secrets
+from jobs.clock import monotonic
 from jobs.database import reading
 from jobs.errors import JobyardError
 from jobs.keeper import Keeper
@@ -33,8 +34,10 @@ from yard.same_broker import are_the_same
 
 # Where it may stand instead of on the command line, which everybody on the machine can read.
 VARIABLE: Final = "FROM"
+NAME: Final = f"{VARIABLE} (--from)"
 LOOK_EVERY_SECONDS: Final = 2.0
 LOOK_AGAIN_SECONDS: Final = 0.1
+STILL_SECONDS: Final = 15.0
 
 
 def main() -> None:
@@ -116,10 +119,10 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
         old = OldBroker(with_broker(settings, options.old))
     except ValidationError as error:
         sys.exit(
-            "\n".join(f"--from: {wrong['msg'].removeprefix('Value error, ')}" for wrong in error.errors())
+            "\n".join(f"{NAME}: {wrong['msg'].removeprefix('Value error, ')}" for wrong in error.errors())
         )
     if are_the_same(settings.broker_url, options.old):
-        sys.exit("--from: the old broker is the one of JOBYARD_BROKER__URL; set that to the new one first")
+        sys.exit(f"{NAME}: the old broker is the one of JOBYARD_BROKER__URL; set that to the new one first")
     if options.drain and broker_kind(options.old) in CANNOT_ASK_WORKERS:
         sys.exit(
             "--drain: the workers of this broker cannot be asked: stop them when it is empty, without it"
@@ -129,7 +132,7 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
         return old
     told = fault.sentence.partition(": ")[2]
     if options.drain or options.empty:
-        sys.exit(f"--from: {told}\nNothing was moved; without --drain and --empty it need not be there.")
+        sys.exit(f"{NAME}: {told}\nNothing was moved; without --drain and --empty it need not be there.")
     _say(f"the old broker is not asked: {told}")
     return None
 
@@ -143,22 +146,34 @@ def _report(engine: Engine, old: OldBroker | None) -> None:
 
 def _drain(old: OldBroker) -> None:
     """Return when no worker answers at the old broker any more, twice in a row."""
-    silent, told = 0, ""
+    silent, told, before, moved_at = 0, "", -1, monotonic()
     while silent < 2:
-        workers, waiting = old.workers(), sum(old.depths().values())
-        silent = 0 if workers else silent + 1
-        if (words := _progress(workers, waiting)) != told:
+        try:
+            workers, waiting = old.workers(), sum(old.depths().values())
+        except Exception as error:  # whatever its client raises; it may come back
+            silent = 0
+            words = f"the old broker does not answer ({type(error).__name__}), asking again"
+        else:
+            silent = 0 if workers else silent + 1
+            moved_at, before = (monotonic() if waiting != before else moved_at), waiting
+            words = _progress(workers, waiting, is_still=monotonic() - moved_at > STILL_SECONDS)
+        if words != told:
             _say(words)
             told = words
-        sleep(LOOK_EVERY_SECONDS if workers else 0)
+        sleep(0 if silent else LOOK_EVERY_SECONDS)
 
 
-def _progress(workers: Sequence[str], waiting: int) -> str:
+def _progress(workers: Sequence[str], waiting: int, is_still: bool) -> str:
     names = ", ".join(workers)
     if not workers:
         return f"no worker is left at the old broker, and {waiting} messages are"
     if not waiting:
         return f"the old broker is empty: stop its workers now ({names})"
+    if is_still:
+        return (
+            f"{waiting} messages do not move, perhaps nobody serves their queues: "
+            f"stop its workers now ({names})"
+        )
     return f"{waiting} messages wait at the old broker for its workers ({names})"
 
 

@@ -24,6 +24,8 @@ GRACE = timedelta(seconds=3)
 class YardManager(manager.Manager):  # type: ignore[misc]
     """honcho's manager; the broker ends after those who still have something to say to it."""
 
+    _has_told_the_broker = False
+
     def _killall(self, force: bool = False) -> None:
         """Overridden so that the broker is not told to end with the others."""
         broker = self._processes.pop(LAST_TO_END, None)
@@ -38,7 +40,9 @@ class YardManager(manager.Manager):  # type: ignore[misc]
         broker = self._processes[LAST_TO_END]
         others = (process for name, process in self._processes.items() if name != LAST_TO_END)
         if self._terminating and all(process.get("returncode") is not None for process in others):
-            self._procmgr.terminate(broker["pid"])
+            if not self._has_told_the_broker:
+                self._procmgr.terminate(broker["pid"])
+            self._has_told_the_broker = True
         return bool(super()._all_stopped())
 
 

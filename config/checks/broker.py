@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from config.amqp_urls import amqp_tls
+from config.amqp_urls import amqp_tls, plain_urls
 from config.broker_kinds import BrokerKind, broker_kind
 from config.broker_options import broker_options
 from config.checks.faults import Fault
@@ -64,9 +64,8 @@ def _broker_fault(settings: Settings, with_queues: bool) -> Fault | None:
         case BrokerKind.REDIS:
             return redis_fault(url, patience)
         case BrokerKind.RABBITMQ:
-            told = broker_options(settings)
-            nodes, queues = told["broker_url"].split(";"), told["task_queues"] if with_queues else ()
-            return _best(rabbitmq_fault(node, patience, amqp_tls(url), queues) for node in nodes)
+            queues = broker_options(settings)["task_queues"] if with_queues else ()
+            return _best(rabbitmq_fault(node, patience, amqp_tls(url), queues) for node in plain_urls(url))
         case BrokerKind.SENTINEL:
             return sentinels_fault(url, patience)
         case BrokerKind.SQS:

@@ -227,8 +227,8 @@ def test_what_cannot_be_moved_is_said_and_nothing_is_touched(moving: OwnYard) ->
     same = here.replace("127.0.0.1", "localhost").removesuffix("/0")
     for old, options, words in (
         (same, (), "the old broker is the one of JOBYARD_BROKER__URL"),
-        ("kafka://s3cret@x", (), "--from: the URL must begin with one of redis://"),
-        ("amqp://ada:s3/cret@x", (), "--from: the port is no number"),
+        ("kafka://s3cret@x", (), "FROM (--from): the URL must begin with one of redis://"),
+        ("amqp://ada:s3/cret@x", (), "FROM (--from): the port is no number"),
         (dead, ("--drain",), "nobody listens at"),
         (dead, ("--empty",), "Nothing was moved"),
     ):

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.job import Status
+from jobs.tallies import Tally
 from tests.support.broker import on_rabbitmq
 from tests.support.own_yard import OwnYard
-from tests.support.processes import Program
+from tests.support.processes import Program, free_port
 from tests.support.rabbitmq_broker import RabbitMQBroker
 
 pytestmark = [pytest.mark.timeout(180), on_rabbitmq]
@@ -76,3 +77,15 @@ def test_a_silence_is_noticed_by_a_worker_that_has_nothing_to_do(own: OwnYard, o
     own.broker.kill(signal.SIGCONT)
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
     assert own_worker.process.poll() is None
+
+
+def test_a_worker_goes_on_at_the_next_node_and_is_as_safe_there(own: OwnYard) -> None:
+    good = own.settings["JOBYARD_BROKER__URL"]
+    refused = good.replace("guest:guest", "guest:wrong")
+    away = good.replace(f":{own.broker.port}", f":{free_port()}")
+    own.settings["JOBYARD_BROKER__URL"] = f"{away};{refused};{good}"
+    worker = own.start_worker()
+    own.broker.push_bytes(b"rubbish")
+    own.wait_until(lambda: own.tally(Tally.BAD_MESSAGE) == 1, 30, "the message to be counted")
+    own.wait_for(own.hand_in(how_many=3), Status.SUCCEEDED)
+    assert worker.process.poll() is None

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from kombu.transport import TRANSPORT_ALIASES
 
 from config.celery_options import celery_options
 from config.queues import COMPUTING, PRIORITIES, PURPOSES, WAITING, Queue, broker_priority
@@ -59,6 +60,13 @@ def test_rabbitmq_has_queues_with_ten_priorities(url: str) -> None:
     assert all(queue.queue_arguments == {"x-max-priority": 9} for queue in told["task_queues"])
     assert "priority_steps" not in told["broker_transport_options"]
     assert "socket_timeout" not in told["broker_transport_options"]
+
+
+def test_kombu_keeps_our_transport_when_it_goes_on_to_another_node() -> None:
+    told = options("amqps://ada:x@one/shop?ssl_cert_reqs=none;amqps://ada:x@two/shop")
+    nodes = told["broker_url"].split(";")
+    assert [node.partition("://")[2] for node in nodes] == ["ada:x@one/shop", "ada:x@two/shop"]
+    assert {TRANSPORT_ALIASES[node.partition("://")[0]] for node in nodes} == {told["broker_transport"]}
 
 
 def test_quorum_queues_come_in_two_bands_and_answer_to_the_name_of_the_queue() -> None:

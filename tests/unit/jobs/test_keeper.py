@@ -33,6 +33,9 @@ class Bell:
     def has_sent(self) -> bool:
         return not self.is_deaf
 
+    def has_failed(self) -> bool:
+        return self.is_deaf
+
     def depth(self, queue: str) -> int | None:
         return self.waiting
 
@@ -134,6 +137,19 @@ def test_a_pass_over_a_quiet_ledger_moves_nothing(own_ledger: Ledger) -> None:
 
 def _plain() -> NewJob:
     return NewJob(task="bad.deed", payload="{}", max_attempts=1)
+
+
+def test_a_keeper_whose_broker_is_away_leaves_the_jobs_to_others(own_ledger: Ledger) -> None:
+    ids = {accepted(own_ledger) for _ in range(20)}
+    patient = KeeperSettings(unsent_after=timedelta(milliseconds=50), batch=50)
+    settings = own_ledger._settings.model_copy(update={"keeper": patient})
+    deaf, hearing = Bell(), Bell()
+    deaf.is_deaf = True
+    sleep(0.1)
+    Keeper(own_ledger.engine, deaf, settings).pass_once()
+    Keeper(own_ledger.engine, hearing, settings).pass_once()
+    assert len(deaf.rung) == 1
+    assert set(hearing.rung) == ids - set(deaf.rung)
 
 
 def test_ten_keepers_do_the_work_of_one(own_ledger: Ledger) -> None:
