@@ -142,7 +142,8 @@ class Keeper:
             queued = move(connection, size)
         if queued:
             reach(CrashPoint.TAKEN_UP)
-            log.info("published by the keeper", reason=str(reason), jobs=len(queued))
+            say = log.debug if self._doorbell.has_failed() else log.info
+            say("published by the keeper", reason=str(reason), jobs=len(queued))
             self._ring(queued, stride)
         return len(queued)
 
