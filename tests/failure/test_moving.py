@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
+from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.support.guarded_brokers import (
     guarded_rabbitmq,
     guarded_redis,
 )
-from tests.support.own_yard import OwnYard
+from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program, free_port
 from tests.support.rabbitmq_node import require_rabbitmq
 from yard.old_broker import OldBroker, with_broker
@@ -32,10 +33,10 @@ Guarded = GuardedRedis | GuardedRabbitMQ
 
 
 @pytest.fixture
-def moving(own: OwnYard) -> OwnYard:
-    """The yard with its broker, where the keepers alone would take ten minutes to notice a move."""
-    own.settings["JOBYARD_KEEPER__RESEND_AFTER"] = "600"
-    return own
+def moving(tmp_path: Path) -> Iterator[OwnYard]:
+    """A yard with its broker, where the keepers alone would take ten minutes to notice a move."""
+    with opened(tmp_path, QUICK | {"JOBYARD_KEEPER__RESEND_AFTER": "600"}) as yard:
+        yield yard
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
