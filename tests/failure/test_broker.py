@@ -162,7 +162,9 @@ def test_row_17_a_slow_broker_costs_no_lease(own: OwnYard, far_away: Proxy) -> N
     far_away.delay_seconds, far_away.bytes_per_second = 0.15, 125_000
     own.start_worker()
     job_ids = own.hand_in("sleep", 6, seconds=4)  # longer than a lease
-    own.wait_for(job_ids, Status.SUCCEEDED, 60)
+    own.wait_for(
+        job_ids, Status.SUCCEEDED, 120
+    )  # a worker's every word to its broker takes a third of a second
     assert [job.lost for job in own.jobs(job_ids)] == [0] * 6
     assert len(own.runs()) == 6
 
