@@ -149,9 +149,9 @@ class Poster:
         wanted = len(self.accepted) + how_many
         self._own.wait_until(lambda: len(self.accepted) >= wanted, 30, "more to be handed in")
 
-    def post_many(self, how_many: int) -> None:
+    def post_many(self, how_many: int, port: int) -> None:
         """Hand in more at once than two threads do in some seconds."""
-        url = f"http://127.0.0.1:{self._own.port('API')}/v1/tasks/bad.deed/jobs/bulk"
+        url = f"http://127.0.0.1:{port}/v1/tasks/bad.deed/jobs/bulk"
         order = {"then": "sleep", "seconds": 0.3, "journal": str(self._own.journal)}
         self.accepted += httpx.post(url, json=[order] * how_many, timeout=5).json()["ids"]
 
@@ -183,12 +183,13 @@ def move_house(
 ) -> list[Program]:
     """Move a yard that works as `docs/operations.md` says; return the processes of the new broker."""
     worker, api, beat = old_ones
-    poster.post_many(60)
+    old_port = own.port("API")
     settle_at(own, new)
     new_ones = [own.start_worker(concurrency=2), own.start_api(), start_beat(own)]
-    api.stop()
     beat.stop()
     own.wait_until(lambda: is_leading(new_ones[2]), 30, "the new beat to lead")
+    poster.post_many(60, old_port)  # only now, so that something is left for the move
+    api.stop()
     if is_drained:
         command = own.start("move", "yard.move", "--from", old, "--drain", "--empty")
         own.wait_until(lambda: "stop its workers now" in command.output(), 60, "the old broker to be empty")
