@@ -7,31 +7,15 @@ from redbeat.schedulers import RedBeatSchedulerEntry
 
 from jobs.clock import utc_now
 from jobs.crash_points import EXIT_CODE, CrashPoint
-from jobs.search import JobFilter, list_jobs
+from tests.support import ticking
 from tests.support.own_yard import OwnYard
-from tests.support.processes import Program
+from tests.support.ticking import is_leading, start_beat, ticks
 
-HEARTBEAT = "upkeep-heartbeat"
-KEY = f"jobyard:beat:{HEARTBEAT}"
-
-
-def start_beat(own: OwnYard) -> Program:
-    return own.start("beat", "celery", "-q", "-A", "tasks.app", "beat")
-
-
-def is_leading(beat: Program) -> bool:
-    return "beat: Acquired lock" in beat.output()
-
-
-def ticks(own: OwnYard) -> list[str]:
-    page = list_jobs(own.ledger.engine, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100)
-    return [job.id for job in page.jobs]
+KEY = f"jobyard:beat:{ticking.HEARTBEAT}"
 
 
 def make_due(own: OwnYard) -> None:
-    """Set the last heartbeat back by a minute, so that the next one is due now."""
-    entry = RedBeatSchedulerEntry.from_key(KEY, app=own.app)
-    entry.reschedule(utc_now() - timedelta(seconds=61))
+    ticking.make_due(f"redis://127.0.0.1:{own.port('VALKEY')}/0")
 
 
 def has_ticked(own: OwnYard, times: int = 1) -> bool:

@@ -13,7 +13,6 @@ import pytest
 
 from jobs.crash_points import EXIT_CODE, CrashPoint
 from jobs.job import Status
-from tests.failure.test_beat import is_leading, make_due, start_beat, ticks
 from tests.support.certificates import make_certificate
 from tests.support.guarded_brokers import (
     SHORTEST_PART,
@@ -25,6 +24,7 @@ from tests.support.guarded_brokers import (
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program, free_port
 from tests.support.rabbitmq_node import require_rabbitmq
+from tests.support.ticking import is_leading, make_due, start_beat, ticks
 from yard.old_broker import OldBroker, with_broker
 
 pytestmark = pytest.mark.timeout(240)
@@ -218,7 +218,7 @@ def test_a_yard_under_load_moves_there_drained_and_back_undrained(moving: OwnYar
     moving.check_invariant(poster.accepted)
     assert [job.lost for job in moving.jobs(poster.accepted)] == [0] * len(poster.accepted)
     made_before = len(ticks(moving))
-    make_due(moving)
+    make_due(home)
     moving.wait_until(lambda: len(ticks(moving)) > made_before, 30, "a tick")
 
 

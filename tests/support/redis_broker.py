@@ -73,7 +73,7 @@ class RedisBroker(Broker):
 
     def peek(self, queue: str = "default") -> list[RawMessage]:
         client = self.client
-        return [_read(raw) for name in _lists(queue) for raw in reversed(client.lrange(name, 0, -1))]
+        return [read(raw) for name in _lists(queue) for raw in reversed(client.lrange(name, 0, -1))]
 
     def push(self, message: RawMessage, queue: str = "default") -> None:
         self.push_bytes(written(message, queue), queue)
@@ -110,7 +110,8 @@ def written(message: RawMessage, queue: str = "default", **changed: Any) -> byte
     return json.dumps(fields | changed).encode()
 
 
-def _read(raw: bytes | str) -> RawMessage:
+def read(raw: bytes | str) -> RawMessage:
+    """Return the message that kombu has written so."""
     fields = json.loads(raw)
     return RawMessage(
         body=b64decode(fields["body"]),

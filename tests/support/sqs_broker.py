@@ -1,10 +1,8 @@
 """SQS as the broker of a test: moto stands in for AWS, as a process that can be killed and silenced."""
 
-import json
 import signal
 import subprocess
 import sys
-from base64 import b64decode
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from botocore.config import Config
 
 from tests.support.broker import Broker, RawMessage
 from tests.support.processes import answers, free_port
-from tests.support.redis_broker import written
+from tests.support.redis_broker import read, written
 from tests.support.waiting import wait_until
 
 REGION = "eu-central-1"
@@ -90,7 +88,7 @@ class SqsBroker(Broker):
         found = self.client.receive_message(
             QueueUrl=self.queue_url(queue), MaxNumberOfMessages=10, VisibilityTimeout=0
         )
-        return [_read(message["Body"]) for message in found.get("Messages", ())]
+        return [read(message["Body"]) for message in found.get("Messages", ())]
 
     def push(self, message: RawMessage, queue: str = "default") -> None:
         self.push_bytes(written(message, queue), queue)
@@ -130,14 +128,3 @@ class SqsBroker(Broker):
             return 0
         told = self.client.get_queue_attributes(QueueUrl=self.queue_url(queue), AttributeNames=[attribute])
         return int(told["Attributes"][attribute])
-
-
-def _read(text: str) -> RawMessage:
-    fields = json.loads(text)
-    return RawMessage(
-        body=b64decode(fields["body"]),
-        headers=fields["headers"],
-        properties=fields["properties"],
-        content_type=fields["content-type"],
-        content_encoding=fields["content-encoding"],
-    )
