@@ -18,7 +18,7 @@ from kombu.utils.json import dumps
 
 from jobs.clock import monotonic
 from worker.sqs_batches import PublishBatch
-from worker.strange_messages import StrangeMessageError, drop, guarded
+from worker.strange_messages import drop, guarded
 
 log = structlog.get_logger()
 
@@ -168,9 +168,6 @@ class Channel(_KombuChannel):  # type: ignore[misc]
     def _deliver_safely(self, url: str, queue: str, raw: Any) -> None:
         try:
             message = self._message_to_python(raw, queue, url)
-            # kombu makes a message of anything, and Celery deletes what names no task without a trace.
-            if "task" not in message["headers"]:
-                raise StrangeMessageError("a message of the yard names a task")
             self.connection._callbacks[queue](message)
         except BROKER_FAULTS:
             raise
