@@ -1,7 +1,6 @@
 """From a checked payload to the answer: accepted by the group commit, and waited for where that is wanted."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -91,7 +90,7 @@ def detail(yard: Yard, job_id: str) -> JobDetail:
 def _as_one_request(jobs: Sequence[NewJob]) -> list[NewJob]:
     whole = sha256("".join(job.request_hash or "" for job in jobs).encode()).hexdigest()
     bulk = jobs[0].id  # of this call, so that a call that repeats it in the same group is not refused with it
-    return [replace(job, request_hash=whole, bulk=bulk) for job in jobs]
+    return [job._replace(request_hash=whole, bulk=bulk) for job in jobs]
 
 
 def _key_of(idempotency_key: str | None, place: int) -> str | None:

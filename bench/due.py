@@ -15,7 +15,7 @@ from bench.report import spread, table
 from bench.runs import count_runs, read_runs
 from bench.whole_jobyard import QUEUE, TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
 from jobs.clock import utc_now
-from jobs.job import NewJob
+from jobs.job import NewJob, new_id
 
 CONTENDERS: Mapping[Contender, Sequence[str]] = {
     whole_jobyard("Jobyard, SQLite, one keeper"): (TAKES_NOTHING,),
@@ -81,7 +81,7 @@ def write_down(side: WholeJobyard, jobs: int, due: datetime) -> None:
 
 
 def _new_job(number: int, due: datetime) -> NewJob:
-    return NewJob(task="bench.noop", payload=payload_text(number), max_attempts=3, queue=QUEUE, run_at=due)
+    return NewJob(new_id(), "bench.noop", payload_text(number), max_attempts=3, queue=QUEUE, run_at=due)
 
 
 def _seconds_since(moment: datetime) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from bench.fill import payload_text
-from jobs.job import NewJob, Succeeded
+from jobs.job import NewJob, Succeeded, new_id
 from jobs.ledger import Ledger
 
 WORKER = "bench@host/1"
@@ -39,4 +39,4 @@ def measure(ledger: Ledger, groups: int, size: int) -> Rates:
 
 
 def _new_job(number: int) -> NewJob:
-    return NewJob(task="bench.noop", payload=payload_text(number), max_attempts=3)
+    return NewJob(id=new_id(), task="bench.noop", payload=payload_text(number), max_attempts=3)

@@ -1,5 +1,6 @@
 """The connection to the ledger's database: engines, pragmas, and one way to open a transaction."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 
 from config.settings import Settings, get_settings
 from jobs.database_faults import SCHEMA, named_faults
@@ -29,10 +31,10 @@ def make_engine(settings: Settings) -> Engine:
         engine = create_engine(
             url,
             pool_size=settings.ledger.pool_size,
-            pool_pre_ping=True,
             pool_timeout=patience,
             connect_args=_postgresql_options(patience),
         )
+        event.listen(engine, "checkout", _refuse_what_has_ended)
     close_at_fork(engine)
     return engine
 
@@ -55,6 +57,15 @@ def _postgresql_options(patience_seconds: float) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": patience_millis,
     }
+
+
+def _refuse_what_has_ended(connection: Any, _record: Any, _proxy: Any) -> None:
+    # A server has nothing to say to an idle connection but that it ends; then the pool opens another. To ask
+    # it each time (`pool_pre_ping`) is a round trip.
+    idle = select.poll()
+    idle.register(connection.fileno(), select.POLLIN)
+    if idle.poll(0):
+        raise DisconnectionError
 
 
 def make_sqlite_file(engine: Engine) -> None:

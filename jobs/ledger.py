@@ -6,8 +6,9 @@ are read is in `jobs/records.py`.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection, Engine, Float, Update, bindparam, case, func, literal, select, update
@@ -15,7 +16,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from config.settings import Settings, get_settings
 from jobs import dead_letters
-from jobs.accepting import accept
+from jobs.accepting import accept, are_all_inserted
 from jobs.clock import db_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.database import get_engine, writing
@@ -29,13 +30,16 @@ from jobs.job import (
     Outcome,
     QueuedJob,
     Status,
+    Succeeded,
+    Verdict,
 )
 from jobs.locking import locked, locked_by_id
 from jobs.records import missing
 from jobs.rows import IDS
 from jobs.schema import job
-from jobs.settling import HELD, queued_again, runs, settle
-from jobs.tallies import Tally, count
+from jobs.settling import HELD, Key, queued_again, runs, settle, settle_succeeded
+from jobs.single_statements import SingleStatement
+from jobs.tallies import Tally, count, count_alone
 
 log = structlog.get_logger()
 
@@ -63,18 +67,22 @@ class Ledger:
     def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Commit jobs, and say of each, in the same order, whether it is new (see `Verdict`)."""
         reach(CrashPoint.BEFORE_ACCEPT)
-        with writing(self.engine) as connection:
-            acceptances = accept(connection, new_jobs, self._settings.keeper.unsent_after)
+        acceptances = self._accept(new_jobs, self._settings.keeper.unsent_after)
         reach(CrashPoint.ACCEPTED)
         return acceptances
 
+    def _accept(self, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> list[Acceptance]:
+        is_plain = not any(new.tags or new.bulk for new in new_jobs)
+        if is_plain and are_all_inserted(self.engine, new_jobs, unsent_after):
+            return [Acceptance(new.id, Verdict.NEW) for new in new_jobs]
+        with writing(self.engine) as connection:
+            return accept(connection, new_jobs, unsent_after)
+
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
-        with writing(self.engine) as connection:
-            rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
-            own = {"its_worker": worker, "lease": self._settings.worker.lease.total_seconds()}
-            claimed = connection.execute(_claiming(connection.dialect.name), {**rows, **own})
-            return [ClaimedJob(*row) for row in claimed]
+        rows = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
+        own = {"its_worker": worker, "lease": self._settings.worker.lease.total_seconds()}
+        return [ClaimedJob._make(row) for row in _CLAIM.rows(self.engine, {**rows, **own})]
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
@@ -89,13 +97,25 @@ class Ledger:
 
         An attempt that was superseded (its lease ran out and the job was given to another) changes nothing.
         """
-        with writing(self.engine) as connection:
-            ours = settle(connection, outcomes)
-            count(connection, Tally.LATE_RESULT, len(outcomes) - len(ours))
+        ours = self._settle(outcomes)
+        if len(ours) == len(outcomes):
+            return list(outcomes)
         for outcome in outcomes:
             if (outcome.job_id, outcome.attempt) not in ours:
                 log.warning("superseded result dropped", job_id=outcome.job_id, attempt=outcome.attempt)
         return [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> set[Key]:
+        succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
+        if len(succeeded) == len(outcomes):
+            ours = settle_succeeded(self.engine, succeeded)
+            if late := len(outcomes) - len(ours):
+                count_alone(self.engine, Tally.LATE_RESULT, late)
+            return ours
+        with writing(self.engine) as connection:
+            ours = settle(connection, outcomes)
+            count(connection, Tally.LATE_RESULT, len(outcomes) - len(ours))
+            return ours
 
     def put_off_unknown(self, job_ids: Sequence[str], words: str) -> None:
         """Keep queued jobs for a worker that knows their task; dead where none has come in all that time."""
@@ -184,6 +204,9 @@ def _claiming(dialect: str) -> ReturningUpdate[Any]:
         )
         .returning(*_CLAIMED)
     )
+
+
+_CLAIM: Final = SingleStatement(_claiming)
 
 
 @cache

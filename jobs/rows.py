@@ -4,15 +4,15 @@ So a group of any length is one statement and one round trip, and the statement 
 Measured beside lists of values, `executemany` and arrays: `docs/decisions/0009-groups-as-one-parameter.md`.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
+import pydantic_core
 from sqlalchemy import (
     CTE,
     JSON,
     Connection,
+    Engine,
     Select,
     Text,
     bindparam,
@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from jobs.clock import UtcDateTime
 from jobs.schema import Id
 
 _PARAMETER: Final = "given_rows"
@@ -57,15 +56,12 @@ class Rows:
         ]
         return select(*values)
 
-    def parameters(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> Mapping[str, str]:
-        """Return the rows, values in the order of the columns, as a statement's parameter."""
-        if connection.dialect.name == POSTGRESQL:
-            names = tuple(self._columns)
-            given: list[Any] = [dict(zip(names, row, strict=True)) for row in rows]
-        else:
-            given = [list(row) for row in rows]
-        encode = partial(UtcDateTime.as_json, dialect=connection.dialect.name)
-        return {_PARAMETER: json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=encode)}
+    def parameters(self, database: Engine | Connection, rows: Iterable[Sequence[Any]]) -> Mapping[str, str]:
+        """Return the rows, values in the order of the columns and dates by `as_json`, as a parameter."""
+        given: Iterable[Any] = rows
+        if database.dialect.name == POSTGRESQL:
+            given = (dict(zip(self._columns, row, strict=True)) for row in rows)
+        return {_PARAMETER: pydantic_core.to_json(list(given)).decode()}
 
 
 IDS: Final = Rows(id=Id)

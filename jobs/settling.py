@@ -1,6 +1,6 @@
 """How attempts end in the ledger: results stored, failures recorded, retries written down as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Engine,
     Float,
     FromClause,
     Integer,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs.clock import db_now
 from jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
@@ -28,6 +30,7 @@ from jobs.locking import is_among, locked
 from jobs.rows import IDS, Rows
 from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
+from jobs.single_statements import SingleStatement
 
 Key = tuple[str, int]  # a job's id and the attempt that is meant
 
@@ -35,17 +38,20 @@ HELD: Final = Rows(id=Id, attempt=Integer)
 _RESULTS: Final = Rows(id=Id, attempt=Integer, result=Text)
 
 
+def settle_succeeded(engine: Engine, outcomes: Sequence[Succeeded]) -> set[Key]:
+    """Commit the results of attempts by one statement; return those that counted."""
+    return set(_SUCCEED.rows(engine, _results(engine, outcomes)))
+
+
 def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
     """Record how attempts ended; return those that counted, which are those that still run.
 
-    The lock comes first where the ends are of several kinds, so that all rows are locked in one order.
+    The lock comes first, so that all rows are locked in one order, of whatever kinds the ends are.
     """
-    succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
-    if len(succeeded) == len(outcomes):
-        return _settle_succeeded(connection, succeeded)
     ours = _still_ours(connection, outcomes)
     current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
-    _settle_succeeded(connection, [o for o in current if isinstance(o, Succeeded)])
+    if succeeded := [o for o in current if isinstance(o, Succeeded)]:
+        connection.execute(_succeeding(connection.dialect.name), _results(connection, succeeded))
     _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
     _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
     _settle_not_started(connection, [o.job_id for o in current if isinstance(o, NotStarted)])
@@ -70,7 +76,7 @@ def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]
 
 
 @cache
-def _succeeding(dialect: str) -> Update:
+def _succeeding(dialect: str) -> ReturningUpdate[Any]:
     given = _RESULTS.relation(dialect)
     held = locked(dialect, given)
     return (
@@ -89,11 +95,11 @@ def _succeeding(dialect: str) -> Update:
     )
 
 
-def _settle_succeeded(connection: Connection, outcomes: Sequence[Succeeded]) -> set[Key]:
-    if not outcomes:
-        return set()
-    rows = _RESULTS.parameters(connection, [(o.job_id, o.attempt, o.result) for o in outcomes])
-    return {(id_, attempt) for id_, attempt in connection.execute(_succeeding(connection.dialect.name), rows)}
+_SUCCEED: Final = SingleStatement(_succeeding)
+
+
+def _results(database: Engine | Connection, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:
+    return _RESULTS.parameters(database, [(o.job_id, o.attempt, o.result) for o in outcomes])
 
 
 _of_job = bindparam("job_id", type_=Id)

@@ -1,7 +1,6 @@
 """How a payload becomes an accepted job: checked, committed to the ledger, and rung for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from jobs.claim_checks import PAYLOAD, get_claim_checks
 from jobs.errors import IdempotencyConflictError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
+from jobs.job import Acceptance, NewJob, QueuedJob, Verdict, new_id
 from jobs.joining import AsyncTransaction, Transaction, accept_within, accept_within_async
 from tasks.context import running_job_id
 from tasks.options import JobOptions
@@ -25,6 +24,7 @@ def new_job(task: "AnyTask", payload: str, options: JobOptions, idempotency_key:
     """Return a job to be accepted; `payload` is JSON text as the task's model dumps it."""
     declared = task.declaration
     return NewJob(
+        id=new_id(),
         task=task.name,
         payload=payload,
         queue=options.queue or declared.queue,
@@ -58,7 +58,7 @@ def checked_in(new_jobs: Sequence[NewJob]) -> list[NewJob]:
 
 def _checked_in(new: NewJob) -> NewJob:
     payload = get_claim_checks().check_in(new.id, PAYLOAD, new.payload)
-    return new if payload is new.payload else replace(new, payload=payload)
+    return new if payload is new.payload else new._replace(payload=payload)
 
 
 def submit(

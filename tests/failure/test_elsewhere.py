@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from jobs.database import reading
-from jobs.job import NewJob, Status
+from jobs.job import NewJob, Status, new_id
 from jobs.schema import job
 from tests.support.bad_tasks import Deed
 from tests.support.own_yard import QUICK, OwnYard, opened
@@ -129,7 +129,7 @@ def test_row_32_a_long_queue_is_not_sent_again(own: OwnYard) -> None:
     [message] = own.redis.lrange("default:5", 0, 0)
     payload = own.job(first).payload
     for _ in range(0, total, 10_000):
-        new = [NewJob(task="bad.deed", payload=payload, max_attempts=3) for _ in range(10_000)]
+        new = [NewJob(id=new_id(), task="bad.deed", payload=payload, max_attempts=3) for _ in range(10_000)]
         own.ledger.accept(new)
         own.redis.lpush("default:5", *(like(message, first, entry.id) for entry in new))
         for part in range(0, 10_000, 2000):

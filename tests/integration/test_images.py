@@ -63,7 +63,7 @@ class Darkroom:
     def convert(self, source: dict[str, str], *outputs: dict[str, Any]) -> Job:
         """Hand in one job and return it once it has ended."""
         payload = Convert.model_validate({"source": source, "outputs": outputs or [WEBP]}).model_dump_json()
-        new = NewJob(task="image.convert", payload=payload, max_attempts=MAX_ATTEMPTS, queue=Queue.IMAGES)
+        new = NewJob(new_id(), "image.convert", payload, MAX_ATTEMPTS, queue=Queue.IMAGES)
         self.ledger.accept([new])
         wait_until(lambda: self.found(new.id).status.is_final, 60, f"job {new.id} to end")
         return self.found(new.id)

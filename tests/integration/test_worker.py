@@ -11,7 +11,7 @@ from kombu import Consumer
 from config.queues import Queue
 from jobs.clock import monotonic, utc_now
 from jobs.errors import IdempotencyConflictError
-from jobs.job import Cause, Job, NewJob, QueuedJob, Status
+from jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.records import get_attempts, get_job
 from tasks.app import app
@@ -150,7 +150,7 @@ def test_two_messages_for_one_job_run_it_once(tmp_path: Path, ledger: Ledger) ->
 
 
 def test_a_message_that_names_another_task_runs_the_jobs_own(ledger: Ledger) -> None:
-    mine = NewJob(task=deed.name, payload='{"text": "mine"}', max_attempts=1)
+    mine = NewJob(id=new_id(), task=deed.name, payload='{"text": "mine"}', max_attempts=1)
     ledger.accept([mine])
     get_publisher().publish([QueuedJob(mine.id, "upkeep.heartbeat", mine.queue, mine.priority)])
     wait_until(lambda: get_job(ledger.engine, mine.id).status.is_final, 20, "the job to end")
@@ -184,7 +184,7 @@ def test_a_dead_job_that_is_replayed_runs_again_with_its_history(ledger: Ledger)
 
 def test_a_job_under_an_old_name_is_run_by_the_task_that_took_it_over(ledger: Ledger) -> None:
 
-    old = NewJob(task="bad.old", payload="{}", max_attempts=1)
+    old = NewJob(id=new_id(), task="bad.old", payload="{}", max_attempts=1)
     ledger.accept([old])
     get_publisher().publish([QueuedJob(old.id, old.task, old.queue, old.priority)])
     wait_until(lambda: get_job(ledger.engine, old.id).status is Status.SUCCEEDED, 20, "the old job to end")

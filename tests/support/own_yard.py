@@ -17,7 +17,7 @@ from config.sections import BrokerSettings, KeeperSettings, LedgerSettings, Valk
 from config.settings import Settings
 from jobs.crash_points import CrashPoint
 from jobs.database import make_engine
-from jobs.job import Job, NewJob, Status
+from jobs.job import Job, NewJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
 from jobs.records import get_job
@@ -78,10 +78,10 @@ class OwnYard(YardProcesses):
 
     def hand_in(self, then: str = "return", how_many: int = 1, **more: Any) -> list[str]:
         """Accept jobs of `bad.deed`; the keeper of the yard publishes them."""
-        fields = {name: more.pop(name) for name in list(more) if name in NewJob.__slots__}
+        fields = {name: more.pop(name) for name in list(more) if name in NewJob._fields}
         order = Deed(then=then, journal=str(self.journal), **more)
         usual: dict[str, Any] = {"task": "bad.deed", "max_attempts": 3} | fields
-        new = [NewJob(payload=order.model_dump_json(), **usual) for _ in range(how_many)]
+        new = [NewJob(id=new_id(), payload=order.model_dump_json(), **usual) for _ in range(how_many)]
         return [acceptance.job_id for acceptance in self.ledger.accept(new)]
 
     def publish(self, job_ids: list[str], task: str = "bad.deed", queue: str = "default") -> None:

@@ -18,7 +18,7 @@ from config.sections import ApiSettings, LedgerSettings
 from config.settings import Settings
 from jobs.crash_points import CrashPoint
 from jobs.errors import LedgerUnavailableError
-from jobs.job import Acceptance, NewJob, Verdict
+from jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.search import JobFilter, count_jobs
 from tests.support.waiting import wait_until
@@ -92,7 +92,8 @@ def committer(watched: OwnLedger) -> Iterator[Driven]:
 def group(how_many: int = LARGE_GROUP, **fields: Any) -> list[NewJob]:
     """Jobs of which none is due, so that nobody rings for them."""
     usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3}
-    return [NewJob(**usual | {"delay": timedelta(hours=1)} | fields) for _ in range(how_many)]
+    usual["delay"] = timedelta(hours=1)
+    return [NewJob(**{"id": new_id()} | usual | fields) for _ in range(how_many)]
 
 
 def with_a_process(committer: Driven) -> int:

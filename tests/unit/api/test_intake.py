@@ -13,7 +13,7 @@ from api.intake import MOST_IN_GROUP, MOST_WAITING, SECOND_GROUP, Intake
 from config.sections import ApiSettings
 from config.settings import Settings
 from jobs.errors import LedgerUnavailableError
-from jobs.job import Acceptance, NewJob, Verdict
+from jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.records import get_job
 from jobs.search import JobFilter, count_jobs
@@ -24,7 +24,7 @@ LATER = timedelta(hours=1)
 
 def new(**fields: Any) -> NewJob:
     usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3, "delay": LATER}
-    return NewJob(**usual | fields)
+    return NewJob(**{"id": new_id()} | usual | fields)
 
 
 class WatchedLedger(Ledger):

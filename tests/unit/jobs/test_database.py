@@ -19,7 +19,7 @@ from config.settings import Settings
 from jobs.clock import db_now, utc_now
 from jobs.database import make_engine, make_sqlite_file, reading, writing
 from jobs.errors import LedgerUnavailableError
-from jobs.job import FINAL, MOVES, NewJob, Status
+from jobs.job import FINAL, MOVES, NewJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.migrate import _config, check_is_migrated, migrate
 from jobs.schema import job, metadata
@@ -77,7 +77,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(own_ledger: Ledger) ->
     with own_ledger.engine.connect() as connection:  # the one that the pool gives out again
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
-    new = [NewJob(task="bad.deed", payload='"' + "x" * 5000 + '"', max_attempts=1) for _ in range(20)]
+    new = [NewJob(new_id(), "bad.deed", '"' + "x" * 5000 + '"', max_attempts=1) for _ in range(20)]
     with pytest.raises(LedgerUnavailableError, match=r"the disk of the ledger at .* is full: make room"):
         own_ledger.accept(new)
     assert list_jobs(own_ledger.engine, JobFilter(), 10).jobs == []
@@ -143,7 +143,7 @@ def test_the_readme_draws_the_moves_as_they_are() -> None:
 
 @pytest.mark.parametrize("wrong", [Status.SUCCEEDED, Status.RETRYING, Status.SCHEDULED])
 def test_the_tests_ledger_refuses_a_move_that_is_not_in_the_table(own_ledger: Ledger, wrong: Status) -> None:
-    own_ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+    own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1)])
     with pytest.raises(DBAPIError, match="illegal move"), own_ledger.engine.begin() as connection:
         connection.execute(update(job).values(status=wrong))
 
@@ -155,7 +155,7 @@ def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
 
 
 def test_a_migration_goes_back_and_forth_with_the_jobs_in_their_places(own_ledger: Ledger) -> None:
-    own_ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+    own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1)])
     with own_ledger.engine.connect() as connection:
         command.downgrade(_config(connection), "0005")
         connection.commit()
@@ -230,7 +230,7 @@ def test_a_ledger_that_can_only_be_read_says_so(postgresql: Any) -> None:
     engine.dispose()
     ledger = Ledger(engine, Settings())
     with pytest.raises(LedgerUnavailableError, match="can only be read"):
-        ledger.accept([NewJob(task="any", payload="{}", max_attempts=1)])
+        ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1)])
     engine.dispose()
 
 

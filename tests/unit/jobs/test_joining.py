@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from config.queues import Queue
 from jobs.catalogue import DeclaredTask, declare
 from jobs.errors import IdempotencyConflictError, LedgerUnavailableError
-from jobs.job import Job, NewJob, Status, Verdict
+from jobs.job import Job, NewJob, Status, Verdict, new_id
 from jobs.joining import accept_within
 from jobs.ledger import Ledger
 from jobs.records import get_job
@@ -108,10 +108,10 @@ def test_a_job_in_a_transaction_is_the_job_that_it_would_have_been_without(own_l
         "unique_key": "one",
         "tags": ["b", "a"],
     }
-    new = NewJob(task="email.send", payload='{"b": 1.0, "a":"ü"}', request_hash="x", **options)
-    [own] = own_ledger.accept([replace(new, unique_key="other", idempotency_key="k1")])
+    new = NewJob(id=new_id(), task="email.send", payload='{"b": 1.0, "a":"ü"}', request_hash="x", **options)
+    [own] = own_ledger.accept([new._replace(unique_key="other", idempotency_key="k1")])
     with own_ledger.engine.begin() as connection:
-        [within] = accept_within(connection, [replace(new, id=new.id[:-1] + "0", idempotency_key="k2")])
+        [within] = accept_within(connection, [new._replace(id=new.id[:-1] + "0", idempotency_key="k2")])
     alone, joined = get_job(own_ledger.engine, own.job_id), get_job(own_ledger.engine, within.job_id)
     for name in ("run_at", "expires_at"):
         assert abs(getattr(alone, name) - getattr(joined, name)) < timedelta(seconds=10)
@@ -242,7 +242,7 @@ def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger
     assert (job.task, job.queue, job.priority) == ("email.send", "email", send_email.declaration.priority)
     assert (job.max_attempts, job.tags) == (send_email.policy.max_attempts, ("shop",))
     assert job.id[14] == "7"
-    assert job.id > NewJob(task="any", payload="{}", max_attempts=1).id[:4]
+    assert job.id > new_id()[:4]
 
 
 @pytest.mark.postgresql

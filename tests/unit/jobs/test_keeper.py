@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from config.sections import KeeperSettings
 from jobs.clock import db_now
-from jobs.job import NewJob, QueuedJob, Status, Succeeded
+from jobs.job import NewJob, QueuedJob, Status, Succeeded, new_id
 from jobs.keeper import Keeper
 from jobs.ledger import Ledger
 from jobs.records import get_job
@@ -136,7 +136,7 @@ def test_a_pass_over_a_quiet_ledger_moves_nothing(own_ledger: Ledger) -> None:
 
 
 def _plain() -> NewJob:
-    return NewJob(task="bad.deed", payload="{}", max_attempts=1)
+    return NewJob(id=new_id(), task="bad.deed", payload="{}", max_attempts=1)
 
 
 def test_a_keeper_whose_broker_is_away_leaves_the_jobs_to_others(own_ledger: Ledger) -> None:
@@ -190,7 +190,7 @@ def in_tens(ledger: Ledger, bell: Bell) -> Keeper:
 
 def all_due_at_once(ledger: Ledger, count: int) -> list[str]:
     soon = timedelta(milliseconds=50)
-    new = [NewJob(task="t", payload="{}", max_attempts=1, delay=soon) for _ in range(count)]
+    new = [NewJob(id=new_id(), task="t", payload="{}", max_attempts=1, delay=soon) for _ in range(count)]
     job_ids = [acceptance.job_id for acceptance in ledger.accept(new)]
     sleep(0.1)
     return job_ids

@@ -22,7 +22,7 @@ SOON = timedelta(milliseconds=100)
 
 def new(**fields: Any) -> NewJob:
     usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3}
-    return NewJob(**usual | fields)
+    return NewJob(**{"id": new_id()} | usual | fields)
 
 
 def accepted(ledger: Ledger, **fields: Any) -> str:

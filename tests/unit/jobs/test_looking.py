@@ -58,7 +58,7 @@ def busy_ledger(old_ledger: Ledger) -> Ledger:
 
 
 def many(number: int, task: str) -> list[NewJob]:
-    return [NewJob(task=task, payload="{}", max_attempts=1) for _ in range(number)]
+    return [NewJob(id=new_id(), task=task, payload="{}", max_attempts=1) for _ in range(number)]
 
 
 def analyze(ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from alembic import command
 from sqlalchemy import Connection, Engine, inspect, text
 
 from jobs.database import make_engine
-from jobs.job import NewJob, Succeeded
+from jobs.job import NewJob, Succeeded, new_id
 from jobs.ledger import Ledger
 from jobs.migrate import _config, migrate
 from tests.support.waiting import wait_until
@@ -38,7 +38,7 @@ def onlooker(before_search: Ledger) -> Iterator[Connection]:
 
 def work_once(ledger: Ledger) -> None:
     """Take a few jobs from acceptance to their end."""
-    new = [NewJob(task="bad.deed", payload="{}", max_attempts=3) for _ in range(5)]
+    new = [NewJob(id=new_id(), task="bad.deed", payload="{}", max_attempts=3) for _ in range(5)]
     ids = [acceptance.job_id for acceptance in ledger.accept(new)]
     held = ledger.claim(ids, "w")
     assert len(ledger.settle([Succeeded(job.id, job.attempt, "1") for job in held])) == 5

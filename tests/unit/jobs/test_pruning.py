@@ -9,7 +9,7 @@ from config.retention import RetentionRule
 from jobs.clock import db_now
 from jobs.database import reading, writing
 from jobs.errors import JobNotFoundError, JobPrunedError
-from jobs.job import NewJob, Status, Succeeded
+from jobs.job import Status, Succeeded, new_id
 from jobs.ledger import Ledger
 from jobs.pruning import REMEMBERED_FOR, forget_old, prune
 from jobs.records import get_attempts, get_job
@@ -86,7 +86,7 @@ def test_slices_end_however_many_are_kept_in_between(own_ledger: Ledger) -> None
 
 
 def test_a_pruned_job_is_known_to_have_been_here_and_no_other_is(own_ledger: Ledger) -> None:
-    job_id, never = ended(own_ledger, 31 * DAY), NewJob(task="any", payload="{}", max_attempts=1).id
+    job_id, never = ended(own_ledger, 31 * DAY), new_id()
     prune_all(own_ledger, "P30D")
     with pytest.raises(JobPrunedError, match=r"was deleted on \d{4}-.*JOBYARD_LEDGER__RETENTION"):
         get_job(own_ledger.engine, job_id)

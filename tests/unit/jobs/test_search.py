@@ -10,7 +10,7 @@ from sqlalchemy import update
 import jobs.search
 from jobs.clock import utc_now
 from jobs.database import writing
-from jobs.job import Cause, Failed, Failure, NewJob, Status
+from jobs.job import Cause, Failed, Failure, NewJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.schema import job
 from jobs.search import JobFilter, count_jobs, each_page, list_jobs, matching_ids
@@ -132,7 +132,7 @@ def test_a_list_stays_in_place_while_jobs_arrive_and_end(own_ledger: Ledger) -> 
 def test_many_are_estimated_and_said_to_be(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.search, "MOST_EXAMINED", 10)
     monkeypatch.setattr(jobs.search, "MOST_COUNTED", 20)
-    own_ledger.accept([NewJob(task="any", payload="{}", max_attempts=1) for _ in range(50)])
+    own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1) for _ in range(50)])
     if own_ledger.engine.dialect.name == "postgresql":
         with own_ledger.engine.begin() as connection:
             connection.exec_driver_sql("ANALYZE job")

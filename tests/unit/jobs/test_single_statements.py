@@ -1,0 +1,77 @@
+"""Transactions that go past SQLAlchemy keep its promises: all or nothing, the same types, the same errors."""
+
+from datetime import UTC
+from typing import Any, NoReturn
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from jobs import single_statements
+from jobs.errors import Interruption, JobNotFoundError
+from jobs.job import NewJob, Status, Succeeded, Verdict, new_id
+from jobs.ledger import Ledger
+from jobs.records import get_job
+
+
+def new(**fields: Any) -> NewJob:
+    usual: dict[str, Any] = {"id": new_id(), "task": "any", "payload": "{}", "max_attempts": 3}
+    return NewJob(**usual | fields)
+
+
+def test_a_claimed_job_has_the_types_that_the_ledger_knows(own_ledger: Ledger) -> None:
+    handed_in = new(payload='{"ü": "%s %(a)s :b ?"}')
+    own_ledger.accept([handed_in])
+    [claimed] = own_ledger.claim([handed_in.id], "worker")
+    known = get_job(own_ledger.engine, handed_in.id)
+    assert (claimed.id, claimed.payload, claimed.attempt) == (known.id, handed_in.payload, 1)
+    assert claimed.created_at == known.created_at
+    assert claimed.created_at.tzinfo is UTC
+    assert own_ledger.settle([Succeeded(claimed.id, 1, "null")])
+
+
+def test_a_refused_row_leaves_nothing_behind_and_nothing_locked(own_ledger: Ledger) -> None:
+    good = new()
+    with pytest.raises(IntegrityError) as refused:
+        own_ledger.accept([good, new(max_attempts=None)])
+    # The traceback still holds the driver's cursor, as a worker's does while it writes its log.
+    assert refused.tb
+    assert own_ledger.accept([good])[0].verdict is Verdict.NEW
+
+
+def test_a_group_in_which_some_were_there_before_gets_the_rest_in(own_ledger: Ledger) -> None:
+    first, second, third = new(unique_key="one"), new(), new(unique_key="one")
+    own_ledger.accept([first])
+    verdicts = [acceptance.verdict for acceptance in own_ledger.accept([first, second, third])]
+    assert verdicts == [Verdict.NEW, Verdict.NEW, Verdict.DUPLICATE]
+    assert get_job(own_ledger.engine, second.id).status is Status.QUEUED
+
+
+@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
+def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed = single_statements._executed
+
+    def interrupted(*call: Any) -> NoReturn:
+        executed(*call)
+        raise Interruption
+
+    handed_in = new()
+    with monkeypatch.context() as patch:
+        patch.setattr(single_statements, "_executed", interrupted)
+        with pytest.raises(Interruption):
+            own_ledger.accept([handed_in])
+    with pytest.raises(JobNotFoundError):
+        get_job(own_ledger.engine, handed_in.id)
+    assert own_ledger.accept([handed_in])[0].verdict is Verdict.NEW
+
+
+@pytest.mark.postgresql
+def test_connections_that_the_server_has_ended_are_not_used_again(postgresql_ledger: Ledger) -> None:
+    postgresql_ledger.accept([new()])
+    with postgresql_ledger.engine.connect() as one, postgresql_ledger.engine.connect():
+        pids = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        one.execute(text(f"{pids} AND pid <> pg_backend_pid()"))
+    for _ in range(3):
+        assert postgresql_ledger.accept([new()])[0].verdict is Verdict.NEW
