@@ -18,6 +18,7 @@ def main() -> None:
         sys.exit(str(error))
     uvicorn.run(
         "api.app:app",
+        http="api.protocol:Protocol",
         host=settings.api.host,
         port=settings.api.port,
         log_config=None,

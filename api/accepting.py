@@ -15,10 +15,9 @@ from api.errors import Problem
 from api.large import shown_whole
 from api.schemas import BulkAccepted, JobDetail, JobView, job_links
 from api.waiting import wanted_wait
-from jobs.clock import utc_from_millis
 from jobs.dead_letters import interventions
 from jobs.errors import IdempotencyConflictError
-from jobs.job import Acceptance, NewJob, Status, Verdict
+from jobs.job import Acceptance, NewJob, Status, Verdict, accepted_at
 from jobs.records import get_attempts, get_job
 from tasks.base import AnyTask
 from tasks.options import JobOptions
@@ -104,7 +103,7 @@ def just_accepted(new: NewJob) -> dict[str, Any]:
     Built from what was committed a moment ago: reading it back would cost every request a query, and checking
     what is right as much as the rest of the fast lane.
     """
-    accepted_at = utc_from_millis(int(new.id[:8] + new.id[9:13], 16))  # a UUIDv7 begins with its time
+    at = accepted_at(new.id)
     return {
         "id": new.id,
         "task": new.task,
@@ -118,9 +117,9 @@ def just_accepted(new: NewJob) -> dict[str, Any]:
         "tags": new.tags,
         "unique_key": new.unique_key,
         "parent": new.parent,
-        "created_at": accepted_at,
-        "run_at": new.run_at or accepted_at + new.delay,
-        "expires_at": accepted_at + new.expires_in if new.expires_in else None,
+        "created_at": at,
+        "run_at": new.run_at or at + new.delay,
+        "expires_at": at + new.expires_in if new.expires_in else None,
         "started_at": None,
         "finished_at": None,
         "worker": None,

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
-from starlette.types import Receive, Scope, Send
 
 from api.committer import Committer
 from api.deps import Yard, check_caller
@@ -15,6 +14,7 @@ from api.document import describe_bodies
 from api.errors import add_error_handlers
 from api.fast_lane import FastLane
 from api.intake import Intake
+from api.protocol import STATE
 from api.query import check_query
 from api.routes import dead_letters, export, faults, files, health, jobs, queues, replays, tasks, workers
 from api.waiting import Waiting
@@ -32,21 +32,9 @@ VERSION = "0.1.0"
 DESCRIPTION = "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."
 
 
-class Api(FastAPI):
-    """FastAPI with a fast lane past it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._fast_lane = FastLane(super().__call__)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Overridden so that the fast lane comes before every middleware."""
-        await self._fast_lane(scope, receive, send, getattr(self.state, "yard", None))
-
-
 def create_app(settings: Settings) -> FastAPI:
     """Return the application with an endpoint for every task that is loaded."""
-    app = Api(title="Jobyard", version=VERSION, description=DESCRIPTION, lifespan=_lifespan)
+    app = FastAPI(title="Jobyard", version=VERSION, description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings = settings
     app.include_router(health.router)
     guarded = [Depends(check_caller), Depends(check_query)]
@@ -64,16 +52,17 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     ledger = get_ledger()
     check_is_migrated(ledger.engine)
     declare_tasks(ledger.engine)
     committer = Committer(ledger, app.state.settings)
     intake = Intake(committer)
-    app.state.yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
+    yard = Yard(app.state.settings, ledger, get_files(), get_publisher(), intake, Waiting(ledger))
+    app.state.yard = yard
     spare_the_collector()
     _look_at_the_broker(app.state.settings)
-    yield
+    yield {STATE: FastLane(yard)}
     await intake.close()
     await committer.close()
 

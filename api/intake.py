@@ -45,13 +45,20 @@ class Intake:
 
     async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
-        if self._jobs_waiting >= MOST_WAITING:
-            raise LedgerUnavailableError(f"{MOST_WAITING} jobs wait for the ledger already: come back later")
+        return await self.ask(jobs)
+
+    def ask(self, jobs: Sequence[NewJob]) -> "asyncio.Future[list[Acceptance]]":
+        """As `accept`, for whoever does not wait: the errors are the future's."""
         asked = _Asked(jobs, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        self._jobs_waiting += len(jobs)
-        self._go_on()
-        return await asked.answer
+        if self._jobs_waiting >= MOST_WAITING:
+            _refuse(
+                [asked], LedgerUnavailableError(f"{MOST_WAITING} jobs wait for the ledger: come back later")
+            )
+        else:
+            self._waiting.append(asked)
+            self._jobs_waiting += len(jobs)
+            self._go_on()
+        return asked.answer
 
     async def close(self) -> None:
         """Finish what was begun."""

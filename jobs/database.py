@@ -14,6 +14,7 @@ from config.settings import Settings, get_settings
 from jobs.database_faults import SCHEMA, named_faults
 from jobs.errors import LedgerUnavailableError
 from jobs.forking import close_at_fork, inside_gate
+from jobs.turns import own_turn, take_turns
 
 _READS = "jobyard_reads"
 
@@ -26,6 +27,7 @@ def make_engine(settings: Settings) -> Engine:
         event.listen(engine, "do_connect", _make_no_file)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
+        take_turns(engine, settings.ledger.busy_timeout.total_seconds())
     else:
         patience = settings.ledger.timeout.total_seconds()
         engine = create_engine(
@@ -113,7 +115,7 @@ def writing(engine: Engine, *, durably: bool = True) -> Iterator[Connection]:
     For what is renewed or done again by itself. A claim is not among it: undone, its attempt's number would
     be given out a second time, and could not keep the two apart (docs/decisions/0009).
     """
-    with inside_gate(), named_faults(engine), engine.begin() as connection:
+    with inside_gate(), named_faults(engine), own_turn(engine), engine.begin() as connection:
         if not durably and engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         yield connection

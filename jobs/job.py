@@ -12,12 +12,17 @@ from typing import Any, Final, NamedTuple
 from uuid_utils import uuid7
 
 from config.queues import DEFAULT_PRIORITY, Queue
-from jobs.clock import utc_now
+from jobs.clock import utc_from_millis, utc_now
 
 
 def new_id() -> str:
     """Return a UUIDv7 (RFC 9562) in its written form; ids sort by the time they were made."""
     return str(uuid7())
+
+
+def accepted_at(job_id: str) -> datetime:
+    """Return when a job was made, which its id begins with, to the millisecond."""
+    return utc_from_millis(int(job_id[:8] + job_id[9:13], 16))
 
 
 class Status(StrEnum):

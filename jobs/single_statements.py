@@ -15,6 +15,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from jobs.database_faults import named_faults
 from jobs.forking import inside_gate
 from jobs.rows import POSTGRESQL
+from jobs.turns import own_turn
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -71,7 +72,7 @@ class SingleStatement:
         return count
 
     def _run(self, engine: Engine, parameters: Mapping[str, Any]) -> tuple[list[Row], int, _Form]:
-        with inside_gate(), named_faults(engine), _errors_of_sqlalchemy(engine):
+        with inside_gate(), named_faults(engine), own_turn(engine), _errors_of_sqlalchemy(engine):
             connection = engine.raw_connection()
             form = self._form(engine.dialect)
             try:

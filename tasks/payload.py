@@ -28,7 +28,7 @@ class Payload(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _can_be_stored(cls, value: Any) -> Any:
-        for part in _parts_of(value):
+        for part in _parts_of(value) if isinstance(value, (dict, list, tuple)) else (value,):
             match part:
                 # PostgreSQL stores no NUL in text, and what one ledger takes the other must take too.
                 case str() if NUL in part:

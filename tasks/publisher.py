@@ -37,6 +37,8 @@ T = TypeVar("T")
 MARK_AFTER_SECONDS = 0.5
 # But well before a keeper would take them for unsent.
 MARK_AFTER_SHARE = 0.25
+# SQLite has one writer, for which whoever accepts waits meanwhile.
+MOST_IN_ONE_MARK = 200
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 2.0
 # Where much is handed in, more comes together meanwhile, in fewer messages; and others have the processor.
@@ -141,7 +143,8 @@ class Publisher:
     def _mark(self) -> None:
         job_ids, self._unmarked = self._unmarked, []
         try:
-            self._ledger.mark_published(job_ids)
+            for some in batched(job_ids, MOST_IN_ONE_MARK):
+                self._ledger.mark_published(some)
         except LedgerUnavailableError as error:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
 

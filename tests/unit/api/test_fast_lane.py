@@ -1,124 +1,51 @@
-"""The fast lane takes what is plain, and hands everything else on as it came."""
+"""What the fast lane takes for plain, and from whom."""
 
-import asyncio
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from api.committer import Committer
+from api.deps import Yard
 from api.fast_lane import FastLane
-from api.intake import Intake
 from config.sections import ApiSettings
 from config.settings import Settings
-from jobs.errors import LedgerUnavailableError
-from jobs.ledger import Ledger
-from jobs.records import get_job
-from tests.support import bad_tasks  # noqa: F401 (declares its tasks)
+from tests.support import bad_tasks
 
-PATH = "/v1/tasks/bad.deed/jobs"
+PATH = b"/v1/tasks/bad.deed/jobs"
 BODY = b'{"text":"hello"}'
-PLAIN = {"host": "localhost:8000", "content_type": "application/json"}
+PLAIN = {"host": "localhost:8000", "content_type": "application/json", "content_length": "16"}
 
 
-class Inner:
-    """Stands for FastAPI: remembers what comes."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        self.bodies.append(body)
+def lane(**api: Any) -> FastLane:
+    others: Any = (None,) * 5
+    return FastLane(Yard(Settings(api=ApiSettings(**api)), *others))
 
 
-class Asked:
-    """One request to a fast lane around `Inner`, and what became of it."""
-
-    def __init__(self, ledger: Ledger, api: ApiSettings | None = None) -> None:
-        self.inner = Inner()
-        self.sent: list[Any] = []
-        self._ledger, self._settings = ledger, Settings(api=api or ApiSettings())
-
-    def post(
-        self,
-        body: bytes = BODY,
-        path: str = PATH,
-        query: bytes = b"",
-        client: str = "127.0.0.1",
-        chunks: int = 1,
-        method: str = "POST",
-        **headers: str,
-    ) -> "Asked":
-        asyncio.run(self._post(body, path, query, client, chunks, method, PLAIN | headers))
-        return self
-
-    async def _post(
-        self,
-        body: bytes,
-        path: str,
-        query: bytes,
-        client: str,
-        chunks: int,
-        method: str,
-        headers: dict[str, str],
-    ) -> None:
-        intake = Intake(Committer(self._ledger, self._settings))
-        yard: Any = SimpleNamespace(settings=self._settings, intake=intake, keys=self._settings.api.keys)
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query,
-            "client": (client, 4711),
-            "headers": [
-                (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items() if value
-            ],
-        }
-        size = max(1, len(body) // chunks)
-        parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-        messages = [
-            {"type": "http.request", "body": part, "more_body": number < len(parts) - 1}
-            for number, part in enumerate(parts)
-        ]
-
-        async def receive() -> Any:
-            return messages.pop(0)
-
-        async def send(message: Any) -> None:
-            self.sent.append(message)
-
-        await FastLane(self.inner)(scope, receive, send, yard)
-        await intake.close()
-
-    @property
-    def was_fast(self) -> bool:
-        return not self.inner.bodies
+def is_plain(
+    *, path: bytes = PATH, method: bytes = b"POST", client: str = "127.0.0.1", keys: Any = (), **headers: str
+) -> bool:
+    named = [
+        (name.replace("_", "-").encode(), value.encode())
+        for name, value in (PLAIN | headers).items()
+        if value
+    ]
+    return lane(keys=keys).task_of(method, path, named, client) is not None
 
 
-def test_a_plain_request_is_accepted_without_fastapi(own_ledger: Ledger) -> None:
-    asked = Asked(own_ledger).post()
-    assert asked.was_fast
-    start, body = asked.sent
-    job = json.loads(body["body"])
-    assert (start["status"], job["status"], job["task"]) == (202, "queued", "bad.deed")
-    assert dict(start["headers"])[b"location"] == f"/v1/jobs/{job['id']}".encode()
-    assert json.loads(get_job(own_ledger.engine, job["id"]).payload)["text"] == "hello"
+def test_a_plain_request_is_taken() -> None:
+    assert is_plain()
+    assert is_plain(path=b"/email")
+    assert is_plain(accept="*/*", user_agent="curl", origin="http://localhost:3000")
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"query": b"priority=9"},
-        {"path": "/v1/tasks/bad.old/jobs"},
-        {"path": "/v1/tasks/bad.deed/jobs/bulk"},
-        {"path": "/v1/jobs"},
-        {"method": "PUT"},
+        {"path": PATH + b"?priority=9"},
+        {"path": b"/v1/tasks/bad.old/jobs"},
+        {"path": PATH + b"/bulk"},
+        {"path": b"/v1/jobs"},
+        {"method": b"PUT"},
         {"prefer": "wait=1"},
         {"idempotency_key": "k"},
         {"expect": "100-continue"},
@@ -126,40 +53,33 @@ def test_a_plain_request_is_accepted_without_fastapi(own_ledger: Ledger) -> None
         {"content_type": "application/json; charset=utf-8"},
         {"content_type": "text/plain"},
         {"content_type": ""},
-        {"chunks": 2},
-        {"body": b""},
-        {"body": b"{"},
-        {"body": b'{"nope":1}'},
-        {"body": b'{"text":"a\\u0000b"}'},
-        {"body": b'{"seconds":NaN}'},
-        {"body": b'{"text":"Infinity"}'},
-        {"body": b'{"text":"' + b"x" * 70_000 + b'"}'},
+        {"content_length": ""},
+        {"content_length": "0"},
+        {"content_length": "99999999"},
         {"client": "192.0.2.1"},
         {"host": "example.org"},
         {"host": ""},
         {"origin": "https://example.org"},
+        {"x_forwarded_for": "192.0.2.1"},
     ],
     ids=str,
 )
-def test_everything_else_reaches_fastapi_as_it_came(own_ledger: Ledger, other: dict[str, Any]) -> None:
-    asked = Asked(own_ledger).post(**other)
-    assert not asked.was_fast
-    assert asked.inner.bodies == [other.get("body", BODY)]
-    assert asked.sent == []
+def test_everything_else_is_left_to_fastapi(other: dict[str, Any]) -> None:
+    assert not is_plain(**other)
 
 
-def test_a_file_that_a_payload_names_is_looked_up_by_fastapi(own_ledger: Ledger) -> None:
-    mail: dict[str, Any] = {"to": ["a@example.org"], "subject": "s", "text": "t"}
-    assert Asked(own_ledger).post(json.dumps(mail).encode(), "/email").was_fast
-    mail["attachments"] = [{"file": "01890a5d-ac96-774b-bcce-b302099a8057"}]
-    assert not Asked(own_ledger).post(json.dumps(mail).encode(), "/email").was_fast
+def test_a_header_that_comes_twice_is_left_to_fastapi() -> None:
+    headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in PLAIN.items()]
+    assert lane().task_of(b"POST", PATH, headers, "127.0.0.1")
+    assert not lane().task_of(b"POST", PATH, [*headers, (b"host", b"localhost")], "127.0.0.1")
 
 
 @pytest.mark.parametrize(
-    ("headers", "is_fast"),
+    ("headers", "is_taken"),
     [
         ({"authorization": "Bearer right"}, True),
         ({"authorization": "bearer  right "}, True),
+        ({"authorization": "Bearer right", "x_forwarded_for": "192.0.2.1"}, True),
         ({"x_api_key": "right"}, True),
         ({"authorization": "Bearer wrong"}, False),
         ({"authorization": "Basic right"}, False),
@@ -167,18 +87,40 @@ def test_a_file_that_a_payload_names_is_looked_up_by_fastapi(own_ledger: Ledger)
         ({}, False),
     ],
 )
-def test_with_keys_only_who_has_one_is_served(
-    own_ledger: Ledger, headers: dict[str, Any], is_fast: bool
-) -> None:
-    api = ApiSettings(keys=("other", "right"))
-    assert Asked(own_ledger, api).post(client="192.0.2.1", host="example.org", **headers).was_fast is is_fast
+def test_with_keys_only_who_has_one_is_served(headers: dict[str, Any], is_taken: bool) -> None:
+    taken = is_plain(client="192.0.2.1", host="example.org", keys=("other", "right"), **headers)
+    assert taken is is_taken
 
 
-def test_a_ledger_that_is_away_is_a_503(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_: object) -> None:
-        raise LedgerUnavailableError("away")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"nope":1}',
+        b'{"text":"a\\u0000b"}',
+        b'{"seconds":NaN}',
+        b'{"seconds":1e999}',
+        b'{"text":"Infinity"}',
+        b'{"text":"\xff"}',
+    ],
+    ids=repr,
+)
+def test_a_body_that_takes_a_longer_look_is_left_to_fastapi(body: bytes) -> None:
+    task = bad_tasks.deed
+    assert lane().job_of(task, BODY)
+    assert lane().job_of(task, body) is None
 
-    monkeypatch.setattr(own_ledger, "accept", away)
-    start, body = Asked(own_ledger).post().sent
-    assert (start["status"], json.loads(body["body"])["detail"]) == (503, "away")
-    assert b"retry-after" in dict(start["headers"])
+
+def test_a_file_that_a_payload_names_is_looked_up_by_fastapi() -> None:
+    task = lane().task_of(
+        b"POST",
+        b"/email",
+        [(b"content-type", b"application/json"), (b"content-length", b"9"), (b"host", b"localhost")],
+        "127.0.0.1",
+    )
+    assert task
+    mail: dict[str, Any] = {"to": ["a@example.org"], "subject": "s", "text": "t"}
+    assert lane().job_of(task, json.dumps(mail).encode())
+    mail["attachments"] = [{"file": "01890a5d-ac96-774b-bcce-b302099a8057"}]
+    assert lane().job_of(task, json.dumps(mail).encode()) is None
