@@ -113,6 +113,9 @@ class NewJob(NamedTuple):
         return self.delay <= timedelta(0) and (self.run_at is None or self.run_at <= utc_now())
 
 
+FIRST_OPTION: Final = NewJob._fields.index("max_attempts")  # from there on, what is asked for with a payload
+
+
 class QueuedJob(NamedTuple):
     """As much of a waiting job as its message needs; what has lost a worker shares none."""
 

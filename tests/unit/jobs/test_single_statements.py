@@ -1,6 +1,7 @@
 """Transactions that go past SQLAlchemy keep its promises: all or nothing, the same types, the same errors."""
 
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
@@ -75,3 +76,31 @@ def test_connections_that_the_server_has_ended_are_not_used_again(postgresql_led
         one.execute(text(f"{pids} AND pid <> pg_backend_pid()"))
     for _ in range(3):
         assert postgresql_ledger.accept([new()])[0].verdict is Verdict.NEW
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"delay": timedelta(hours=1), "expires_in": timedelta(hours=2), "priority": 9, "queue": "email"},
+        {"run_at": datetime(2100, 1, 1, tzinfo=UTC), "parent": "01890a5d-ac96-774b-bcce-b302099a8057"},
+    ],
+    ids=str,
+)
+def test_jobs_that_are_alike_are_written_as_each_by_itself(
+    own_ledger: Ledger, options: dict[str, Any]
+) -> None:
+    """Groups of one kind take a shorter statement than mixed ones."""
+    alike = [new(payload=f'{{"n":{n}}}', **options) for n in range(3)]
+    mixed = [new(payload=f'{{"n":{n}}}', **options) for n in range(3)]
+    own_ledger.accept(alike)
+    own_ledger.accept([*mixed, new(task="other")])
+    for one, other in zip(alike, mixed, strict=True):
+        a, b = get_job(own_ledger.engine, one.id), get_job(own_ledger.engine, other.id)
+        for name in ("created_at", "run_at", "expires_at"):
+            ours, theirs = getattr(a, name), getattr(b, name)
+            assert ours is theirs is None or abs(ours - theirs) < timedelta(seconds=10)
+        passing: dict[str, Any] = {"id": "", "created_at": None, "run_at": None, "expires_at": None}
+        assert replace(a, **passing) == replace(b, **passing)
+        assert a.payload == one.payload
+    assert own_ledger.accept(alike)[0].verdict is Verdict.NEW, "asked again it is the same"
