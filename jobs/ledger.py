@@ -33,7 +33,7 @@ from jobs.job import (
     Succeeded,
     Verdict,
 )
-from jobs.locking import locked, locked_by_id
+from jobs.locking import held, locked_by_id
 from jobs.records import missing
 from jobs.rows import IDS
 from jobs.schema import job
@@ -212,10 +212,10 @@ _CLAIM: Final = SingleStatement(_claiming)
 @cache
 def _renewing(dialect: str) -> ReturningUpdate[Any]:
     given = HELD.relation(dialect)
-    held = locked(dialect, given)
+    found = held(dialect, given)
     return (
         update(job)
-        .where(job.c.id == held.c.id, runs(held, given))
+        .where(job.c.id == found.c.id, runs(found, given))
         .values(lease_until=db_now(plus=bindparam("lease", type_=Float)))
         .returning(job.c.id, job.c.attempt)
     )

@@ -35,6 +35,15 @@ def locked(dialect: str, given: FromClause, *, skip_locked: bool = False) -> CTE
     )
 
 
+def held(dialect: str, given: FromClause) -> FromClause:
+    """Return where a statement finds status and attempt of the jobs in `given`: locked, or as they are.
+
+    On SQLite nobody else writes meanwhile. A statement that joins `given` with the table itself looks each
+    job up; joined with `locked` it would look through all of `given` for each.
+    """
+    return locked(dialect, given) if dialect == POSTGRESQL else job
+
+
 def locked_by_id(dialect: str, *, skip_locked: bool = False) -> CTE:
     """Return `locked` for ids that the statement is given as `IDS`."""
     return locked(dialect, IDS.relation(dialect), skip_locked=skip_locked)

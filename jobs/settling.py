@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobs.clock import db_now
 from jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
-from jobs.locking import is_among, locked
+from jobs.locking import held, is_among
 from jobs.rows import IDS, Rows
 from jobs.schema import Id, job
 from jobs.schema import attempt as attempt_table
@@ -61,13 +61,14 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
 @cache
 def _locking(dialect: str) -> Select[Any]:
     given = HELD.relation(dialect)
-    held = locked(dialect, given)
-    return select(held.c.id, held.c.attempt).where(runs(held, given))
+    found = held(dialect, given)
+    return select(found.c.id, found.c.attempt).where(runs(found, given))
 
 
-def runs(held: FromClause, given: FromClause) -> ColumnElement[bool]:
-    """Return the condition that a locked job runs, in the attempt that is given."""
-    return and_(given.c.id == held.c.id, given.c.attempt == held.c.attempt, held.c.status == Status.RUNNING)
+def runs(found: FromClause, given: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a job that was `held` runs, in the attempt that is given."""
+    is_one = and_(given.c.id == found.c.id, given.c.attempt == found.c.attempt)
+    return and_(is_one, found.c.status == Status.RUNNING)
 
 
 def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
@@ -78,10 +79,10 @@ def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]
 @cache
 def _succeeding(dialect: str) -> ReturningUpdate[Any]:
     given = _RESULTS.relation(dialect)
-    held = locked(dialect, given)
+    found = held(dialect, given)
     return (
         update(job)
-        .where(job.c.id == held.c.id, runs(held, given))
+        .where(job.c.id == found.c.id, runs(found, given))
         .values(
             status=Status.SUCCEEDED,
             result=given.c.result,
