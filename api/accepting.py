@@ -21,7 +21,7 @@ from jobs.job import Acceptance, NewJob, Status, Verdict, accepted_at
 from jobs.records import get_attempts, get_job
 from tasks.base import AnyTask
 from tasks.options import JobOptions
-from tasks.submission import checked_in, has_large, new_job
+from tasks.submission import checked_in, has_large, new_job, new_jobs
 
 
 class Asked(NamedTuple):
@@ -60,12 +60,8 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
             "one unique_key for many payloads would leave one job of them: leave it out, or send them singly"
         )
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="unique_key")
-    new = [
-        new_job(asked.task, asked.task.dump(payload), asked.options, _key_of(asked.idempotency_key, place))
-        for place, payload in enumerate(payloads)
-    ]
-    if asked.idempotency_key is not None:
-        new = _as_one_request(new)
+    key = asked.idempotency_key
+    new = new_jobs(asked.task, payloads, asked.options) if key is None else _keyed(asked, key, payloads)
     acceptances = await _accept(new, yard)
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(asked.idempotency_key or "")
@@ -86,15 +82,15 @@ def detail(yard: Yard, job_id: str) -> JobDetail:
     return JobDetail.of(job, get_attempts(engine, job_id), interventions(engine, job_id))
 
 
-def _as_one_request(jobs: Sequence[NewJob]) -> list[NewJob]:
+def _keyed(asked: Asked, key: str, payloads: Sequence[BaseModel]) -> list[NewJob]:
+    # A space is in no key of a caller's own, so these meet none of a single job.
+    jobs = [
+        new_job(asked.task, asked.task.dump(payload), asked.options, f"{key} {place}")
+        for place, payload in enumerate(payloads)
+    ]
     whole = sha256("".join(job.request_hash or "" for job in jobs).encode()).hexdigest()
     bulk = jobs[0].id  # of this call, so that a call that repeats it in the same group is not refused with it
     return [job._replace(request_hash=whole, bulk=bulk) for job in jobs]
-
-
-def _key_of(idempotency_key: str | None, place: int) -> str | None:
-    # A space is in no key of a caller's own, so these meet none of a single job.
-    return f"{idempotency_key} {place}" if idempotency_key is not None else None
 
 
 def just_accepted(new: NewJob) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The body of a bulk call: a JSON array, or one JSON payload a line (NDJSON)."""
 
 from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -25,10 +26,14 @@ def payloads_of(task: AnyTask, request: Request, body: bytes, yard: Yard) -> Seq
 
 
 def _array(task: AnyTask, body: bytes, yard: Yard) -> Sequence[BaseModel]:
+    return decode(_array_of(task, yard.settings.api.max_bulk_jobs).validate_json, body, yard)
+
+
+@cache
+def _array_of(task: AnyTask, most: int) -> TypeAdapter[list[BaseModel]]:
     # The length is a rule of the list, so that a million payloads are not built only to be counted.
-    array = Annotated[list[task.payload_model], Field(max_length=yard.settings.api.max_bulk_jobs)]  # type: ignore[name-defined]
-    adapter: TypeAdapter[list[BaseModel]] = TypeAdapter(array)
-    return decode(adapter.validate_json, body, yard)
+    array = Annotated[list[task.payload_model], Field(max_length=most)]  # type: ignore[name-defined]
+    return TypeAdapter(array)
 
 
 def _lines(task: AnyTask, body: bytes, yard: Yard) -> Sequence[BaseModel]:

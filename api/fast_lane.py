@@ -23,7 +23,7 @@ from api.errors import as_problem, fault
 from api.routes.tasks import DOORS
 from config.settings import is_loopback
 from jobs.errors import JobyardError
-from jobs.job import Acceptance, NewJob, accepted_at, new_id
+from jobs.job import Acceptance, NewJob, accepted_at
 from tasks.base import AnyTask
 from tasks.options import JobOptions
 from tasks.registry import load_tasks
@@ -90,7 +90,7 @@ class FastLane:
             payload: BaseModel = task.payload_model.model_validate_json(body, context=CONTEXT)
         except ValidationError:
             return None
-        new = _usual(task)._replace(id=new_id(), payload=task.dump(payload))
+        new = _usual(task).another(task.dump(payload))
         return None if has_large([new]) else new
 
     def accept(self, new: NewJob) -> "Future[list[Acceptance]]":

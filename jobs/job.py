@@ -107,6 +107,10 @@ class NewJob(NamedTuple):
     parent: str | None = None
     bulk: str | None = None
 
+    def another(self, payload: str) -> "NewJob":
+        """Return a job of its own that asks for the same with another payload."""
+        return NewJob._make((new_id(), self.task, payload, *self[FIRST_OPTION:]))
+
     @property
     def is_due(self) -> bool:
         """Tell whether the job may start now, as far as this machine's clock can say."""

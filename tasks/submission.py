@@ -69,9 +69,9 @@ def submit(
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
-    new_jobs = checked_in(_new_jobs(task, payloads, options, idempotency_key))
-    acceptances = get_grouped_ledger().accept(new_jobs)
-    ring_for(new_jobs, acceptances)
+    new = checked_in(new_jobs(task, payloads, options, idempotency_key))
+    acceptances = get_grouped_ledger().accept(new)
+    ring_for(new, acceptances)
     return _without_conflicts(acceptances, idempotency_key)
 
 
@@ -86,8 +86,8 @@ def submit_within(
 
     Their payloads stay in their rows, however large: a file could not be rolled back.
     """
-    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
-    return _without_conflicts(accept_within(transaction, new_jobs), idempotency_key)
+    new = new_jobs(task, payloads, options, idempotency_key)
+    return _without_conflicts(accept_within(transaction, new), idempotency_key)
 
 
 async def submit_within_async(
@@ -98,14 +98,18 @@ async def submit_within_async(
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
     """As `submit_within`, for the asynchronous kinds of connection."""
-    new_jobs = _new_jobs(task, payloads, options, idempotency_key)
-    return _without_conflicts(await accept_within_async(transaction, new_jobs), idempotency_key)
+    new = new_jobs(task, payloads, options, idempotency_key)
+    return _without_conflicts(await accept_within_async(transaction, new), idempotency_key)
 
 
-def _new_jobs(
-    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None
+def new_jobs(
+    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None = None
 ) -> list[NewJob]:
-    return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    """Return jobs to be accepted, one for each payload."""
+    if idempotency_key is not None:
+        return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    one = new_job(task, "", options)
+    return [one.another(task.dump(payload)) for payload in payloads]
 
 
 def _without_conflicts(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:
