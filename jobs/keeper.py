@@ -4,7 +4,7 @@ Each duty is one function of `jobs/upkeep.py`; here is only their order. A pass 
 reads and never writes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Protocol
@@ -43,8 +43,8 @@ class Doorbell(Protocol):
     def has_failed(self) -> bool:
         """Tell whether the broker did not take what was published last."""
 
-    def depth(self, queue: str) -> int | None:
-        """Return how many messages wait in the queue, or None where that cannot be known now."""
+    def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
+        """Return how many messages wait in each queue; of none where that cannot be known now."""
 
 
 class Keeper:
@@ -162,20 +162,12 @@ class Keeper:
         log.info("expired", jobs=expired)
         return expired
 
-    def _empty_queues(self) -> Iterator[Queue]:
-        for queue in Queue:
-            depth = self._doorbell.depth(queue)
-            if depth is None:
-                return  # a broker that has just let us wait in vain is not asked again
-            if depth == 0:
-                yield queue
-
     def _send_passed_over(self) -> int:
         # Asks the broker, and needs no haste: nothing counts as lost before `resend_after`.
         if monotonic() < self._look_for_lost_at:
             return 0
         self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
-        empty = list(self._empty_queues())
+        empty = [Queue(queue) for queue, depth in self._doorbell.depths(Queue).items() if depth == 0]
         return self._move(
             "lost in the broker",
             lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),

@@ -89,15 +89,18 @@ class Publisher:
         """Tell whether the broker did not take what was sent last."""
         return self._is_cut_off
 
-    def depth(self, queue: str) -> int | None:
-        """Return how many messages of a queue wait in the broker, or None where it does not say."""
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many messages of each queue wait in the broker; of none where it does not say."""
         try:
             with app.connection_for_write() as connection:
                 connection.default_channel  # noqa: B018 (connects, or finds out at once that it cannot)
-                return sum(_depth(connection, name) for name in broker_queues(queue, self._settings))
+                return {
+                    queue: sum(_depth(connection, name) for name in broker_queues(queue, self._settings))
+                    for queue in queues
+                }
         except Exception as error:
-            log.debug("depth unknown", queue=queue, reason=repr(error))
-            return None
+            log.debug("depths unknown", reason=repr(error))
+            return {}
 
     def _run(self) -> None:
         while True:

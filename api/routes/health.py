@@ -55,7 +55,7 @@ def _broker(yard: Yard) -> str:
         return f"{fault.sentence}; jobs are accepted, and run when it is mended"
     if fault is not None:
         return f"silent: jobs are accepted and will run when it is back ({fault.sentence})"
-    if yard.publisher.depth(Queue.DEFAULT) is None:
+    if not yard.publisher.depths([Queue.DEFAULT]):
         return "silent: jobs are accepted and will run when it is back (JOBYARD_BROKER__URL)"
     return eviction_warning(yard.settings) or "ok"
 

@@ -1,12 +1,11 @@
 """Queues: how much waits, how long, and what the broker says of it."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.deps import TheYard, Yard
+from api.deps import TheYard
 from config.queues import PURPOSES, Queue
 from jobs.clock import utc_now
 from jobs.job import Status
@@ -33,16 +32,9 @@ class QueueView(BaseModel):
 def list_queues(yard: TheYard) -> list[QueueView]:
     """Every queue with its depth, its oldest job and what runs."""
     figures = queue_figures(yard.ledger.engine)
+    depths = yard.publisher.depths(Queue)
     empty = QueueFigures({}, None)
-    return [_view(queue, figures.get(queue, empty), depth) for queue, depth in _depths(yard)]
-
-
-def _depths(yard: Yard) -> Iterator[tuple[Queue, int | None]]:
-    is_silent = False  # a broker that has just let us wait in vain is not asked again
-    for queue in Queue:
-        depth = None if is_silent else yard.publisher.depth(queue)
-        is_silent = depth is None
-        yield queue, depth
+    return [_view(queue, figures.get(queue, empty), depths.get(queue)) for queue in Queue]
 
 
 def _view(queue: Queue, figures: QueueFigures, messages: int | None) -> QueueView:

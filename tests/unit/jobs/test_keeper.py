@@ -1,7 +1,7 @@
 """What the keeper publishes, and when it keeps quiet."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from time import sleep
@@ -36,8 +36,8 @@ class Bell:
     def has_failed(self) -> bool:
         return self.is_deaf
 
-    def depth(self, queue: str) -> int | None:
-        return self.waiting
+    def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
+        return dict.fromkeys(queues, self.waiting) if self.waiting is not None else {}
 
 
 def keeper(ledger: Ledger, bell: Bell) -> Keeper:
