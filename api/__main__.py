@@ -7,7 +7,7 @@ import uvicorn
 from config.settings import SettingsError, load_settings
 from jobs.database import get_engine
 from jobs.errors import JobyardError
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from config.log_setup import set_up_logging
 from config.settings import Settings, get_settings
 from jobs.files import get_files
 from jobs.ledger import get_ledger
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 from tasks.publisher import get_publisher
 from tasks.registry import declare_tasks
 

@@ -4,6 +4,7 @@ Nobody can be told of them before the commit, so it is the database that rings: 
 notifies the keepers at the commit, and in any case their next pass finds what was never published.
 """
 
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,7 +14,6 @@ from psycopg.errors import InvalidSchemaName, UndefinedFunction
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, scoped_session
 
 from jobs.accepting import accept
 from jobs.errors import LedgerUnavailableError
@@ -21,8 +21,9 @@ from jobs.job import Acceptance, NewJob, Verdict
 
 if TYPE_CHECKING:  # at run time it needs greenlet, which only those have who use it
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session, scoped_session
 
-Transaction: TypeAlias = Connection | Session | scoped_session[Any] | psycopg.Connection[Any]
+Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | psycopg.Connection[Any]"
 AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]"
 
 _NO_LEDGER: Final = (
@@ -50,19 +51,24 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
 
     Raises `TypeError` for what is no transaction, and `LedgerUnavailableError` for one of another database.
     """
-    match transaction:
-        case psycopg.Connection():
-            return _accept_by_psycopg(transaction, new_jobs)
-        case Session() | scoped_session():
-            return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
-        case Connection():
-            return _accept_by_sqlalchemy(transaction, new_jobs)
+    if isinstance(transaction, psycopg.Connection):
+        return _accept_by_psycopg(transaction, new_jobs)
+    if isinstance(transaction, Connection):
+        return _accept_by_sqlalchemy(transaction, new_jobs)
+    if isinstance(transaction, _sessions()):
+        return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
     is_async = hasattr(transaction, "run_sync") or isinstance(transaction, psycopg.AsyncConnection)
     hint = "; use `await task.submit_async(...)`" if is_async else ""
     raise TypeError(
         "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
         f"{type(transaction).__name__}{hint}"
     )
+
+
+def _sessions() -> "tuple[type[Session], type[scoped_session[Any]]] | tuple[()]":
+    # Who has a session has imported the ORM, and nobody else needs to wait for it.
+    orm = sys.modules.get("sqlalchemy.orm")
+    return (orm.Session, orm.scoped_session) if orm else ()
 
 
 async def accept_within_async(
@@ -72,7 +78,7 @@ async def accept_within_async(
     if isinstance(transaction, psycopg.AsyncConnection):
         return await _accept_by_async_psycopg(transaction, new_jobs)
     if not hasattr(transaction, "run_sync"):
-        is_sync = isinstance(transaction, (Connection, Session, scoped_session, psycopg.Connection))
+        is_sync = isinstance(transaction, (Connection, psycopg.Connection, *_sessions()))
         hint = "; use `task.submit(...)`" if is_sync else ""
         raise TypeError(
             "connection must be an AsyncConnection or AsyncSession of SQLAlchemy, or an AsyncConnection of "

@@ -9,21 +9,19 @@ from time import sleep
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
 from config.settings import SettingsError
-from jobs.database import get_engine, make_sqlite_file, writing
+from jobs.database import get_engine, make_sqlite_file
 from jobs.database_faults import SCHEMA, named_faults
-from jobs.errors import JobyardError, LedgerUnavailableError
+from jobs.errors import JobyardError
 from jobs.forking import inside_gate
+from jobs.migrated import check_server
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 4_626_182  # of those who migrate; any number that nobody else uses
 _PAUSE_SECONDS = 0.2
-# SQLite since it knows RETURNING and MATERIALIZED.
-OLDEST_SERVER = {"postgresql": (14,), "sqlite": (3, 35)}
 _LONGEST_LOCK_SECONDS = 5
 
 
@@ -31,7 +29,7 @@ def migrate(engine: Engine) -> str:
     """Run the migrations that the database has not seen; return its version."""
     make_sqlite_file(engine)
     with inside_gate(), named_faults(engine), engine.connect() as connection:
-        _check_server(connection)
+        check_server(connection)
         # Asked first: who may not create schemas may still use one that was created for it.
         if engine.dialect.name == "postgresql" and not inspect(connection).has_schema(SCHEMA):
             connection.execute(CreateSchema(SCHEMA))
@@ -40,14 +38,6 @@ def migrate(engine: Engine) -> str:
             command.upgrade(_config(connection), "head")
             connection.commit()
             return _version(connection) or ""
-
-
-def _check_server(connection: Connection) -> None:
-    name, found = connection.dialect.name, connection.dialect.server_version_info or ()
-    if found < OLDEST_SERVER[name]:
-        have, need = (".".join(map(str, version)) for version in (found, OLDEST_SERVER[name]))
-        where = connection.engine.url.render_as_string()
-        raise LedgerUnavailableError(f"the ledger at {where} is {name} {have}: Jobyard needs {need} or newer")
 
 
 @contextmanager
@@ -70,19 +60,6 @@ def _alone(connection: Connection) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.invalidate()  # with its settings and its lock
-
-
-def check_is_migrated(engine: Engine) -> None:
-    """Raise `LedgerUnavailableError` unless the database has the shape that the code expects."""
-    with writing(engine) as connection:
-        _check_server(connection)
-        found = _version(connection)
-    wanted = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
-    if found != wanted:
-        raise LedgerUnavailableError(
-            f"the ledger at {engine.url.render_as_string()} has version {found}, this code needs {wanted}: "
-            "run `make migrate`, or use the Jobyard that made it"
-        )
 
 
 def _version(connection: Connection) -> str | None:

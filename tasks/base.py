@@ -174,7 +174,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         payload: In,
         *,
         idempotency_key: str | None = None,
-        connection: Transaction | None = None,
+        connection: "Transaction | None" = None,
         **options: Unpack[Options],
     ) -> JobHandle[Out]:
         """Commit one job and ring for it; returns once the row is durable.
@@ -213,7 +213,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         payloads: Sequence[In],
         options: JobOptions | None = None,
         *,
-        connection: Transaction | None = None,
+        connection: "Transaction | None" = None,
     ) -> list[JobHandle[Out]]:
         """Commit many jobs in one transaction, or in the caller's, with the same options for all of them."""
         said = options or JobOptions()

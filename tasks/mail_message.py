@@ -4,13 +4,9 @@ import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, select_autoescape
-from jinja2.sandbox import SandboxedEnvironment
 
 from config.settings import get_settings
 from jobs.errors import Discard, FileNotStoredError
@@ -76,50 +72,23 @@ def _present(address: str | None) -> tuple[str, ...]:
     return (address,) if address else ()
 
 
+def _bodies(email: "Email") -> tuple[str | None, str | None]:
+    if email.template is None:
+        return email.text, email.html
+    # Here, for jinja2 takes a tenth of a second of a process's start, and few mails are made of templates.
+    from tasks.mail_template import render
+
+    return render(email.template, email.variables)
+
+
 def _add_bodies(message: EmailMessage, email: "Email") -> None:
-    text, html = (email.text, email.html) if email.template is None else _render(email)
+    text, html = _bodies(email)
     if text is not None:
         message.set_content(text)
     if html is not None and text is None:
         message.set_content(html, subtype="html")
     elif html is not None:
         message.add_alternative(html, subtype="html")
-
-
-def _render(email: "Email") -> tuple[str | None, str | None]:
-    text, html = (_render_one(email, ending) for ending in ("txt", "html"))
-    if text is None and html is None:
-        folder = get_settings().smtp.templates
-        names = sorted({path.name.split(".")[0] for path in folder.glob("*.j2")})
-        raise Discard(
-            f"there is no mail template {email.template!r} in {folder}; there are: {', '.join(names)}"
-        )
-    return text, html
-
-
-def _render_one(email: "Email", ending: str) -> str | None:
-    file = f"{email.template}.{ending}.j2"
-    try:
-        template = _environment(get_settings().smtp.templates).get_template(file)
-    except TemplateNotFound:
-        return None
-    except TemplateError as error:
-        raise Discard(f"mail template {file}: {error}") from error
-    try:
-        return template.render(email.variables)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        raise Discard(f"mail template {file}: {error}") from error
-
-
-@cache
-def _environment(folder: Path) -> SandboxedEnvironment:
-    # Sandboxed, because the variables come from requests; strict, because a mail that greets nobody by
-    # name is worse than none.
-    return SandboxedEnvironment(
-        loader=FileSystemLoader(folder),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(enabled_extensions=("html.j2",), default_for_string=False),
-    )
 
 
 def _attach(message: EmailMessage, email: "Email") -> None:

@@ -14,7 +14,7 @@ from jobs.bell import Bell
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.keeper import Keeper
 from jobs.ledger import get_ledger
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 from tasks.publisher import get_publisher
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from config.collector import spare_the_collector
 from config.settings import get_settings
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 from jobs.workers import Announcement, announce
 from tasks.app import app
 from tasks.eviction import eviction_warning

@@ -26,7 +26,7 @@ from jobs.database import reading
 from jobs.errors import JobyardError
 from jobs.keeper import Keeper
 from jobs.ledger import get_ledger
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 from jobs.moving import count_published, has_published, now
 from tasks.publisher import get_publisher
 from yard.old_broker import CANNOT_ASK_WORKERS, OldBroker, with_broker

@@ -8,7 +8,7 @@ from api.errors import RETRY_AFTER_SECONDS
 from config.checks.broker import broker_fault
 from config.queues import Queue
 from jobs.errors import LedgerUnavailableError
-from jobs.migrate import check_is_migrated
+from jobs.migrated import check_is_migrated
 from jobs.workers import list_workers
 from tasks.eviction import eviction_warning
 

@@ -11,6 +11,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +22,8 @@ from jobs.database import make_engine, make_sqlite_file, reading, writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import FINAL, MOVES, NewJob, Status, new_id
 from jobs.ledger import Ledger
-from jobs.migrate import _config, check_is_migrated, migrate
+from jobs.migrate import _config, migrate
+from jobs.migrated import WANTED, check_is_migrated
 from jobs.schema import job, metadata
 from jobs.search import JobFilter, list_jobs
 from tests.support.postgresql import new_database
@@ -114,7 +116,7 @@ def test_a_migration_of_a_wrong_url_is_a_sentence(tmp_path: Path, url: str, word
 def test_a_server_that_is_too_old_is_named_with_both_versions(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.migrate.OLDEST_SERVER", {own_ledger.engine.dialect.name: (99, 1)})
+    monkeypatch.setattr("jobs.migrated.OLDEST_SERVER", {own_ledger.engine.dialect.name: (99, 1)})
     for look in (check_is_migrated, migrate):
         with pytest.raises(
             LedgerUnavailableError, match=r"is (sqlite|postgresql) \d+\.\S+: Jobyard needs 99\.1"
@@ -146,6 +148,10 @@ def test_the_tests_ledger_refuses_a_move_that_is_not_in_the_table(own_ledger: Le
     own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1)])
     with pytest.raises(DBAPIError, match="illegal move"), own_ledger.engine.begin() as connection:
         connection.execute(update(job).values(status=wrong))
+
+
+def test_every_process_asks_for_the_newest_migration() -> None:
+    assert ScriptDirectory(str(ROOT / "jobs" / "migrations")).get_current_head() == WANTED
 
 
 def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:
