@@ -1,15 +1,17 @@
 """Wakes a keeper when a transaction with jobs in it commits. On SQLite it is a pause and no more."""
 
 import threading
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import psycopg
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.clock import monotonic
 from jobs.forking import inside_gate
+
+if TYPE_CHECKING:  # at run time only who listens on PostgreSQL has it
+    import psycopg
 
 log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ class Bell:
                 self._connection.execute(f"LISTEN {CHANNEL}".encode())
                 return True  # what rang before it listened was not heard
             return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
-        except (psycopg.Error, SQLAlchemyError) as error:
+        except (self._engine.dialect.loaded_dbapi.Error, SQLAlchemyError) as error:
             log.debug("no bell, the keeper looks by itself", reason=str(error))
             self.close()
             self._stopping.wait(seconds)

@@ -5,14 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from psycopg.errors import (
-    DeadlockDetected,
-    DiskFull,
-    InsufficientPrivilege,
-    ReadOnlySqlTransaction,
-    SerializationFailure,
-    UndefinedTable,
-)
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +13,13 @@ from jobs.errors import LedgerUnavailableError
 
 # Of the tables on PostgreSQL: the database may be an application's own, with a `job` or a `tag` of its own.
 SCHEMA: Final = "jobyard"
+
+# What PostgreSQL says of an error (its documentation, appendix A).
+_UNDEFINED_TABLE: Final = "42P01"
+_IN_EACH_OTHERS_WAY: Final = ("40P01", "40001")  # a deadlock, a failure to serialize
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+_READ_ONLY: Final = "25006"
+_DISK_FULL: Final = "53100"
 
 
 @contextmanager
@@ -45,19 +44,20 @@ def _place(engine: Engine) -> str:
 
 def _explain(error: DBAPIError, engine: Engine) -> str | None:
     words = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    state = getattr(error.orig, "sqlstate", None)
     where = _place(engine)
-    if isinstance(error.orig, UndefinedTable) or "no such table" in words:
+    if state == _UNDEFINED_TABLE or "no such table" in words:
         return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
-    if isinstance(error.orig, (DeadlockDetected, SerializationFailure)):
+    if state in _IN_EACH_OTHERS_WAY:
         return f"two changes in the ledger at {where} were in each other's way: try again ({words})"
-    if isinstance(error.orig, InsufficientPrivilege):
+    if state == _INSUFFICIENT_PRIVILEGE:
         return (
             f"the ledger at {where} refuses its user a right: make it the owner of the schema {SCHEMA!r} "
             f"({words})"
         )
-    if isinstance(error.orig, ReadOnlySqlTransaction) or "readonly database" in words:
+    if state == _READ_ONLY or "readonly database" in words:
         return f"the ledger at {where} can only be read: a standby, or a file without rights? ({words})"
-    if isinstance(error.orig, DiskFull) or "disk is full" in words:
+    if state == _DISK_FULL or "disk is full" in words:
         return f"the disk of the ledger at {where} is full: make room, nothing was written ({words})"
     if "not a database" in words:
         return f"{where} is no SQLite database: move that file away, or name another (JOBYARD_LEDGER__URL)"

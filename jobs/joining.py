@@ -7,11 +7,8 @@ notifies the keepers at the commit, and in any case their next pass finds what w
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-import psycopg
-from psycopg.errors import InvalidSchemaName, UndefinedFunction
-from psycopg.rows import tuple_row
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -19,31 +16,32 @@ from jobs.accepting import accept
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob, Verdict
 
-if TYPE_CHECKING:  # at run time it needs greenlet, which only those have who use it
+if TYPE_CHECKING:  # at run time who uses them has them; SQLAlchemy's asyncio needs greenlet
+    import psycopg
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session, scoped_session
 
 Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | psycopg.Connection[Any]"
 AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]"
 
-_NO_LEDGER: Final = (
+NO_LEDGER: Final = (
     "the database of this connection holds no ledger: it must be that of JOBYARD_LEDGER__URL, after "
     "`make migrate`"
 )
-_NOTHING_THERE: Final = (InvalidSchemaName.sqlstate, UndefinedFunction.sqlstate)
+_NOTHING_THERE: Final = ("3F000", "42883")  # no such schema, no such function
+_SESSIONS: Final = ("Session", "scoped_session")
 _VALUES: Final = (
     *("task", "payload", "queue", "priority", "max_attempts", "delay", "run_at", "expires_in"),
     *("unique_key", "idempotency_key", "request_hash", "tags", "parent"),
 )
 
 
-def _call(marker: str) -> str:
+def call(marker: str) -> str:
     values = ", ".join(f"{name} => {marker.format(name)}" for name in _VALUES)
     return f"SELECT job_id, verdict FROM jobyard.accept({values})"
 
 
-_CALL: Final = _call("%({})s").encode()
-_SQLALCHEMY_CALL: Final = text(_call(":{}"))
+_SQLALCHEMY_CALL: Final = text(call(":{}"))
 
 
 def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
@@ -51,13 +49,17 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
 
     Raises `TypeError` for what is no transaction, and `LedgerUnavailableError` for one of another database.
     """
-    if isinstance(transaction, psycopg.Connection):
-        return _accept_by_psycopg(transaction, new_jobs)
+    if isinstance(transaction, _classes("psycopg", "Connection")):
+        from jobs.joining_by_psycopg import accept_by_psycopg
+
+        return accept_by_psycopg(transaction, new_jobs)
     if isinstance(transaction, Connection):
         return _accept_by_sqlalchemy(transaction, new_jobs)
-    if isinstance(transaction, _sessions()):
+    if isinstance(transaction, _classes("sqlalchemy.orm", *_SESSIONS)):
         return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
-    is_async = hasattr(transaction, "run_sync") or isinstance(transaction, psycopg.AsyncConnection)
+    is_async = hasattr(transaction, "run_sync") or isinstance(
+        transaction, _classes("psycopg", "AsyncConnection")
+    )
     hint = "; use `await task.submit_async(...)`" if is_async else ""
     raise TypeError(
         "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
@@ -65,26 +67,31 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
     )
 
 
-def _sessions() -> "tuple[type[Session], type[scoped_session[Any]]] | tuple[()]":
-    # Who has a session has imported the ORM, and nobody else needs to wait for it.
-    orm = sys.modules.get("sqlalchemy.orm")
-    return (orm.Session, orm.scoped_session) if orm else ()
+def _classes(package: str, *names: str) -> tuple[type[Any], ...]:
+    # Who has such a connection has imported its package, and nobody else needs to wait for that.
+    found = sys.modules.get(package)
+    return tuple(getattr(found, name) for name in names) if found else ()
 
 
 async def accept_within_async(
     transaction: "AsyncTransaction", new_jobs: Sequence[NewJob]
 ) -> list[Acceptance]:
     """As `accept_within`, for the asynchronous kinds of connection."""
-    if isinstance(transaction, psycopg.AsyncConnection):
-        return await _accept_by_async_psycopg(transaction, new_jobs)
+    if isinstance(transaction, _classes("psycopg", "AsyncConnection")):
+        from jobs.joining_by_psycopg import accept_by_async_psycopg
+
+        return await accept_by_async_psycopg(transaction, new_jobs)
     if not hasattr(transaction, "run_sync"):
-        is_sync = isinstance(transaction, (Connection, psycopg.Connection, *_sessions()))
+        is_sync = isinstance(
+            transaction,
+            (Connection, *_classes("psycopg", "Connection"), *_classes("sqlalchemy.orm", *_SESSIONS)),
+        )
         hint = "; use `task.submit(...)`" if is_sync else ""
         raise TypeError(
             "connection must be an AsyncConnection or AsyncSession of SQLAlchemy, or an AsyncConnection of "
             f"psycopg 3, not a {type(transaction).__name__}{hint}"
         )
-    acceptances: list[Acceptance] = await transaction.run_sync(accept_within, new_jobs)
+    acceptances: list[Acceptance] = await cast(Any, transaction).run_sync(accept_within, new_jobs)
     return acceptances
 
 
@@ -92,45 +99,18 @@ def _accept_by_sqlalchemy(connection: Connection, new_jobs: Sequence[NewJob]) ->
     try:
         if connection.dialect.name == "sqlite":
             return accept(connection, new_jobs, unsent_after=timedelta(0))
-        rows = [connection.execute(_SQLALCHEMY_CALL, _values(new)).one() for new in new_jobs]
+        rows = [connection.execute(_SQLALCHEMY_CALL, values_of(new)).one() for new in new_jobs]
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
         if state in _NOTHING_THERE or "no such table" in str(error.orig):
-            raise LedgerUnavailableError(_NO_LEDGER) from error
+            raise LedgerUnavailableError(NO_LEDGER) from error
         raise
-    return [_acceptance(*row) for row in rows]
+    return [acceptance_of(*row) for row in rows]
 
 
-def _accept_by_psycopg(connection: "psycopg.Connection[Any]", new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-    try:
-        with connection.cursor(row_factory=tuple_row) as cursor:
-            return [_acceptance(*_one(cursor.execute(_CALL, _values(new)).fetchone())) for new in new_jobs]
-    except (UndefinedFunction, InvalidSchemaName) as error:
-        raise LedgerUnavailableError(_NO_LEDGER) from error
-
-
-async def _accept_by_async_psycopg(
-    connection: "psycopg.AsyncConnection[Any]", new_jobs: Sequence[NewJob]
-) -> list[Acceptance]:
-    acceptances = []
-    try:
-        async with connection.cursor(row_factory=tuple_row) as cursor:
-            for new in new_jobs:
-                await cursor.execute(_CALL, _values(new))
-                acceptances.append(_acceptance(*_one(await cursor.fetchone())))
-    except (UndefinedFunction, InvalidSchemaName) as error:
-        raise LedgerUnavailableError(_NO_LEDGER) from error
-    return acceptances
-
-
-def _values(new: NewJob) -> dict[str, Any]:
+def values_of(new: NewJob) -> dict[str, Any]:
     return {name: getattr(new, name) for name in _VALUES} | {"tags": list(new.tags)}
 
 
-def _one(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    assert row is not None, "a function returns a row"
-    return row
-
-
-def _acceptance(job_id: object, verdict: str) -> Acceptance:
+def acceptance_of(job_id: object, verdict: str) -> Acceptance:
     return Acceptance(str(job_id), Verdict(verdict))

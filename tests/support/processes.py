@@ -17,7 +17,8 @@ from tests.support.waiting import wait_until
 
 ALL_QUEUES = "default,email,collect,images"
 ROOT = Path(__file__).parents[2]
-
+# Packages that only our tools bring along, and that structlog and Celery would load wherever they find them.
+LEAN = Path(__file__).parent / "as_in_production"
 
 # A range for each of the processes that share the tests, below those that the system gives to callers.
 _PORTS_EACH = 1500
@@ -100,7 +101,7 @@ class YardProcesses:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")}
-        path = os.pathsep.join([str(ROOT), *filter(None, [self.extra.get("PYTHONPATH")])])
+        path = os.pathsep.join([str(LEAN), str(ROOT), *filter(None, [self.extra.get("PYTHONPATH")])])
         return inherited | self.settings | self.extra | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
     def port(self, name: str) -> int:
