@@ -56,10 +56,13 @@ def test_every_process_speaks_tls(own: OwnYard, address: str, open_flower: OpenF
         order = {"then": "return", "journal": str(own.journal)}
         posted = [client.post("/v1/tasks/bad.deed/jobs", json=order) for _ in range(5)]
         posted.append(client.post("/v1/tasks/page.collect/jobs", json={"url": f"{client.base_url}/healthz"}))
-        own.wait_for([answer.json()["id"] for answer in posted], Status.SUCCEEDED)
-        assert client.get("/readyz").json()["checks"]["broker"] == "ok"
         with open_redis(address, PATIENCE, decode_responses=True) as redis:
-            assert any(str(key).startswith("jobyard:turn:") for key in redis.scan_iter())
+            # A turn is over soon.
+            own.wait_until(
+                lambda: any(str(key).startswith("jobyard:turn:") for key in redis.scan_iter()), 30, "a turn"
+            )
+            own.wait_for([answer.json()["id"] for answer in posted], Status.SUCCEEDED)
+            assert client.get("/readyz").json()["checks"]["broker"] == "ok"
             redis.config_set("maxmemory-policy", "allkeys-lru")
         assert "may evict" in client.get("/readyz").json()["checks"]["broker"]
     own.wait_until(lambda: is_leading(beat), 30, "beat to lead")

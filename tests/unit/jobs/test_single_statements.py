@@ -13,6 +13,7 @@ from jobs.errors import Interruption, JobNotFoundError
 from jobs.job import NewJob, Status, Succeeded, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.records import get_job
+from tests.support.waiting import wait_until
 
 
 def new(**fields: Any) -> NewJob:
@@ -73,7 +74,10 @@ def test_connections_that_the_server_has_ended_are_not_used_again(postgresql_led
     postgresql_ledger.accept([new()])
     with postgresql_ledger.engine.connect() as one, postgresql_ledger.engine.connect():
         pids = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-        one.execute(text(f"{pids} AND pid <> pg_backend_pid()"))
+        others = "AND pid <> pg_backend_pid()"
+        one.execute(text(f"{pids} {others}"))
+        left = text(f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() {others}")
+        wait_until(lambda: one.execute(left).scalar_one() == 0, 10, "the server to end them")
     for _ in range(3):
         assert postgresql_ledger.accept([new()])[0].verdict is Verdict.NEW
 
