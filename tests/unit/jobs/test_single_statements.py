@@ -73,6 +73,7 @@ def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
 def test_connections_that_the_server_has_ended_are_not_used_again(postgresql_ledger: Ledger) -> None:
     postgresql_ledger.accept([new()])
     with postgresql_ledger.engine.connect() as one, postgresql_ledger.engine.connect():
+        one.execution_options(isolation_level="AUTOCOMMIT")  # else it sees the same activity again and again
         pids = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         others = "AND pid <> pg_backend_pid()"
         one.execute(text(f"{pids} {others}"))
