@@ -27,7 +27,7 @@ def make_engine(settings: Settings) -> Engine:
         event.listen(engine, "do_connect", _make_no_file)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
-        take_turns(engine, settings.ledger.busy_timeout.total_seconds())
+        take_turns(engine)
     else:
         patience = settings.ledger.timeout.total_seconds()
         engine = create_engine(

@@ -6,39 +6,27 @@ written begins again meanwhile. That is good enough between processes; threads c
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine
 
-from jobs.errors import LedgerUnavailableError
-
 _turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
-_patience: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
 
 
-def take_turns(engine: Engine, patience_seconds: float) -> None:
+def take_turns(engine: Engine) -> None:
     """Let the writers of an engine take turns from now on."""
-    _turns[engine], _patience[engine] = threading.Lock(), patience_seconds
+    _turns[engine] = threading.Lock()
 
 
-@contextmanager
-def own_turn(engine: Engine) -> Iterator[None]:
-    """Be the only writer for the block; raises `LedgerUnavailableError` where another takes too long."""
-    turn = _turns.get(engine)
-    if turn is None:
-        yield
-        return
-    if not turn.acquire(timeout=_patience[engine]):
-        raise LedgerUnavailableError(
-            f"another thread has been writing to the ledger for {_patience[engine]:.0f} s "
-            "(JOBYARD_LEDGER__BUSY_TIMEOUT)"
-        )
-    try:
-        yield
-    finally:
-        turn.release()
+def own_turn(engine: Engine) -> AbstractContextManager[Any]:
+    """Return what makes its block the only one that writes; whoever has the turn waits no longer than SQLite.
+
+    The lock itself, and nothing of Python's around it: an attempt that is interrupted, wherever it is, must
+    not go away with the turn.
+    """
+    return _turns.get(engine) or nullcontext()
 
 
 def _begin_anew() -> None:
