@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -24,13 +25,13 @@ from tests.support.processes import Program
 
 def freeze(own: OwnYard, worker: Program) -> None:
     """Stop a worker at a moment at which it waits for a message, and does not hold the ledger."""
-    while True:
+    for attempt in count(1):
         worker.kill(signal.SIGSTOP)
         with suppress(LedgerUnavailableError), writing(own.ledger.engine):
             if own.broker.has_a_waiting_consumer():
                 return
         worker.kill(signal.SIGCONT)
-        sleep(0.05)
+        sleep(0.1 * attempt)  # it has to catch up with what it has missed, and writes meanwhile
 
 
 @on_every_broker

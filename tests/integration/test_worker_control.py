@@ -117,6 +117,8 @@ def test_the_ledger_names_the_workers_whatever_the_broker_is(own: OwnYard) -> No
 
 def test_a_worker_that_is_told_to_shut_down_ends(own: OwnYard) -> None:
     worker = own.start_worker("threads", 1, "collect")
+    # It is ready a moment before it hears, and an order is not kept for it.
+    own.wait_until(lambda: own.app.control.ping([address(own, worker)]), 20, "the worker to hear")
     own.app.control.shutdown([address(own, worker)])  # to which Celery sends no answer
     own.wait_until(lambda: worker.process.poll() is not None, 20, "the worker to end")
     assert worker.process.returncode == 0
