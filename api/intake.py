@@ -51,9 +51,8 @@ class Intake:
         """As `accept`, for whoever does not wait: the errors are the future's."""
         asked = _Asked(jobs, asyncio.get_running_loop().create_future())
         if self._jobs_waiting >= MOST_WAITING:
-            _refuse(
-                [asked], LedgerUnavailableError(f"{MOST_WAITING} jobs wait for the ledger: come back later")
-            )
+            words = f"{MOST_WAITING} jobs wait for the ledger already: come back later"
+            _refuse([asked], LedgerUnavailableError(words))
         else:
             self._waiting.append(asked)
             self._jobs_waiting += len(jobs)

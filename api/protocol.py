@@ -79,32 +79,31 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Overridden so that a plain request is accepted, or handed on whole where its body is not plain."""
-        task, body = self._task, self._body
+        lane, task, body = self._lane, self._task, self._body
         self._task, self._body = None, b""
-        new = self._lane.job_of(task, body) if self._lane and task else None
-        if task and new:
-            self._accept(task, new)
-            return
-        if task:
+        if lane is None or task is None:
+            super().on_message_complete()
+        elif new := lane.job_of(task, body):
+            self._accept(lane, task, new)
+        else:
             self._go_uvicorns_way()
             super().on_body(body)
-        super().on_message_complete()
+            super().on_message_complete()
 
-    def _accept(self, task: AnyTask, new: NewJob) -> None:
-        assert self._lane is not None, "only with a lane a request is plain"
+    def _accept(self, lane: FastLane, task: AnyTask, new: NewJob) -> None:
         answering: Any = _Answering()
         self.cycle = answering
-        self._lane.accept(new).add_done_callback(partial(self._answer, answering, task, new, self.url))
+        lane.accept(new).add_done_callback(partial(self._answer, answering, lane, task, new, self.url))
 
     def _answer(
         self,
         answering: _Answering,
+        lane: FastLane,
         task: AnyTask,
         new: NewJob,
         target: bytes,
         accepted: "asyncio.Future[list[Acceptance]]",
     ) -> None:
-        assert self._lane is not None, "only with a lane a request is plain"
         error = accepted.exception()
         if error is not None and not isinstance(error, JobyardError):
             self.logger.error("a plain request was not answered as it should", exc_info=error)
@@ -112,7 +111,7 @@ class Protocol(HttpToolsProtocol):
         if answering.disconnected or self.transport.is_closing():
             return
         if error is None:
-            body = self._lane.answer(task, new)
+            body = lane.answer(task, new)
             headers = [
                 (b"location", b"/v1/jobs/" + new.id.encode()),
                 (b"content-length", str(len(body)).encode()),
@@ -120,7 +119,7 @@ class Protocol(HttpToolsProtocol):
             ]
             self._write(answering, HTTPStatus.ACCEPTED, headers, body)
         else:
-            response = self._lane.problem(error, target)
+            response = lane.problem(error, target)
             self._write(answering, response.status_code, response.raw_headers, bytes(response.body))
         self.on_response_complete()
 

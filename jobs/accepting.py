@@ -83,7 +83,7 @@ def are_all_inserted(engine: Engine, new_jobs: Sequence[NewJob], unsent_after: t
 
 
 def _are_alike(new_jobs: Sequence[NewJob]) -> bool:
-    # What differs is written last: id and payload. Keys do, so who has one is alike nobody.
+    # In all but id and payload. A key is one job's own, so who has one is alike nobody.
     first = new_jobs[0]
     if first.idempotency_key is not None or first.unique_key is not None:
         return False

@@ -7,14 +7,15 @@ notifies the keepers at the commit, and in any case their next pass finds what w
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, cast
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from jobs.accepting import accept
 from jobs.errors import LedgerUnavailableError
-from jobs.job import Acceptance, NewJob, Verdict
+from jobs.job import Acceptance, NewJob
+from jobs.joining_call import NO_LEDGER, acceptance_of, call, values_of
 
 if TYPE_CHECKING:  # at run time who uses them has them; SQLAlchemy's asyncio needs greenlet
     import psycopg
@@ -24,23 +25,8 @@ if TYPE_CHECKING:  # at run time who uses them has them; SQLAlchemy's asyncio ne
 Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | psycopg.Connection[Any]"
 AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]"
 
-NO_LEDGER: Final = (
-    "the database of this connection holds no ledger: it must be that of JOBYARD_LEDGER__URL, after "
-    "`make migrate`"
-)
 _NOTHING_THERE: Final = ("3F000", "42883")  # no such schema, no such function
 _SESSIONS: Final = ("Session", "scoped_session")
-_VALUES: Final = (
-    *("task", "payload", "queue", "priority", "max_attempts", "delay", "run_at", "expires_in"),
-    *("unique_key", "idempotency_key", "request_hash", "tags", "parent"),
-)
-
-
-def call(marker: str) -> str:
-    values = ", ".join(f"{name} => {marker.format(name)}" for name in _VALUES)
-    return f"SELECT job_id, verdict FROM jobyard.accept({values})"
-
-
 _SQLALCHEMY_CALL: Final = text(call(":{}"))
 
 
@@ -49,17 +35,15 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
 
     Raises `TypeError` for what is no transaction, and `LedgerUnavailableError` for one of another database.
     """
-    if isinstance(transaction, _classes("psycopg", "Connection")):
+    if _is(transaction, "psycopg", "Connection"):
         from jobs.joining_by_psycopg import accept_by_psycopg
 
         return accept_by_psycopg(transaction, new_jobs)
     if isinstance(transaction, Connection):
         return _accept_by_sqlalchemy(transaction, new_jobs)
-    if isinstance(transaction, _classes("sqlalchemy.orm", *_SESSIONS)):
+    if _is(transaction, "sqlalchemy.orm", *_SESSIONS):
         return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
-    is_async = hasattr(transaction, "run_sync") or isinstance(
-        transaction, _classes("psycopg", "AsyncConnection")
-    )
+    is_async = hasattr(transaction, "run_sync") or _is(transaction, "psycopg", "AsyncConnection")
     hint = "; use `await task.submit_async(...)`" if is_async else ""
     raise TypeError(
         "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
@@ -67,24 +51,25 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
     )
 
 
-def _classes(package: str, *names: str) -> tuple[type[Any], ...]:
+def _is(transaction: object, package: str, *kinds: str) -> TypeGuard[Any]:
     # Who has such a connection has imported its package, and nobody else needs to wait for that.
     found = sys.modules.get(package)
-    return tuple(getattr(found, name) for name in names) if found else ()
+    return found is not None and isinstance(transaction, tuple(getattr(found, kind) for kind in kinds))
 
 
 async def accept_within_async(
     transaction: "AsyncTransaction", new_jobs: Sequence[NewJob]
 ) -> list[Acceptance]:
     """As `accept_within`, for the asynchronous kinds of connection."""
-    if isinstance(transaction, _classes("psycopg", "AsyncConnection")):
+    if _is(transaction, "psycopg", "AsyncConnection"):
         from jobs.joining_by_psycopg import accept_by_async_psycopg
 
         return await accept_by_async_psycopg(transaction, new_jobs)
     if not hasattr(transaction, "run_sync"):
-        is_sync = isinstance(
-            transaction,
-            (Connection, *_classes("psycopg", "Connection"), *_classes("sqlalchemy.orm", *_SESSIONS)),
+        is_sync = (
+            isinstance(transaction, Connection)
+            or _is(transaction, "psycopg", "Connection")
+            or _is(transaction, "sqlalchemy.orm", *_SESSIONS)
         )
         hint = "; use `task.submit(...)`" if is_sync else ""
         raise TypeError(
@@ -106,11 +91,3 @@ def _accept_by_sqlalchemy(connection: Connection, new_jobs: Sequence[NewJob]) ->
             raise LedgerUnavailableError(NO_LEDGER) from error
         raise
     return [acceptance_of(*row) for row in rows]
-
-
-def values_of(new: NewJob) -> dict[str, Any]:
-    return {name: getattr(new, name) for name in _VALUES} | {"tags": list(new.tags)}
-
-
-def acceptance_of(job_id: object, verdict: str) -> Acceptance:
-    return Acceptance(str(job_id), Verdict(verdict))

@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob
-from jobs.joining import NO_LEDGER, acceptance_of, call, values_of
+from jobs.joining_call import NO_LEDGER, acceptance_of, call, values_of
 
 _CALL: Final = call("%({})s").encode()
 

@@ -8,7 +8,6 @@ from time import sleep
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
@@ -17,7 +16,7 @@ from jobs.database import get_engine, make_sqlite_file
 from jobs.database_faults import SCHEMA, named_faults
 from jobs.errors import JobyardError
 from jobs.forking import inside_gate
-from jobs.migrated import check_server
+from jobs.migrated import check_server, version_of
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 4_626_182  # of those who migrate; any number that nobody else uses
@@ -37,7 +36,7 @@ def migrate(engine: Engine) -> str:
         with _alone(connection):
             command.upgrade(_config(connection), "head")
             connection.commit()
-            return _version(connection) or ""
+            return version_of(connection) or ""
 
 
 @contextmanager
@@ -60,10 +59,6 @@ def _alone(connection: Connection) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.invalidate()  # with its settings and its lock
-
-
-def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config(connection: Connection) -> Config:

@@ -20,7 +20,7 @@ def check_is_migrated(engine: Engine) -> None:
     """Raise `LedgerUnavailableError` unless the database has the shape that the code expects."""
     with writing(engine) as connection:
         check_server(connection)
-        found = _version(connection)
+        found = version_of(connection)
     if found != WANTED:
         raise LedgerUnavailableError(
             f"the ledger at {engine.url.render_as_string()} has version {found}, this code needs {WANTED}: "
@@ -37,7 +37,8 @@ def check_server(connection: Connection) -> None:
         raise LedgerUnavailableError(f"the ledger at {where} is {name} {have}: Jobyard needs {need} or newer")
 
 
-def _version(connection: Connection) -> str | None:
+def version_of(connection: Connection) -> str | None:
+    """Return the newest migration that the database has seen, or None where it has seen none."""
     if not inspect(connection).has_table(_ALEMBICS.name):
         return None
     return connection.execute(select(_ALEMBICS.c.version_num)).scalar_one_or_none()

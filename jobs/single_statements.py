@@ -43,7 +43,10 @@ class _Form(NamedTuple):
         values = {**self.constants, **given}
         return values if self.order is None else [values[name] for name in self.order]
 
-    def converted(self, row: Row) -> Row:
+    def converted(self, rows: list[Row]) -> list[Row]:
+        return [self._converted(row) for row in rows] if self.conversions else rows
+
+    def _converted(self, row: Row) -> Row:
         values = list(row)
         for place, convert in self.conversions:
             values[place] = convert(values[place])
@@ -63,15 +66,15 @@ class SingleStatement:
 
     def rows(self, engine: Engine, parameters: Mapping[str, Any]) -> list[Row]:
         """Return what the statement returns, in Python's types."""
-        rows, _, form = self._run(engine, parameters)
-        return [form.converted(row) for row in rows] if form.conversions else rows
+        rows, _ = self._run(engine, parameters)
+        return rows
 
     def count(self, engine: Engine, parameters: Mapping[str, Any]) -> int:
         """Return how many rows the statement has written."""
-        _, count, _ = self._run(engine, parameters)
+        _, count = self._run(engine, parameters)
         return count
 
-    def _run(self, engine: Engine, parameters: Mapping[str, Any]) -> tuple[list[Row], int, _Form]:
+    def _run(self, engine: Engine, parameters: Mapping[str, Any]) -> tuple[list[Row], int]:
         with inside_gate(), named_faults(engine), own_turn(engine), _errors_of_sqlalchemy(engine):
             connection = engine.raw_connection()
             form = self._form(engine.dialect)
@@ -81,7 +84,7 @@ class SingleStatement:
                 _undo(connection, engine)
                 raise
             connection.close()
-            return *done, form
+            return done
 
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
@@ -150,7 +153,8 @@ def _run_on_postgresql(
 
 def _executed(cursor: _Cursor, form: _Form, parameters: Any) -> tuple[list[Row], int]:
     cursor.execute(form.text, parameters)
-    return (cursor.fetchall() if form.has_rows else []), cursor.rowcount
+    rows = cursor.fetchall() if form.has_rows else []
+    return form.converted(rows), cursor.rowcount
 
 
 _RUN: Final = {"sqlite": _run_on_sqlite, POSTGRESQL: _run_on_postgresql}

@@ -93,7 +93,7 @@ def group(how_many: int = LARGE_GROUP, **fields: Any) -> list[NewJob]:
     """Jobs of which none is due, so that nobody rings for them."""
     usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3}
     usual["delay"] = timedelta(hours=1)
-    return [NewJob(**{"id": new_id()} | usual | fields) for _ in range(how_many)]
+    return [NewJob(new_id(), **usual | fields) for _ in range(how_many)]
 
 
 def with_a_process(committer: Driven) -> int:

@@ -24,7 +24,7 @@ LATER = timedelta(hours=1)
 
 def new(**fields: Any) -> NewJob:
     usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3, "delay": LATER}
-    return NewJob(**{"id": new_id()} | usual | fields)
+    return NewJob(new_id(), **usual | fields)
 
 
 class WatchedLedger(Ledger):

@@ -21,8 +21,8 @@ SOON = timedelta(milliseconds=100)
 
 
 def new(**fields: Any) -> NewJob:
-    usual: dict[str, Any] = {"task": "bad.deed", "payload": "{}", "max_attempts": 3}
-    return NewJob(**{"id": new_id()} | usual | fields)
+    usual: dict[str, Any] = {"id": new_id(), "task": "bad.deed", "payload": "{}", "max_attempts": 3}
+    return NewJob(**usual | fields)
 
 
 def accepted(ledger: Ledger, **fields: Any) -> str:
