@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, column, inspect, select, table
 
-from jobs.database import writing
+from jobs.database import reading, writing
 from jobs.errors import LedgerUnavailableError
 
 WANTED: Final = "0006"  # the newest of jobs/migrations/versions/
@@ -18,12 +18,23 @@ _ALEMBICS: Final = table("alembic_version", column("version_num"))
 
 def check_is_migrated(engine: Engine) -> None:
     """Raise `LedgerUnavailableError` unless the database has the shape that the code expects."""
+    with reading(engine) as connection:
+        _check_shape(connection)
+
+
+def check_takes_writes(engine: Engine) -> None:
+    """Raise `LedgerUnavailableError` unless the database has the right shape and can be written now."""
     with writing(engine) as connection:
-        check_server(connection)
-        found = version_of(connection)
+        _check_shape(connection)
+
+
+def _check_shape(connection: Connection) -> None:
+    check_server(connection)
+    found = version_of(connection)
     if found != WANTED:
+        where = connection.engine.url.render_as_string()
         raise LedgerUnavailableError(
-            f"the ledger at {engine.url.render_as_string()} has version {found}, this code needs {WANTED}: "
+            f"the ledger at {where} has version {found}, this code needs {WANTED}: "
             "run `make migrate`, or use the Jobyard that made it"
         )
 

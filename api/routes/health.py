@@ -8,7 +8,7 @@ from api.errors import RETRY_AFTER_SECONDS
 from config.checks.broker import broker_fault
 from config.queues import Queue
 from jobs.errors import LedgerUnavailableError
-from jobs.migrated import check_is_migrated
+from jobs.migrated import check_takes_writes
 from jobs.workers import list_workers
 from tasks.eviction import eviction_warning
 
@@ -43,7 +43,7 @@ def readyz(yard: TheYard, response: Response) -> Readiness:
 
 def _ledger(yard: Yard) -> str:
     try:
-        check_is_migrated(yard.ledger.engine)
+        check_takes_writes(yard.ledger.engine)
     except LedgerUnavailableError as error:
         return str(error)
     return "ok"

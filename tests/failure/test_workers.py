@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -23,12 +24,12 @@ from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 
 
-def freeze(own: OwnYard, worker: Program) -> None:
-    """Stop a worker at a moment at which it waits for a message, and does not hold the ledger."""
+def freeze(own: OwnYard, worker: Program, when: Callable[[], bool] = lambda: True) -> None:
+    """Stop a worker at a moment at which it does not hold the ledger, which SQLite has one writer for."""
     for attempt in count(1):
         worker.kill(signal.SIGSTOP)
         with suppress(LedgerUnavailableError), writing(own.ledger.engine):
-            if own.broker.has_a_waiting_consumer():
+            if when():
                 return
         worker.kill(signal.SIGCONT)
         sleep(0.1 * attempt)  # it has to catch up with what it has missed, and writes meanwhile
@@ -39,7 +40,8 @@ def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
     own: OwnYard, own_worker: Program
 ) -> None:
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
-    freeze(own, own_worker)  # it waits for a message: the next one goes to it, and no further
+    # It waits for a message: the next one goes to it, and no further.
+    freeze(own, own_worker, own.broker.has_a_waiting_consumer)
     [job_id] = own.hand_in()
     own.publish([job_id])
     own.wait_until(lambda: own.broker.depth() == 0, 5, "the message to be fetched")
@@ -167,7 +169,7 @@ def test_row_5_a_child_out_of_memory_fails_the_attempt_and_lives(own: OwnYard) -
 def test_row_6_a_frozen_worker_that_comes_back_can_change_nothing(own: OwnYard, own_worker: Program) -> None:
     [job_id] = own.hand_in("block", seconds=1)
     own.wait_to_begin(job_id)
-    own_worker.kill(signal.SIGSTOP)
+    freeze(own, own_worker)
     own.start_worker()
     own.wait_for([job_id], Status.SUCCEEDED)
     before = own.job(job_id)

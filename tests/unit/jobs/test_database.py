@@ -1,7 +1,9 @@
 """What is said when the ledger cannot be used, and that it is safe on disk."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from jobs.errors import LedgerUnavailableError
 from jobs.job import FINAL, MOVES, NewJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.migrate import _config, migrate
-from jobs.migrated import WANTED, check_is_migrated
+from jobs.migrated import WANTED, check_is_migrated, check_takes_writes
 from jobs.schema import job, metadata
 from jobs.search import JobFilter, list_jobs
 from tests.support.postgresql import new_database
@@ -96,6 +98,20 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(own_ledger: L
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(LedgerUnavailableError, match=r"9999.*needs"):
         check_is_migrated(own_ledger.engine)
+
+
+def test_who_starts_waits_for_no_writer_and_who_asks_for_readiness_does(tmp_path: Path) -> None:
+    engine = make_engine(
+        Settings(home=tmp_path, ledger=LedgerSettings(busy_timeout=timedelta(milliseconds=100)))
+    )
+    migrate(engine)
+    with closing(sqlite3.connect(tmp_path / "jobyard.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        check_is_migrated(engine)
+        with pytest.raises(LedgerUnavailableError, match="database is locked"):
+            check_takes_writes(engine)
+    check_takes_writes(engine)
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
