@@ -17,7 +17,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
-    cast,
     delete,
     func,
     select,
@@ -50,6 +49,7 @@ _SHARED: Final[_Types] = {
 }
 _KEYS: Final[_Types] = {"idempotency_key": String, "request_hash": String, "unique_key": String}
 _NEW: Final = Rows(**_OWN, **_SHARED, **_KEYS)
+_ONE: Final = Rows(**_OWN, **_SHARED)
 _ALIKE: Final = Rows(**_OWN)
 
 
@@ -75,10 +75,12 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: tim
 
 def are_all_inserted(engine: Engine, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> bool:
     """Commit jobs without tags by one statement; where one was not new, `accept` tells which."""
-    if _are_alike(new_jobs):
-        inserted = _INSERT_ALIKE.count(engine, _given_alike(engine, new_jobs, unsent_after))
-    else:
+    if not _are_alike(new_jobs):
         inserted = _INSERT.count(engine, _given(engine, _in_order(new_jobs), unsent_after))
+    elif len(new_jobs) == 1:
+        inserted = _INSERT_ONE.count(engine, _given_one(engine, new_jobs[0], unsent_after))
+    else:
+        inserted = _INSERT_ALIKE.count(engine, _given_alike(engine, new_jobs, unsent_after))
     return inserted == len(new_jobs)
 
 
@@ -132,8 +134,16 @@ def _given(
 
 def _given_alike(engine: Engine, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
     rows = _ALIKE.parameters(engine, [(new.id, new.payload) for new in new_jobs])
-    shared = dict(zip(_SHARED, _shared(new_jobs[0], engine.dialect.name), strict=True))
-    return {**rows, **shared, **_patience(new_jobs, unsent_after)}
+    return {**rows, **_shared_by_name(engine, new_jobs[0]), **_patience(new_jobs, unsent_after)}
+
+
+def _given_one(engine: Engine, new: NewJob, unsent_after: timedelta) -> dict[str, Any]:
+    own = {"id": new.id, "payload": new.payload}
+    return {**own, **_shared_by_name(engine, new), **_patience([new], unsent_after)}
+
+
+def _shared_by_name(engine: Engine, new: NewJob) -> dict[str, Any]:
+    return dict(zip(_SHARED, _shared(new, engine.dialect.name), strict=True))
 
 
 def _shared(new: NewJob, dialect: str) -> tuple[Any, ...]:
@@ -157,8 +167,13 @@ def _inserting(dialect: str) -> Insert:
 @cache
 def _inserting_alike(dialect: str) -> Insert:
     # Half the work for SQLite: most of it is to find values in JSON, and to tell the time for each row anew.
-    shared = [cast(bindparam(name), type_).label(name) for name, type_ in _SHARED.items()]
+    shared = Rows(**_SHARED).one().selected_columns
     return _inserting_rows(dialect, _ALIKE.query(dialect).add_columns(*shared))
+
+
+@cache
+def _inserting_one(dialect: str) -> Insert:
+    return _inserting_rows(dialect, _ONE.one())
 
 
 def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
@@ -181,6 +196,7 @@ def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
 
 _INSERT: Final = SingleStatement(_inserting)
 _INSERT_ALIKE: Final = SingleStatement(_inserting_alike)
+_INSERT_ONE: Final = SingleStatement(_inserting_one)
 
 
 def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:

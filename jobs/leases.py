@@ -8,7 +8,7 @@ renews nothing and its jobs are taken back. Whoever runs a job watches its `Leas
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -30,16 +30,22 @@ STOPPING: Final = "the worker is stopping"
 NOT_RENEWED: Final = "the lease could not be renewed in time"
 
 
+def _nobody_waits() -> None:
+    pass
+
+
 class Lease:
     """The right to run one attempt; `wake` is called when it has to stop."""
 
-    def __init__(self, job: ClaimedJob, lease_seconds: float, claimed_at: float) -> None:
+    def __init__(
+        self, job: ClaimedJob, lease_seconds: float, claimed_at: float, renew_until: float = math.inf
+    ) -> None:
         self.key = (job.id, job.attempt)
         self._fence_seconds = FENCED_AFTER * lease_seconds
         self.renewed_at = claimed_at
-        self.renew_until = math.inf
+        self.renew_until = renew_until
         self.must_stop: str | None = None
-        self.wake: Callable[[], object] = lambda: None
+        self.wake: Callable[[], object] = _nobody_waits
 
     @property
     def fenced_at(self) -> float:
@@ -69,30 +75,34 @@ class Leases:
         self._is_handing_back = False
 
     @contextmanager
-    def held(self, job: ClaimedJob, claimed_at: float, limit_seconds: float | None = None) -> Iterator[Lease]:
-        """Renew a job's lease during the block; `claimed_at` is monotonic, from before the claim.
+    def held(
+        self, jobs: Sequence[ClaimedJob], claimed_at: float, limit_seconds: float | None = None
+    ) -> Iterator[list[Lease]]:
+        """Renew the leases of jobs during the block; `claimed_at` is monotonic, from before the claim.
 
         But not for ever: what is held for a lease longer than `limit_seconds` hangs where even its
         supervisor does, and is taken back.
         """
-        lease = Lease(job, self._lease_seconds, claimed_at)
-        if limit_seconds is not None:
-            lease.renew_until = claimed_at + limit_seconds + self._lease_seconds
+        limit = math.inf if limit_seconds is None else limit_seconds
+        renew_until = claimed_at + limit + self._lease_seconds
+        leases = [Lease(job, self._lease_seconds, claimed_at, renew_until) for job in jobs]
         with self._lock:
-            self._held[lease.key] = lease
+            self._held.update((lease.key, lease) for lease in leases)
             self._start_thread()
             if self._is_handing_back:
-                lease.stop(STOPPING)
+                for lease in leases:
+                    lease.stop(STOPPING)
         try:
-            yield lease
+            yield leases
         finally:
-            self.release(lease)
+            self.release(leases)
 
-    def release(self, lease: Lease) -> None:
-        """Renew this lease no longer; the same attempt may be held anew by then, where it had not begun."""
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Renew these leases no longer; the same attempt may be held anew by then, where it had not begun."""
         with self._lock:
-            if self._held.get(lease.key) is lease:
-                del self._held[lease.key]
+            for lease in leases:
+                if self._held.get(lease.key) is lease:
+                    del self._held[lease.key]
 
     def hand_back_all(self) -> None:
         """Tell whoever runs a job in this process, now or later, to stop and hand it back."""

@@ -11,7 +11,20 @@ from functools import cache
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Engine, Float, Update, bindparam, case, func, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from config.settings import Settings, get_settings
@@ -33,10 +46,10 @@ from jobs.job import (
     Succeeded,
     Verdict,
 )
-from jobs.locking import held, locked_by_id
+from jobs.locking import held, is_in_time, locked_by_id
 from jobs.records import missing
 from jobs.rows import IDS
-from jobs.schema import job
+from jobs.schema import Id, job
 from jobs.settling import HELD, Key, queued_again, runs, settle, settle_succeeded
 from jobs.single_statements import SingleStatement
 from jobs.tallies import Tally, count, count_alone
@@ -80,9 +93,13 @@ class Ledger:
 
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
-        rows = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
         own = {"its_worker": worker, "lease": self._settings.worker.lease.total_seconds()}
-        return [ClaimedJob._make(row) for row in _CLAIM.rows(self.engine, {**rows, **own})]
+        if len(job_ids) == 1:
+            rows = _CLAIM_ONE.rows(self.engine, {"its_id": job_ids[0], **own})
+        else:
+            given = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
+            rows = _CLAIM.rows(self.engine, {**given, **own})
+        return [ClaimedJob._make(row) for row in rows]
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
@@ -191,9 +208,20 @@ class Ledger:
 @cache
 def _claiming(dialect: str) -> ReturningUpdate[Any]:
     held = locked_by_id(dialect)
+    is_ours = and_(job.c.id == held.c.id, held.c.status == Status.QUEUED, held.c.is_in_time)
+    return _claiming_where(is_ours)
+
+
+@cache
+def _claiming_one(dialect: str) -> ReturningUpdate[Any]:
+    is_it = job.c.id == bindparam("its_id", type_=Id)
+    return _claiming_where(and_(is_it, job.c.status == Status.QUEUED, is_in_time()))
+
+
+def _claiming_where(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     return (
         update(job)
-        .where(job.c.id == held.c.id, held.c.status == Status.QUEUED, held.c.is_in_time)
+        .where(condition)
         .values(
             status=Status.RUNNING,
             attempt=job.c.attempt + 1,
@@ -207,6 +235,7 @@ def _claiming(dialect: str) -> ReturningUpdate[Any]:
 
 
 _CLAIM: Final = SingleStatement(_claiming)
+_CLAIM_ONE: Final = SingleStatement(_claiming_one)
 
 
 @cache

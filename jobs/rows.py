@@ -56,6 +56,13 @@ class Rows:
         ]
         return select(*values)
 
+    def one(self) -> Select[Any]:
+        """Return the query of a single row whose values are parameters by the names of their columns.
+
+        A group of one is what a quiet yard has, and to unfold it would be most of what its statement does.
+        """
+        return select(*(cast(bindparam(name), type_).label(name) for name, type_ in self._columns.items()))
+
     def parameters(self, database: Engine | Connection, rows: Iterable[Sequence[Any]]) -> Mapping[str, str]:
         """Return the rows, values in the order of the columns and dates by `as_json`, as a parameter."""
         given: Iterable[Any] = rows

@@ -40,6 +40,10 @@ _RESULTS: Final = Rows(id=Id, attempt=Integer, result=Text)
 
 def settle_succeeded(engine: Engine, outcomes: Sequence[Succeeded]) -> set[Key]:
     """Commit the results of attempts by one statement; return those that counted."""
+    if len(outcomes) == 1:
+        [one] = outcomes
+        its = {"its_id": one.job_id, "its_attempt": one.attempt, "its_result": one.result}
+        return set(_SUCCEED_ONE.rows(engine, its))
     return set(_SUCCEED.rows(engine, _results(engine, outcomes)))
 
 
@@ -80,12 +84,25 @@ def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]
 def _succeeding(dialect: str) -> ReturningUpdate[Any]:
     given = _RESULTS.relation(dialect)
     found = held(dialect, given)
+    return _succeeding_where(and_(job.c.id == found.c.id, runs(found, given)), given.c.result)
+
+
+@cache
+def _succeeding_one(dialect: str) -> ReturningUpdate[Any]:
+    is_it = and_(
+        job.c.id == bindparam("its_id", type_=Id), job.c.attempt == bindparam("its_attempt", type_=Integer)
+    )
+    result = bindparam("its_result", type_=Text)
+    return _succeeding_where(and_(is_it, job.c.status == Status.RUNNING), result)
+
+
+def _succeeding_where(condition: ColumnElement[bool], result: ColumnElement[str]) -> ReturningUpdate[Any]:
     return (
         update(job)
-        .where(job.c.id == found.c.id, runs(found, given))
+        .where(condition)
         .values(
             status=Status.SUCCEEDED,
-            result=given.c.result,
+            result=result,
             finished_at=db_now(),
             failure_cause=None,
             failure_type=None,
@@ -97,6 +114,7 @@ def _succeeding(dialect: str) -> ReturningUpdate[Any]:
 
 
 _SUCCEED: Final = SingleStatement(_succeeding)
+_SUCCEED_ONE: Final = SingleStatement(_succeeding_one)
 
 
 def _results(database: Engine | Connection, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -46,9 +45,8 @@ def run_bundle(task: "AnyTask", job_ids: Sequence[str], worker: str) -> None:
     claimed = _claim(job_ids, worker)
     reach(CrashPoint.CLAIMED)
     limit = _longest_seconds(task, claimed)
-    with ExitStack() as stack:
-        held = [(job, stack.enter_context(get_leases().held(job, claimed_at, limit))) for job in claimed]
-        last = _run(task, held, worker)
+    with get_leases().held(claimed, claimed_at, limit) as leases:
+        last = _run(task, list(zip(claimed, leases, strict=True)), worker)
     if len(claimed) == 1 and last is not None:
         _tell_celery(last)
 
@@ -90,10 +88,8 @@ def _some(named: "AnyTask", rest: "deque[Held]", patience_seconds: float) -> Ite
 
 
 def _write_down(outcomes: Sequence[Outcome], held: Sequence[Held], worker: str) -> None:
-    going_back = {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}
-    for job, lease in held:
-        if job.id in going_back:
-            get_leases().release(lease)
+    if going_back := {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}:
+        get_leases().release(lease for job, lease in held if job.id in going_back)
     _settle(outcomes, worker)
     _log(outcomes, {job.id: job.task for job, _ in held})
 

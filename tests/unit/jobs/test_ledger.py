@@ -6,14 +6,29 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from jobs import upkeep
-from jobs.clock import utc_now
-from jobs.database import writing
+from jobs.clock import db_now, utc_now
+from jobs.database import reading, writing
 from jobs.errors import IllegalMoveError, JobNotFoundError
-from jobs.job import Cause, Failed, Failure, Job, NewJob, NotStarted, Status, Succeeded, Verdict, new_id
+from jobs.job import (
+    Cause,
+    Failed,
+    Failure,
+    HandedBack,
+    Job,
+    NewJob,
+    NotStarted,
+    Status,
+    Succeeded,
+    Verdict,
+    new_id,
+)
 from jobs.ledger import Ledger
 from jobs.records import get_attempts, get_job
+from jobs.schema import job as job_table
+from jobs.tallies import Tally, all_counted
 from tests.support.waiting import wait_until
 
 FAILURE = Failure(Cause.EXCEPTION, "ValueError", "as ordered", "the traceback")
@@ -190,6 +205,20 @@ def test_a_job_that_loses_three_workers_is_dead_with_the_cause(own_ledger: Ledge
     assert len(get_attempts(own_ledger.engine, job_id)) == 3
 
 
+def test_a_late_success_changes_nothing_by_itself_and_among_others(own_ledger: Ledger) -> None:
+    job_id, attempt = claimed(own_ledger)
+    late = Succeeded(job_id, attempt, '"late"')
+    own_ledger.settle([HandedBack(job_id, attempt, "its worker stops")])
+    assert own_ledger.settle([late]) == []
+    [current] = own_ledger.claim([job_id], "another worker")
+    assert own_ledger.settle([late]) == []
+    valid = Succeeded(*claimed(own_ledger), '"valid"')
+    assert own_ledger.settle([late, valid]) == [valid]
+    stored = found(own_ledger, job_id)
+    assert (stored.status, stored.attempt, stored.result) == (Status.RUNNING, current.attempt, None)
+    assert [one.times for one in all_counted(own_ledger.engine) if one.what is Tally.LATE_RESULT] == [3]
+
+
 def is_no_longer_running(ledger: Ledger, job_id: str) -> bool:
     take_back(ledger)
     return found(ledger, job_id).status is not Status.RUNNING
@@ -243,6 +272,29 @@ def test_a_job_that_is_too_late_is_not_claimed_but_expires(own_ledger: Ledger) -
     wait_until(lambda: expire(own_ledger), 5, "the job to expire")
     assert own_ledger.claim([job_id], "worker") == []
     assert found(own_ledger, job_id).status is Status.EXPIRED
+
+
+def test_what_is_too_late_and_has_not_expired_yet_is_left_alone_by_itself_and_in_a_group(
+    own_ledger: Ledger,
+) -> None:
+    late = [accepted(own_ledger, expires_in=timedelta(milliseconds=1)) for _ in range(2)]
+    begun, _ = claimed(own_ledger, expires_in=timedelta(milliseconds=300))
+    wait_until(lambda: is_past(own_ledger, begun), 5, "all of them to be late")
+    own_ledger.settle([HandedBack(begun, 1, "its worker stops")])
+    assert own_ledger.claim(late[:1], "worker") == []
+    assert [job.id for job in own_ledger.claim([*late, begun], "worker")] == [begun]
+    own_ledger.settle([HandedBack(begun, 2, "its worker stops")])
+    assert [job.id for job in own_ledger.claim([begun], "worker")] == [begun]
+    assert [found(own_ledger, job_id).status for job_id in late] == [Status.QUEUED] * 2
+
+
+def is_past(ledger: Ledger, job_id: str) -> bool:
+    with reading(ledger.engine) as connection:
+        return bool(
+            connection.execute(
+                select(job_table.c.id).where(job_table.c.id == job_id, job_table.c.expires_at < db_now())
+            ).first()
+        )
 
 
 def expire(ledger: Ledger) -> int:
