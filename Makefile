@@ -30,8 +30,11 @@ fmt: $(READY) ## Format the code and mend what the linter can
 soak: $(READY) ## Half an hour of load and random faults (MINUTES=30 SEED=... BROKER=rabbitmq), and what was lost
 	@python -m tests.soak --minutes $(or $(MINUTES),30) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, in two hours or three
-	@for name in drain accept enqueue latency brokers waiting computing converting due backlog; do python -m bench.$$name || exit; done
+bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, in two hours or three (ROUNDS=1 FIGURES=1)
+	@for name in drain accept enqueue latency brokers waiting computing converting due; do \
+		python -m bench.$$name $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FIGURES),--figure) || exit; \
+	done
+	@python -m bench.backlog $(if $(ROUNDS),--rounds $(ROUNDS))
 
 migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
 	@python -m jobs.migrate

@@ -11,8 +11,8 @@ SECONDS = 0.05
 
 def compute_and_note(number: int) -> None:
     """Note that this job runs, compute, and note the CPU seconds that it took."""
-    note_run(number)
     began = thread_time()
+    note_run(number)
     _loop(int(os.environ[VARIABLE]))
     note_cpu(thread_time() - began)
 

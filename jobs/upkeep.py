@@ -7,7 +7,7 @@ fit the condition (SQLite, one writer at a time), so any number of keepers may r
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, select, update
 
@@ -51,15 +51,19 @@ class Duty(StrEnum):
 
 def pending(connection: Connection) -> set[Duty]:
     """Return the duties that have work, so that an idle yard is only read and nobody's write is held up."""
-    conditions = {
-        Duty.LOST: _is_lost(),
-        Duty.LATE: _is_late(),
-        Duty.DUE: _is_due(),
-        Duty.REPLAY: replay.c.status == "running",
-        Duty.UNSENT: _is_unsent(),
-    }
-    row = connection.execute(select(*(exists().where(condition) for condition in conditions.values()))).one()
-    return {duty for duty, has_work in zip(conditions, row, strict=True) if has_work}
+    row = connection.execute(_LOOK).one()
+    return {duty for duty, has_work in zip(_HAS_WORK, row, strict=True) if has_work}
+
+
+_HAS_WORK: Final = {
+    Duty.LOST: _is_lost(),
+    Duty.LATE: _is_late(),
+    Duty.DUE: _is_due(),
+    Duty.REPLAY: replay.c.status == "running",
+    Duty.UNSENT: _is_unsent(),
+}
+# Every keeper asks this every second: to build it again each time would be most of what an idle one does.
+_LOOK: Final = select(*(exists().where(condition) for condition in _HAS_WORK.values()))
 
 
 def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:

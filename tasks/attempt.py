@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from jobs.claim_checks import RESULT, get_claim_checks, is_check
 from jobs.clock import utc_now
@@ -91,8 +91,12 @@ _beside = asyncio.to_thread
 
 @contextmanager
 def _named(job: ClaimedJob) -> Iterator[None]:
-    with bound_contextvars(job_id=job.id, attempt=job.attempt), running(JobContext(job.id, job.attempt)):
-        yield
+    in_logs = bind_contextvars(job_id=job.id, attempt=job.attempt)
+    try:
+        with running(JobContext(job.id, job.attempt)):
+            yield
+    finally:
+        reset_contextvars(**in_logs)
 
 
 def _payload(task: "AnyTask", job: ClaimedJob) -> Any:
