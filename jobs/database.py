@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
@@ -17,13 +17,16 @@ from jobs.forking import close_at_fork, inside_gate
 from jobs.turns import own_turn, take_turns
 
 _READS = "jobyard_reads"
+# A connection comes back committed or rolled back; the pool would roll it back once more.
+_RESET: Final = None
 
 
 def make_engine(settings: Settings) -> Engine:
     """Return an engine for the ledger's URL; it connects at first use."""
     url = make_url(settings.ledger_url)
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": settings.ledger.busy_timeout.total_seconds()})
+        patience = settings.ledger.busy_timeout.total_seconds()
+        engine = create_engine(url, pool_reset_on_return=_RESET, connect_args={"timeout": patience})
         event.listen(engine, "do_connect", _make_no_file)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
@@ -34,6 +37,7 @@ def make_engine(settings: Settings) -> Engine:
             url,
             pool_size=settings.ledger.pool_size,
             pool_timeout=patience,
+            pool_reset_on_return=_RESET,
             connect_args=_postgresql_options(patience),
         )
         event.listen(engine, "checkout", _refuse_what_has_ended)
