@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from jobs.database import writing
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Cause, Failure, Status
 from jobs.records import get_attempts
@@ -28,7 +27,7 @@ def freeze(own: OwnYard, worker: Program, when: Callable[[], bool] = lambda: Tru
     """Stop a worker at a moment at which it does not hold the ledger, which SQLite has one writer for."""
     for attempt in count(1):
         worker.kill(signal.SIGSTOP)
-        with suppress(LedgerUnavailableError), writing(own.ledger.engine):
+        with suppress(LedgerUnavailableError), own.writing_at_once():
             if when():
                 return
         worker.kill(signal.SIGCONT)

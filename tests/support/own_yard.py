@@ -16,7 +16,7 @@ from config.queues import DEFAULT_PRIORITY, broker_priority
 from config.sections import BrokerSettings, KeeperSettings, LedgerSettings, ValkeySettings
 from config.settings import Settings
 from jobs.crash_points import CrashPoint
-from jobs.database import make_engine
+from jobs.database import make_engine, writing
 from jobs.job import Job, NewJob, Status, new_id
 from jobs.ledger import Ledger
 from jobs.migrate import migrate
@@ -56,6 +56,18 @@ class OwnYard(YardProcesses):
         migrate(engine)
         forbid_illegal_moves(engine)
         return Ledger(engine, settings)
+
+    @contextmanager
+    def writing_at_once(self) -> Iterator[None]:
+        """Write to the ledger for the block; raises `LedgerUnavailableError` where another does."""
+        url = self.settings.get("JOBYARD_LEDGER__URL")
+        impatient = LedgerSettings(url=url, busy_timeout=timedelta(milliseconds=100))
+        engine = make_engine(Settings(home=self.home, ledger=impatient))
+        try:
+            with writing(engine):
+                yield
+        finally:
+            engine.dispose()
 
     @cached_property
     def journal(self) -> Path:
