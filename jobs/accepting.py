@@ -164,14 +164,12 @@ def _inserting(dialect: str) -> Insert:
     return _inserting_rows(dialect, _NEW.query(dialect))
 
 
-@cache
 def _inserting_alike(dialect: str) -> Insert:
     # Half the work for SQLite: most of it is to find values in JSON, and to tell the time for each row anew.
     shared = Rows(**_SHARED).one().selected_columns
     return _inserting_rows(dialect, _ALIKE.query(dialect).add_columns(*shared))
 
 
-@cache
 def _inserting_one(dialect: str) -> Insert:
     return _inserting_rows(dialect, _ONE.one())
 

@@ -205,14 +205,12 @@ class Ledger:
 # The statements that every job meets, each built once for a dialect.
 
 
-@cache
 def _claiming(dialect: str) -> ReturningUpdate[Any]:
     held = locked_by_id(dialect)
     is_ours = and_(job.c.id == held.c.id, held.c.status == Status.QUEUED, held.c.is_in_time)
     return _claiming_where(is_ours)
 
 
-@cache
 def _claiming_one(dialect: str) -> ReturningUpdate[Any]:
     is_it = job.c.id == bindparam("its_id", type_=Id)
     return _claiming_where(and_(is_it, job.c.status == Status.QUEUED, is_in_time()))

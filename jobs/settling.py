@@ -42,7 +42,7 @@ def settle_succeeded(engine: Engine, outcomes: Sequence[Succeeded]) -> set[Key]:
     """Commit the results of attempts by one statement; return those that counted."""
     if len(outcomes) == 1:
         [one] = outcomes
-        its = {"its_id": one.job_id, "its_attempt": one.attempt, "its_result": one.result}
+        its = {"job_id": one.job_id, "its_attempt": one.attempt, "its_result": one.result}
         return set(_SUCCEED_ONE.rows(engine, its))
     return set(_SUCCEED.rows(engine, _results(engine, outcomes)))
 
@@ -87,11 +87,8 @@ def _succeeding(dialect: str) -> ReturningUpdate[Any]:
     return _succeeding_where(and_(job.c.id == found.c.id, runs(found, given)), given.c.result)
 
 
-@cache
 def _succeeding_one(dialect: str) -> ReturningUpdate[Any]:
-    is_it = and_(
-        job.c.id == bindparam("its_id", type_=Id), job.c.attempt == bindparam("its_attempt", type_=Integer)
-    )
+    is_it = and_(job.c.id == _of_job, job.c.attempt == bindparam("its_attempt", type_=Integer))
     result = bindparam("its_result", type_=Text)
     return _succeeding_where(and_(is_it, job.c.status == Status.RUNNING), result)
 
