@@ -12,7 +12,7 @@ from bench.draining import wait_for_runs
 from bench.footprint import Part, footprint
 from bench.load import best_tool, measure
 from bench.machine import LOCAL, bare_machine, ending_well
-from bench.report import look_around, save, spread, table, tell
+from bench.report import look_around, number_of_rounds, save, spread, table, tell
 from bench.runs import rate_in_the_middle
 from bench.whole_jobyard import TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
 
@@ -141,7 +141,7 @@ def _said(turns: Sequence[Turn]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs queued ahead")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=number_of_rounds, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of accepting in each turn")
     parser.add_argument("--drained", type=int, default=10_000, help="jobs that are run in each turn")
     parser.add_argument("--load", choices=("wrk", "python"), default=best_tool())

@@ -10,7 +10,7 @@ from bench.contenders import Contender, matching
 from bench.environments import LeftOutError
 from bench.figures import draw
 from bench.machine import BenchError, ending_well
-from bench.report import Conditions, look_around, save, spread, table, tell
+from bench.report import Conditions, look_around, number_of_rounds, save, spread, table, tell
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def arguments(says: str | None, rounds: int) -> argparse.ArgumentParser:
     """Return the options that all comparisons have."""
     parser = argparse.ArgumentParser(description=says)
-    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--rounds", type=number_of_rounds, default=rounds)
     parser.add_argument(
         "--only",
         action="append",

@@ -15,7 +15,7 @@ from bench.history import DAYS, write_history
 from bench.ledger_work import Rates, measure
 from bench.ledgers import postgresql_ledger
 from bench.machine import LOCAL, bare_machine, ending_well, free_port
-from bench.report import look_around, save, spread, table, tell
+from bench.report import look_around, number_of_rounds, save, spread, table, tell
 from jobs.job import new_id
 from jobs.ledger import Ledger
 
@@ -120,7 +120,7 @@ def show_lists(found: dict[str, Found]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=5_000_000, help="jobs in the full ledger's past")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=number_of_rounds, default=7)
     parser.add_argument("--groups", type=int, default=100, help=f"groups of {GROUP} in a turn")
     parser.add_argument("--lists", type=int, default=60, help="times that each list is asked for")
     options = parser.parse_args()

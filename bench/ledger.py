@@ -8,7 +8,7 @@ from dataclasses import asdict
 from bench.ledger_work import Rates, measure
 from bench.ledgers import postgresql_ledger, sqlite_ledger
 from bench.machine import ending_well
-from bench.report import look_around, save, spread, table
+from bench.report import look_around, number_of_rounds, save, spread, table
 
 JOBS_IN_A_TURN = 5_000
 SIZES = (1, 50, 500)
@@ -33,7 +33,7 @@ def show(turns: dict[str, list[Rates]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=number_of_rounds, default=5)
     parser.add_argument("--jobs", type=int, default=JOBS_IN_A_TURN, help="jobs in a turn; a tenth one by one")
     options = parser.parse_args()
     turns: dict[str, list[Rates]] = defaultdict(list)

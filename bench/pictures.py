@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from bench.machine import ROOT
-from bench.report import look_around, save, spread, table
+from bench.report import look_around, number_of_rounds, save, spread, table
 from bench.sample_pictures import make_all
 
 SIDES = ("pillow", "vips")
@@ -105,7 +105,7 @@ def show(turns: Turns, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=number_of_rounds, default=3)
     parser.add_argument("--vips-python", default=sys.executable, help="an interpreter that has pyvips")
     parser.add_argument("--keep", type=Path, help="a folder for the pictures and what was made of them")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,13 @@ def spread(values: Iterable[float], digits: int = 0) -> str:
     found = list(values)
     middle, least, most = (f"{value:,.{digits}f}" for value in (median(found), min(found), max(found)))
     return f"{middle} [{least}-{most}]"
+
+
+def number_of_rounds(text: str) -> int:
+    """Read how many rounds there are to be, for `argparse`: of none there is no median."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

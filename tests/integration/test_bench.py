@@ -50,6 +50,15 @@ def test_a_drain_runs_every_job_once_on_every_side(tmp_path: Path) -> None:
     assert [turn["rate"] > 0 for turn in turns_of(tmp_path)] == [True] * 4
 
 
+@pytest.mark.parametrize("module", ["bench.drain", "bench.backlog", "bench.ledger"])
+@pytest.mark.parametrize("rounds", ["0", "-1", "x"])
+def test_a_number_of_rounds_that_gives_no_median_is_refused(tmp_path: Path, module: str, rounds: str) -> None:
+    run = bench(tmp_path, module, f"--rounds={rounds}")
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert f"argument --rounds: '{rounds}' is no whole number from 1 on" in output
+
+
 def test_what_was_answered_with_a_202_is_on_record_on_both_sides(tmp_path: Path) -> None:
     run = bench(tmp_path, "bench.accept", "--seconds", "1", "--rounds", "1", "--load", "python", *OURS)
     output, _ = run.communicate(timeout=110)
