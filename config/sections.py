@@ -44,7 +44,10 @@ class LedgerSettings(Section):
         description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
     )
     pool_size: int = Field(
-        5, ge=1, description="Connections kept for each process, as it needs them; ten more when it is busy."
+        5,
+        ge=1,
+        description="Connections kept for each process, as it needs them; ten more when it is busy. "
+        "On PostgreSQL as many again for transactions of one statement.",
     )
     inline_bytes: int = Field(
         64 * 1024, ge=1024, description="Payloads and results that are longer lie in the file store."

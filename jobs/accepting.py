@@ -194,7 +194,7 @@ def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
 
 _INSERT: Final = SingleStatement(_inserting)
 _INSERT_ALIKE: Final = SingleStatement(_inserting_alike)
-_INSERT_ONE: Final = SingleStatement(_inserting_one)
+_INSERT_ONE: Final = SingleStatement(_inserting_one, finds_one=True)
 
 
 def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:

@@ -1,20 +1,21 @@
 """The connection to the ledger's database: engines, pragmas, and one way to open a transaction."""
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from config.settings import Settings, get_settings
-from jobs.database_faults import SCHEMA, named_faults
+from jobs.database_faults import SCHEMA, errors_of_sqlalchemy, named_faults
 from jobs.errors import LedgerUnavailableError
 from jobs.forking import close_at_fork, inside_gate
 from jobs.turns import own_turn, take_turns
+from jobs.writers import PATIENCE, Outlives, Writers, have_writers, take_write_lock, writers_of
 
 _READS = "jobyard_reads"
 # A connection comes back committed or rolled back; the pool would roll it back once more.
@@ -24,37 +25,61 @@ _RESET: Final = None
 def make_engine(settings: Settings) -> Engine:
     """Return an engine for the ledger's URL; it connects at first use."""
     url = make_url(settings.ledger_url)
-    if url.get_backend_name() == "sqlite":
-        patience = settings.ledger.busy_timeout.total_seconds()
-        engine = create_engine(url, pool_reset_on_return=_RESET, connect_args={"timeout": patience})
-        event.listen(engine, "do_connect", _make_no_file)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-        take_turns(engine)
-    else:
-        patience = settings.ledger.timeout.total_seconds()
-        engine = create_engine(
-            url,
-            pool_size=settings.ledger.pool_size,
-            pool_timeout=patience,
-            pool_reset_on_return=_RESET,
-            connect_args=_postgresql_options(patience),
-        )
-        event.listen(engine, "checkout", _refuse_what_has_ended)
+    engine = (
+        _on_sqlite(url, settings) if url.get_backend_name() == "sqlite" else _on_postgresql(url, settings)
+    )
     close_at_fork(engine)
     return engine
 
 
-def _postgresql_options(patience_seconds: float) -> dict[str, Any]:
+def _on_sqlite(url: URL, settings: Settings) -> Engine:
+    patience = settings.ledger.busy_timeout.total_seconds()
+    engine = _sqlite_engine(url, patience)
+    on_disk = _sqlite_engine(url, patience, is_writer=True)
+    in_memory = _sqlite_engine(url, patience, is_writer=True)
+    event.listen(in_memory, "connect", _leave_the_disk_for_later)
+    have_writers(engine, Writers(on_disk, {Outlives.POWER: on_disk, Outlives.WORKERS: in_memory}))
+    take_turns(engine)
+    return engine
+
+
+def _sqlite_engine(url: URL, patience_seconds: float, *, is_writer: bool = False) -> Engine:
+    waits = {"timeout": 0 if is_writer else patience_seconds}
+    engine = create_engine(url, pool_reset_on_return=_RESET, connect_args=waits)
+    event.listen(engine, "do_connect", _make_no_file)
+    event.listen(engine, "connect", partial(_prepare_sqlite, patience_seconds=patience_seconds))
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _on_postgresql(url: URL, settings: Settings) -> Engine:
+    engine = _postgresql_engine(url, settings, plan_cache_mode="force_custom_plan")
+    # With a condition for one id, the plan that is kept is to look that up, however small the table was.
+    kept = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+    statements = _postgresql_engine(url, settings, **kept)
+    event.listen(statements, "connect", _commit_at_once)
+    have_writers(engine, Writers(engine, dict.fromkeys(Outlives, statements)))
+    return engine
+
+
+def _postgresql_engine(url: URL, settings: Settings, **options: str) -> Engine:
+    patience = settings.ledger.timeout.total_seconds()
+    engine = create_engine(
+        url,
+        pool_size=settings.ledger.pool_size,
+        pool_timeout=patience,
+        pool_reset_on_return=_RESET,
+        connect_args=_postgresql_options(patience, options),
+    )
+    event.listen(engine, "checkout", _refuse_what_has_ended)
+    return engine
+
+
+def _postgresql_options(patience_seconds: float, more: Mapping[str, str]) -> dict[str, Any]:
     # A server that is gone without a word: noticed by the network (keepalives, unanswered data), a
     # statement that takes too long by the server itself.
     patience_millis = round(patience_seconds * 1000)
-    options = {
-        "search_path": SCHEMA,
-        "statement_timeout": patience_millis,
-        # A plan that was made for an empty table, and kept, reads all of it when it is full.
-        "plan_cache_mode": "force_custom_plan",
-    }
+    options = {"search_path": SCHEMA, "statement_timeout": patience_millis, **more}
     return {
         "connect_timeout": max(2, round(patience_seconds)),
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
@@ -94,13 +119,25 @@ def _make_no_file(_dialect: Any, _record: Any, arguments: list[Any], options: di
     options["uri"] = True
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, record: Any, *, patience_seconds: float) -> None:
     # The driver's own BEGIN would be a deferred one, see `_begin_immediate`.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a commit that was answered with 202 outlives a power cut, not only a crash.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    record.info[PATIENCE] = patience_seconds
+
+
+def _leave_the_disk_for_later(connection: Any, _record: Any) -> None:
+    # The next commit that waits for the disk takes along what was written before it, in the order it was. And
+    # who waits for it may move the log into the database, too.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _commit_at_once(connection: Any, _record: Any) -> None:
+    connection.autocommit = True
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -108,7 +145,9 @@ def _begin_immediate(connection: Connection) -> None:
         return  # single queries see a consistent state as they are, and wait for nobody
     # A deferred transaction that reads first and writes then fails at once when another has written
     # in between, whatever the busy timeout says; taking the write lock first makes it wait its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    with errors_of_sqlalchemy(connection.engine):
+        take_write_lock(driver, connection.connection.info[PATIENCE])
 
 
 @contextmanager
@@ -119,7 +158,8 @@ def writing(engine: Engine, *, durably: bool = True) -> Iterator[Connection]:
     For what is renewed or done again by itself. A claim is not among it: undone, its attempt's number would
     be given out a second time, and could not keep the two apart (docs/decisions/0009).
     """
-    with inside_gate(), named_faults(engine), own_turn(engine), engine.begin() as connection:
+    transactions = writers_of(engine).transactions
+    with inside_gate(), named_faults(engine), own_turn(engine), transactions.begin() as connection:
         if not durably and engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         yield connection

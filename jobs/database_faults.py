@@ -38,6 +38,22 @@ def named_faults(engine: Engine) -> Iterator[None]:
         raise LedgerUnavailableError(words) from error
 
 
+@contextmanager
+def errors_of_sqlalchemy(engine: Engine) -> Iterator[None]:
+    """Raise SQLAlchemy's errors for the driver's, without the parameters, which are people's payloads."""
+    its_error = driver_error(engine)
+    try:
+        yield
+    except its_error as error:
+        raise DBAPIError.instance(None, None, error, its_error, dialect=engine.dialect) from error
+
+
+def driver_error(engine: Engine) -> type[Exception]:
+    """Return the class of the errors of an engine's driver."""
+    its_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+    return its_error
+
+
 def _place(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 

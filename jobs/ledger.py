@@ -53,6 +53,7 @@ from jobs.schema import Id, job
 from jobs.settling import HELD, Key, queued_again, runs, settle, settle_succeeded
 from jobs.single_statements import SingleStatement
 from jobs.tallies import Tally, count, count_alone
+from jobs.writers import Outlives
 
 log = structlog.get_logger()
 
@@ -232,8 +233,8 @@ def _claiming_where(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
 
 
-_CLAIM: Final = SingleStatement(_claiming)
-_CLAIM_ONE: Final = SingleStatement(_claiming_one)
+_CLAIM: Final = SingleStatement(_claiming, outlives=Outlives.WORKERS)
+_CLAIM_ONE: Final = SingleStatement(_claiming_one, outlives=Outlives.WORKERS, finds_one=True)
 
 
 @cache

@@ -111,7 +111,7 @@ def _succeeding_where(condition: ColumnElement[bool], result: ColumnElement[str]
 
 
 _SUCCEED: Final = SingleStatement(_succeeding)
-_SUCCEED_ONE: Final = SingleStatement(_succeeding_one)
+_SUCCEED_ONE: Final = SingleStatement(_succeeding_one, finds_one=True)
 
 
 def _results(database: Engine | Connection, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:

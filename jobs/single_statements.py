@@ -4,29 +4,29 @@ SQLAlchemy's way to run a statement costs four times what SQLite takes for a tra
 PostgreSQL four round trips where one is enough (docs/decisions/0019).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import UpdateBase
 
-from jobs.database_faults import named_faults
+from jobs.database_faults import driver_error, errors_of_sqlalchemy, named_faults
 from jobs.forking import inside_gate
 from jobs.rows import POSTGRESQL
 from jobs.turns import own_turn
+from jobs.writers import PATIENCE, Outlives, take_write_lock, writers_of
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
 
 
 class _Cursor(Protocol):
-    """What both drivers have (PEP 249)."""
+    """What both drivers have (PEP 249), after they have executed a statement."""
 
     @property
     def rowcount(self) -> int: ...
-    def execute(self, statement: str, parameters: Any = ..., /) -> object: ...
     def fetchall(self) -> list[Row]: ...
 
 
@@ -38,6 +38,7 @@ class _Form(NamedTuple):
     order: Sequence[str] | None  # of parameters that have places and no names
     conversions: Sequence[tuple[int, Convert]]
     has_rows: bool
+    keeps_plan: bool
 
     def parameters(self, given: Mapping[str, Any]) -> Any:
         values = {**self.constants, **given}
@@ -56,12 +57,20 @@ class _Form(NamedTuple):
 class SingleStatement:
     """A statement of which `compose` makes the form for a dialect, and that is committed by itself.
 
+    Where it `finds_one` row by its id, or none, PostgreSQL plans it once for a connection.
+
     Both methods raise `LedgerUnavailableError`, and SQLAlchemy's errors for a wrong value; nothing has
     changed then, unless the connection broke, or the caller was interrupted, during the commit itself.
     """
 
-    def __init__(self, compose: Callable[[str], UpdateBase]) -> None:
-        self._compose = compose
+    def __init__(
+        self,
+        compose: Callable[[str], UpdateBase],
+        *,
+        outlives: Outlives = Outlives.POWER,
+        finds_one: bool = False,
+    ) -> None:
+        self._compose, self._outlives, self._finds_one = compose, outlives, finds_one
         self._forms: dict[str, _Form] = {}
 
     def rows(self, engine: Engine, parameters: Mapping[str, Any]) -> list[Row]:
@@ -75,8 +84,8 @@ class SingleStatement:
         return count
 
     def _run(self, engine: Engine, parameters: Mapping[str, Any]) -> tuple[list[Row], int]:
-        with inside_gate(), named_faults(engine), own_turn(engine), _errors_of_sqlalchemy(engine):
-            connection = engine.raw_connection()
+        with inside_gate(), named_faults(engine), own_turn(engine), errors_of_sqlalchemy(engine):
+            connection = writers_of(engine).statements[self._outlives].raw_connection()
             form = self._form(engine.dialect)
             try:
                 done = _RUN[engine.dialect.name](connection, form, form.parameters(parameters))
@@ -89,11 +98,13 @@ class SingleStatement:
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
         if form is None:
-            form = self._forms[dialect.name] = _form_of(self._compose(dialect.name), dialect)
+            form = self._forms[dialect.name] = _form_of(
+                self._compose(dialect.name), dialect, keeps_plan=self._finds_one
+            )
         return form
 
 
-def _form_of(statement: UpdateBase, dialect: Dialect) -> _Form:
+def _form_of(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _Form:
     compiled = statement.compile(dialect=dialect)
     columns = statement.exported_columns
     conversions = [
@@ -108,36 +119,23 @@ def _form_of(statement: UpdateBase, dialect: Dialect) -> _Form:
         compiled.positiontup if compiled.positional else None,
         conversions,
         has_rows=bool(columns),
+        keeps_plan=keeps_plan,
     )
 
 
 def _undo(connection: PoolProxiedConnection, engine: Engine) -> None:
     # Wherever it was interrupted: what was not committed goes with the connection. Closing alone would leave
     # SQLite's lock where a traceback holds a cursor.
-    with suppress(_driver_error(engine)):
+    with suppress(driver_error(engine)):
         connection.rollback()
     connection.invalidate()
 
 
-@contextmanager
-def _errors_of_sqlalchemy(engine: Engine) -> Iterator[None]:
-    try:
-        yield
-    except _driver_error(engine) as error:
-        # Without the parameters, which are people's payloads.
-        raise DBAPIError.instance(None, None, error, _driver_error(engine), dialect=engine.dialect) from error
-
-
-def _driver_error(engine: Engine) -> type[Exception]:
-    its_error: type[Exception] = engine.dialect.loaded_dbapi.Error
-    return its_error
-
-
 def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> tuple[list[Row], int]:
-    cursor = cast(_Cursor, connection.cursor())
-    cursor.execute("BEGIN IMMEDIATE")
-    done = _executed(cursor, form, parameters)
-    cursor.execute("COMMIT")
+    driver = cast(Any, connection.driver_connection)
+    take_write_lock(driver, connection.info[PATIENCE])
+    done = _executed(driver.execute, form, parameters)
+    driver.execute("COMMIT")
     return done
 
 
@@ -145,14 +143,11 @@ def _run_on_postgresql(
     connection: PoolProxiedConnection, form: _Form, parameters: Any
 ) -> tuple[list[Row], int]:
     driver = cast(Any, connection.driver_connection)
-    driver.autocommit = True
-    done = _executed(driver.cursor(), form, parameters)
-    driver.autocommit = False
-    return done
+    return _executed(partial(driver.execute, prepare=form.keeps_plan), form, parameters)
 
 
-def _executed(cursor: _Cursor, form: _Form, parameters: Any) -> tuple[list[Row], int]:
-    cursor.execute(form.text, parameters)
+def _executed(execute: Callable[[str, Any], _Cursor], form: _Form, parameters: Any) -> tuple[list[Row], int]:
+    cursor = execute(form.text, parameters)
     rows = cursor.fetchall() if form.has_rows else []
     return form.converted(rows), cursor.rowcount
 

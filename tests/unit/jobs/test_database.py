@@ -78,7 +78,7 @@ def test_sqlite_commits_to_disk_and_keeps_readers_apart_from_writers(tmp_path: P
 def test_a_full_disk_is_named_and_nothing_is_half_written(own_ledger: Ledger) -> None:
     if own_ledger.engine.dialect.name != "sqlite":
         pytest.skip("a server's disk is not ours to fill")
-    with own_ledger.engine.connect() as connection:  # the one that the pool gives out again
+    with writing(own_ledger.engine) as connection:  # the one that the pool gives out again
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
     new = [NewJob(new_id(), "bad.deed", '"' + "x" * 5000 + '"', max_attempts=1) for _ in range(20)]
