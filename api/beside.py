@@ -25,7 +25,7 @@ from config.settings import Settings, get_settings
 from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob
 from jobs.ledger import Ledger, get_ledger
-from tasks.submission import ring_for
+from tasks.doorbell import get_doorbell
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 READY: Final = "ready"
@@ -140,7 +140,7 @@ def serve(stream: BufferedRWPair, ledger: Ledger) -> None:
             _say(stream, None)
         else:
             _say(stream, acceptances)
-            ring_for(new_jobs, acceptances)
+            get_doorbell().ring_for(new_jobs, acceptances)
 
 
 def _say(stream: BufferedRWPair, answer: Answer) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import structlog
@@ -12,7 +13,7 @@ from config.settings import Settings
 from jobs.clock import monotonic
 from jobs.job import Acceptance, NewJob
 from jobs.ledger import Ledger
-from tasks.submission import ring_for
+from tasks.doorbell import get_doorbell
 
 log = structlog.get_logger()
 
@@ -42,8 +43,9 @@ class Committer:
             self._want_company()
         acceptances = await self._commit_beside(self._beside, new_jobs) if self._beside else None
         if acceptances is None:
-            loop = asyncio.get_running_loop()
-            acceptances = await loop.run_in_executor(self._thread, self._commit_here, new_jobs)
+            loop, doorbell = asyncio.get_running_loop(), get_doorbell()
+            commit = partial(doorbell.accept, self._ledger.accept, new_jobs, doorbell.ring_ahead(new_jobs))
+            acceptances = await loop.run_in_executor(self._thread, commit)
         return acceptances
 
     async def close(self) -> None:
@@ -54,11 +56,6 @@ class Committer:
             await self._beside.close()
             self._beside = None
         self._thread.shutdown()
-
-    def _commit_here(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-        acceptances = self._ledger.accept(new_jobs)
-        ring_for(new_jobs, acceptances)
-        return acceptances
 
     async def _commit_beside(self, beside: Beside, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
         try:

@@ -32,6 +32,13 @@ def get_job(engine: Engine, job_id: str) -> Job:
     return found[0]
 
 
+def status_of(engine: Engine, job_id: str) -> Status | None:
+    """Return the status of a job, or None where there is no such job."""
+    with reading(engine) as connection:
+        status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
+    return None if status is None else Status(status)
+
+
 def missing(connection: Connection, job_id: str) -> JobNotFoundError:
     """Return the error for a job that is not here: never accepted, or pruned."""
     pruned_at = connection.execute(

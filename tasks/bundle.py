@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from celery.exceptions import Retry
@@ -14,8 +14,10 @@ from jobs.clock import monotonic, utc_now
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome, Succeeded
+from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome, Status, Succeeded
 from jobs.leases import Held, get_leases
+from jobs.ledger import get_ledger
+from jobs.records import status_of
 from tasks.alone import is_suspect
 from tasks.supervision import attempt_of_suspect, attempts
 
@@ -27,6 +29,9 @@ log = structlog.get_logger()
 LONGEST_PAUSE_SECONDS = 2.0
 # A bundle that is well formed takes half a second at most.
 PATIENCE_SECONDS = 0.75
+# For a job that a message is ahead of: all together longer than `doorbell.LONGEST_COMMIT_SECONDS`.
+LOOKS_AFTER_SECONDS: Final = (0.0002, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+ASKS_FROM_SECONDS: Final = 0.0005
 
 
 class AttemptFailedError(JobyardError):
@@ -97,6 +102,8 @@ def _write_down(outcomes: Sequence[Outcome], held: Sequence[Held], worker: str) 
 def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
     try:
         claimed = get_grouped_ledger(worker).claim(job_ids)
+        if not claimed and len(job_ids) == 1:
+            claimed = _claim_when_it_is_there(job_ids[0], worker)
     except LedgerUnavailableError as error:
         # The rows are still queued, so the keeper will ring again.
         log.warning("not claimed", job_ids=job_ids[:10], reason=str(error))
@@ -104,6 +111,18 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
     if len(claimed) < len(job_ids):
         log.info("message claimed nothing, or not all", jobs=len(job_ids), claimed=len(claimed))
     return claimed
+
+
+def _claim_when_it_is_there(job_id: str, worker: str) -> list[ClaimedJob]:
+    """Wait a moment for a row that is being committed: its message may be ahead of it."""
+    for pause in LOOKS_AFTER_SECONDS:
+        sleep(pause)
+        if claimed := get_grouped_ledger(worker).claim([job_id]):
+            return claimed
+        # To ask costs as much as to try, and most often the row comes with the next breath.
+        if pause >= ASKS_FROM_SECONDS and status_of(get_ledger().engine, job_id) not in (None, Status.QUEUED):
+            break
+    return []
 
 
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:

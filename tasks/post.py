@@ -1,6 +1,6 @@
 """Ways to send messages: the interface, Celery's own way, and which way leads to which broker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from celery.signals import after_task_publish, before_task_publish, task_sent
@@ -13,6 +13,7 @@ from jobs.job import QueuedJob
 from tasks.app import app
 from tasks.message_form import shown
 from tasks.rabbitmq_post import RabbitMQPost
+from tasks.redis_bell import RedisBell
 from tasks.redis_post import RedisPost
 
 MOST_IN_ONE_WRITE: Final = 100
@@ -63,6 +64,11 @@ def post_for(settings: Settings) -> Post:
     if kind is BrokerKind.RABBITMQ:
         return RabbitMQPost(settings)
     return RedisPost(settings)
+
+
+def bell_for(post: Post, settings: Settings, not_taken: Callable[[QueuedJob], object]) -> RedisBell | None:
+    """Return what can send one message without waiting for the broker, where there is such a thing."""
+    return RedisBell(settings, not_taken) if isinstance(post, RedisPost) else None
 
 
 def _somebody_listens() -> bool:

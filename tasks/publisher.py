@@ -1,4 +1,4 @@
-"""Rings the doorbell: sends Celery messages for committed jobs, in groups and on a thread of its own.
+"""Sends Celery messages for jobs: in groups and on a thread of its own, or one by itself here and now.
 
 Best effort by design. Whatever is not sent, or was sent and is not sure, the keeper sends again; a message
 too many claims nothing. So nobody who hands in a job ever waits for the broker.
@@ -27,7 +27,7 @@ from jobs.job import QueuedJob
 from jobs.ledger import Ledger, get_ledger
 from tasks.app import app
 from tasks.bundling import Bundling
-from tasks.post import MOST_IN_ONE_WRITE, post_for
+from tasks.post import MOST_IN_ONE_WRITE, bell_for, post_for
 
 log = structlog.get_logger()
 
@@ -45,6 +45,8 @@ LONGEST_WAIT_SECONDS = 2.0
 RESTS_LONGER = 2
 LONGEST_REST_SECONDS = 0.02
 MOST_WAITING = 50_000
+# Since the last job was handed in. What comes more often goes together, in fewer messages.
+QUIET_SECONDS = 0.004
 
 
 class Publisher:
@@ -54,6 +56,8 @@ class Publisher:
         self._ledger, self._settings = ledger, settings
         self._bundling = Bundling(ledger.engine, settings.worker.lease)
         self._post = post_for(settings)
+        self._bell = bell_for(self._post, settings, not_taken=self._send_again)
+        self._asked_at = 0.0
         self._changed = threading.Condition()
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
@@ -71,10 +75,33 @@ class Publisher:
         with self._changed:
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.extend(jobs)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-                self._thread.start()
+            self._start_thread()
             self._changed.notify_all()
+
+    def ring(self, job: QueuedJob) -> bool:
+        """Send a message here and now, where nobody has to wait for that; tell whether it is on its way."""
+        asked_at, self._asked_at = self._asked_at, monotonic()
+        is_quiet = self._asked_at - asked_at > QUIET_SECONDS and not self._is_busy and not self._waiting
+        if self._bell is None or not is_quiet or self._asked_at < self._silent_until:
+            return False
+        return self._bell.ring(job)
+
+    def has_rung(self, job: QueuedJob) -> None:
+        """Take a job that `ring` has sent a message about, and whose row is committed."""
+        with self._changed:
+            self._note([job.id])
+            self._start_thread()
+            self._changed.notify_all()
+
+    def _send_again(self, job: QueuedJob) -> None:
+        with self._changed:
+            self._unmarked = [job_id for job_id in self._unmarked if job_id != job.id]
+        self.publish([job])
+
+    def _start_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+            self._thread.start()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until everything that was taken has been sent or given up; tell whether it was in time."""
@@ -107,16 +134,17 @@ class Publisher:
             with self._changed:
                 self._is_busy = False
                 self._changed.notify_all()
-                patience = max(0.0, self._mark_at - monotonic()) if self._unmarked else None
-                self._changed.wait_for(lambda: bool(self._waiting), patience)
+                self._changed.wait_for(lambda: bool(self._waiting or self._unmarked))
+                self._changed.wait_for(lambda: bool(self._waiting), max(0.0, self._mark_at - monotonic()))
                 jobs, self._waiting, self._is_busy = self._waiting, [], True
             if jobs:
                 began = monotonic()
                 self._send(jobs)
                 if len(jobs) > 1:
                     sleep(min(RESTS_LONGER * (monotonic() - began), LONGEST_REST_SECONDS))
-            if self._unmarked and monotonic() >= self._mark_at:
-                self._mark()
+                if self._bell is not None and not self._is_cut_off:
+                    self._bell.open()
+            self._mark_in_time()
 
     def _send(self, jobs: Sequence[QueuedJob]) -> None:
         if monotonic() < self._silent_until:
@@ -130,7 +158,9 @@ class Publisher:
                 reach(CrashPoint.PUBLISHED)
                 ids = [job.id for bundle in bundles for job in bundle]
                 sent += len(ids)
-                self._note(ids)
+                with self._changed:
+                    self._note(ids)
+                self._mark_in_time()
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             self._is_cut_off = True
@@ -140,11 +170,14 @@ class Publisher:
         if not self._unmarked:
             self._mark_at = monotonic() + self._mark_after
         self._unmarked += job_ids
-        if monotonic() >= self._mark_at:
-            self._mark()
 
-    def _mark(self) -> None:
-        job_ids, self._unmarked = self._unmarked, []
+    def _mark_in_time(self) -> None:
+        if not self._unmarked or monotonic() < self._mark_at:
+            return
+        if self._bell is not None:
+            self._bell.listen()
+        with self._changed:
+            job_ids, self._unmarked = self._unmarked, []
         try:
             for some in batched(job_ids, MOST_IN_ONE_MARK):
                 self._ledger.mark_published(some)

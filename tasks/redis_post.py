@@ -22,14 +22,27 @@ TAG: Final = "@delivery-tag@"
 
 
 @dataclass(frozen=True)
-class _Line:
+class RedisLine:
     """The list that a kind of message belongs to, and its text with blanks."""
 
     key: str
     text: str
     form: MessageForm
 
+    @classmethod
+    def of(cls, channel: Any, broker_url: str, task: str, queue: str, priority: int) -> "RedisLine":
+        """Ask kombu, by one of its channels to Redis; waits for nobody."""
+        form, broker_says = MessageForm.of(task), broker_priority(priority, broker_url)
+        message = channel.prepare_message(
+            "", broker_says, "application/json", "utf-8", form.headers, dict(form.properties)
+        )
+        channel._inplace_augment_message(message, "", queue)
+        assert message["properties"]["body_encoding"] == "base64"
+        message["body"], message["properties"]["delivery_tag"] = BODY, TAG
+        return cls(channel._q_for_pri(queue, broker_says), json.dumps(message), form)
+
     def message(self, bundle: Sequence[QueuedJob]) -> str:
+        """Return the message about these jobs as text."""
         return (
             self.text.replace(FIRST_ID, bundle[0].id)
             .replace(SHOWN, shown(bundle))
@@ -67,16 +80,8 @@ class RedisPost:
                 pipeline.lpush(key, *some)
             pipeline.execute()
 
-    def _make_line(self, task: str, queue: str, priority: int) -> _Line:
-        channel, form = self._channel(), MessageForm.of(task)
-        broker_says = broker_priority(priority, self._broker_url)
-        message = channel.prepare_message(
-            "", broker_says, "application/json", "utf-8", form.headers, dict(form.properties)
-        )
-        channel._inplace_augment_message(message, "", queue)
-        assert message["properties"]["body_encoding"] == "base64"
-        message["body"], message["properties"]["delivery_tag"] = BODY, TAG
-        return _Line(channel._q_for_pri(queue, broker_says), json.dumps(message), form)
+    def _make_line(self, task: str, queue: str, priority: int) -> RedisLine:
+        return RedisLine.of(self._channel(), self._broker_url, task, queue, priority)
 
     def _channel(self) -> Any:
         if self._connection is None:

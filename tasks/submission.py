@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from jobs.claim_checks import PAYLOAD, get_claim_checks
 from jobs.errors import IdempotencyConflictError
 from jobs.grouped import get_grouped_ledger
-from jobs.job import Acceptance, NewJob, QueuedJob, Verdict, new_id
+from jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobs.joining import AsyncTransaction, Transaction, accept_within, accept_within_async
 from tasks.context import running_job_id
+from tasks.doorbell import get_doorbell
 from tasks.options import JobOptions
-from tasks.publisher import get_publisher
 
 if TYPE_CHECKING:
     from tasks.base import AnyTask
@@ -70,8 +70,8 @@ def submit(
     `LedgerUnavailableError` where nothing could be written.
     """
     new = checked_in(new_jobs(task, payloads, options, idempotency_key))
-    acceptances = get_grouped_ledger().accept(new)
-    ring_for(new, acceptances)
+    doorbell = get_doorbell()
+    acceptances = doorbell.accept(get_grouped_ledger().accept, new, doorbell.ring_ahead(new))
     return _without_conflicts(acceptances, idempotency_key)
 
 
@@ -116,14 +116,3 @@ def _without_conflicts(acceptances: list[Acceptance], idempotency_key: str | Non
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(idempotency_key or "")
     return acceptances
-
-
-def ring_for(new_jobs: Sequence[NewJob], acceptances: Sequence[Acceptance]) -> None:
-    """Publish those of the committed jobs that are new and may start now."""
-    due = [
-        QueuedJob(new.id, new.task, new.queue, new.priority)
-        for new, acceptance in zip(new_jobs, acceptances, strict=True)
-        if acceptance.verdict is Verdict.NEW and new.is_due
-    ]
-    if due:
-        get_publisher().publish(due)

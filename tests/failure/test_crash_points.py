@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from time import sleep
 from typing import Any
 
 import httpx
@@ -24,7 +25,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 OF_THE_API = (CrashPoint.BEFORE_ACCEPT, CrashPoint.ACCEPTED, CrashPoint.BEFORE_PUBLISH, CrashPoint.PUBLISHED)
 OF_A_WORKER = (CrashPoint.FETCHED, CrashPoint.CLAIMED, CrashPoint.RAN, CrashPoint.SETTLED)
 OF_THE_KEEPER = (CrashPoint.TAKEN_UP,)
-ELSEWHERE = (CrashPoint.REPLAYED, CrashPoint.TICKED)
+ELSEWHERE = (CrashPoint.RUNG_AHEAD, CrashPoint.REPLAYED, CrashPoint.TICKED)
 
 
 def test_every_crash_point_is_visited_here() -> None:
@@ -133,6 +134,23 @@ def test_a_replay_whose_api_dies_is_carried_out(own: OwnYard) -> None:
     own.start_worker()
     own.wait_for([job_id], Status.SUCCEEDED)
     assert own.job(job_id).replays == 1
+
+
+def test_an_api_that_dies_after_it_has_rung_and_before_the_commit_leaves_a_message_and_no_job(
+    on_either: OwnYard,
+) -> None:
+    own = on_either
+    own.start_worker()
+    has_died = ends_at(own, CrashPoint.RUNG_AHEAD, own.start_api)
+    accepted: list[str] = []
+    while job_id := post(own, {"then": "return"}, {}):  # the first ones go the usual way
+        accepted.append(job_id)
+        sleep(0.05)
+    has_died()
+    own.start_api()
+    accepted.append(post(own, {"then": "return"}, {}) or "")
+    everything_succeeds(own, accepted)
+    assert len(own.everything()) == len(accepted), "nobody was answered, and nothing was written"
 
 
 def test_row_23_a_job_that_was_committed_and_not_published_runs_within_seconds(on_either: OwnYard) -> None:

@@ -1,12 +1,16 @@
-"""What is written down of a bundle: an outcome that the ledger cannot keep costs the others nothing."""
+"""What is claimed for a message that is ahead of its row, and what is written down of a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from jobs.job import Cause, Failed, NotStarted, Outcome, Succeeded
-from tasks.bundle import _settle
+from jobs.grouped import GroupedLedger
+from jobs.job import Cause, ClaimedJob, Failed, NewJob, NotStarted, Outcome, Succeeded, new_id
+from jobs.ledger import Ledger
+from tasks.bundle import ASKS_FROM_SECONDS, LOOKS_AFTER_SECONDS, _claim, _settle
+from tasks.doorbell import LONGEST_COMMIT_SECONDS
 
 BAD = '"what no database keeps"'
 
@@ -26,3 +30,70 @@ def test_of_a_bundle_only_the_outcome_that_is_refused_is_lost(monkeypatch: pytes
     [refused] = (outcome for outcome in kept if outcome.job_id == "b")
     assert isinstance(refused, Failed)
     assert (refused.failure.cause, refused.retry_in) == (Cause.RESULT_REFUSED, None)
+
+
+class Watched(GroupedLedger):
+    """Counts the groups that are claimed, and does what is to be done before one of them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger, "worker")
+        self.claims = 0
+        self.before: dict[int, Callable[[], object]] = {}
+
+    def _claim(self, groups: Sequence[Sequence[str]]) -> list[list[ClaimedJob]]:
+        self.claims += 1
+        self.before.get(self.claims, lambda: None)()
+        return super()._claim(groups)
+
+
+@pytest.fixture
+def watched(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    grouped = Watched(own_ledger)
+    monkeypatch.setattr("tasks.bundle.get_grouped_ledger", lambda _: grouped)
+    monkeypatch.setattr("tasks.bundle.get_ledger", lambda: own_ledger)
+    return grouped
+
+
+def new() -> NewJob:
+    return NewJob(new_id(), "any", "{}", 3)
+
+
+@pytest.mark.parametrize("look", range(2, len(LOOKS_AFTER_SECONDS) + 2))
+def test_a_worker_that_comes_before_the_row_waits_for_it(
+    own_ledger: Ledger, watched: Watched, look: int
+) -> None:
+    one = new()
+    watched.before[look] = lambda: own_ledger.accept([one])
+    assert [claimed.id for claimed in _claim([one.id], "worker")] == [one.id]
+    assert watched.claims == look
+
+
+def test_a_worker_looks_for_longer_than_a_commit_may_take_that_was_rung_for() -> None:
+    assert sum(LOOKS_AFTER_SECONDS) > 1.5 * LONGEST_COMMIT_SECONDS
+
+
+def test_a_row_that_never_comes_is_given_up(watched: Watched) -> None:
+    assert _claim([new_id()], "worker") == []
+    assert watched.claims == 1 + len(LOOKS_AFTER_SECONDS)
+
+
+def test_a_message_too_many_is_no_reason_to_wait(own_ledger: Ledger, watched: Watched) -> None:
+    [accepted] = own_ledger.accept([new()])
+    own_ledger.claim([accepted.job_id], "another")
+    assert _claim([accepted.job_id], "worker") == []
+    without_asking = [pause for pause in LOOKS_AFTER_SECONDS if pause < ASKS_FROM_SECONDS]
+    assert watched.claims == 1 + len(without_asking) + 1, "it runs elsewhere"
+
+
+def test_nobody_waits_for_the_rest_of_a_bundle(own_ledger: Ledger, watched: Watched) -> None:
+    [accepted] = own_ledger.accept([new()])
+    assert len(_claim([accepted.job_id, new_id()], "worker")) == 1
+    assert watched.claims == 1
+
+
+def test_of_two_workers_that_wait_for_a_row_one_gets_it(own_ledger: Ledger, watched: Watched) -> None:
+    one = new()
+    watched.before[3] = lambda: own_ledger.accept([one])
+    with ThreadPoolExecutor(2) as threads:
+        claimed = list(threads.map(lambda _: _claim([one.id], "worker"), range(2)))
+    assert sum(map(len, claimed)) == 1

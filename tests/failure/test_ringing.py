@@ -1,0 +1,125 @@
+"""Messages that are sent before their rows are committed: early, in vain, refused, on a line that was cut."""
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from time import sleep
+
+import httpx
+import pytest
+
+from jobs.job import Status
+from tests.support.own_yard import OwnYard
+
+pytestmark = pytest.mark.timeout(180)
+
+# So long that no keeper does what a bell should have done.
+LATE = {"JOBYARD_KEEPER__UNSENT_AFTER": "100", "JOBYARD_KEEPER__RESEND_AFTER": "100"}
+
+
+@pytest.fixture
+def rings(own: OwnYard) -> OwnYard:
+    """A yard whose API has sent a message, and so has a line open to the broker."""
+    own.settings |= LATE
+    return made_ready(own)
+
+
+def made_ready(own: OwnYard) -> OwnYard:
+    own.start_api()
+    first = post(own).json()["id"]
+    own.wait_until(lambda: own.job(first).published_at is not None, 10, "the first job to be published")
+    own.redis.flushall()
+    return own
+
+
+def post(own: OwnYard) -> httpx.Response:
+    url = f"http://127.0.0.1:{own.port('API')}/v1/tasks/bad.deed/jobs"
+    return httpx.post(url, json={"then": "return", "journal": str(own.journal)}, timeout=30)
+
+
+@contextmanager
+def nothing_can_be_written(own: OwnYard) -> Iterator[None]:
+    """Hold SQLite's write lock."""
+    with closing(sqlite3.connect(own.home / "jobyard.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def being_accepted(own: OwnYard) -> Iterator["Future[httpx.Response]"]:
+    """Hand a job in, and give what will be the answer when the message about it is there, and no row."""
+    with ThreadPoolExecutor(1) as thread, nothing_can_be_written(own):
+        before = len(own.everything())
+        answer = thread.submit(post, own)
+        own.wait_until(lambda: own.broker.depth() == 1, 10, "the message")
+        assert len(own.everything()) == before
+        assert not answer.done()
+        yield answer
+
+
+def test_a_message_is_on_its_way_before_the_row_is_and_is_sent_again_when_that_took_long(
+    rings: OwnYard,
+) -> None:
+    with being_accepted(rings) as answer:
+        pass
+    job_id = answer.result(10).json()["id"]
+    rings.wait_until(lambda: rings.sent() == [job_id, job_id], 10, "the second message")
+    rings.start_worker()
+    rings.wait_for([job_id], Status.SUCCEEDED)
+    rings.check_invariant([job_id])
+    assert rings.job(job_id).attempt == 1
+
+
+def test_a_worker_that_came_too_early_is_called_again(rings: OwnYard) -> None:
+    worker = rings.start_worker()
+    [first] = [job_id for job_id, _ in rings.everything()]
+    with ThreadPoolExecutor(1) as thread, nothing_can_be_written(rings):
+        answer = thread.submit(post, rings)
+        rings.wait_until(rings.broker.has_a_waiting_consumer, 10, "the worker to have taken it")
+        sleep(0.3)
+    job_id = answer.result(10).json()["id"]
+    rings.wait_for([job_id], Status.SUCCEEDED, 10)
+    assert rings.job(first).status is Status.QUEUED, "no keeper was at work"
+    assert worker.process.poll() is None
+
+
+def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
+    own.settings |= LATE | {"JOBYARD_LEDGER__BUSY_TIMEOUT": "0.5"}
+    made_ready(own)
+    with being_accepted(own) as answer:
+        assert answer.result(10).status_code == 503
+    assert len(own.everything()) == 1
+    worker = own.start_worker()
+    own.wait_until(lambda: own.broker.depth() == 0, 10, "the message to be taken")
+    job_ids = [post(own).json()["id"] for _ in range(3)]
+    own.wait_for(job_ids, Status.SUCCEEDED, 10)
+    own.check_invariant(job_ids)
+    assert len(own.everything()) == 4
+    assert "message claimed nothing" in worker.output()
+
+
+@pytest.mark.parametrize("fault", ["restart", "reset_connections"])
+def test_a_line_that_was_cut_while_nobody_rang_costs_no_time(rings: OwnYard, fault: str) -> None:
+    rings.start_worker()
+    getattr(rings.broker, fault)()
+    sleep(0.1)
+    job_ids = [post(rings).json()["id"] for _ in range(3)]
+    rings.wait_for(job_ids, Status.SUCCEEDED, 10)
+    rings.check_invariant(job_ids)
+
+
+def test_a_message_that_was_refused_is_sent_again(own: OwnYard) -> None:
+    own.settings["JOBYARD_KEEPER__RESEND_AFTER"] = "100"  # of what is taken for sent
+    made_ready(own)
+    own.broker.fill_up()
+    job_ids = []
+    for _ in range(3):
+        job_ids.append(post(own).json()["id"])
+        sleep(0.05)
+    sleep(1)  # longer than until what was sent is written down
+    assert [own.job(job_id).published_at for job_id in job_ids] == [None] * 3
+    own.broker.relieve()
+    own.start_worker()
+    own.wait_for(job_ids, Status.SUCCEEDED, 20)
+    own.check_invariant(job_ids)
