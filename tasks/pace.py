@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -11,11 +12,14 @@ from sqlalchemy import Engine
 from jobs.clock import monotonic
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
-from jobs.paces import note_paces
+from jobs.paces import believed, note_paces
 
 log = structlog.get_logger()
 
 TELL_EVERY_SECONDS: Final = 2.0
+# What is told is a transaction, and a task that takes as long as ever is no news.
+NEWS_SHARE: Final = 0.1
+TELL_ALL_EVERY_SECONDS: Final = 30.0
 
 
 class Stopwatch:
@@ -25,7 +29,8 @@ class Stopwatch:
         self._engine = engine
         self._lock = threading.Lock()
         self._measured: dict[str, tuple[float, int]] = {}
-        self._tell_at = 0.0
+        self._known: dict[str, float] = {}
+        self._tell_at = self._tell_all_at = 0.0
 
     def note(self, task: str, seconds: float, jobs: int) -> None:
         """Add jobs that took so long together; whoever comes when it is time tells the ledger."""
@@ -37,10 +42,26 @@ class Stopwatch:
             self._tell_at = monotonic() + TELL_EVERY_SECONDS
             means = {name: total / count for name, (total, count) in self._measured.items()}
             self._measured.clear()
+            news = self._news(means)
+        if not news:
+            return
         try:
-            note_paces(self._engine, means)
+            note_paces(self._engine, news)
         except LedgerUnavailableError as error:
             log.debug("paces not noted", reason=str(error))
+
+    def _news(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Return what the ledger may not know: it hears from other workers, too, and of them now and then."""
+        if monotonic() >= self._tell_all_at:
+            self._tell_all_at = monotonic() + TELL_ALL_EVERY_SECONDS
+            self._known.clear()
+        news = {task: mean for task, mean in means.items() if self._is_news(task, mean)}
+        self._known |= {task: believed(mean, self._known.get(task, mean)) for task, mean in news.items()}
+        return news
+
+    def _is_news(self, task: str, mean: float) -> bool:
+        known = self._known.get(task)
+        return known is None or abs(mean - known) > NEWS_SHARE * known
 
 
 @cache

@@ -1,6 +1,7 @@
 """How jobs are put together into messages: by kind, by what a job takes, and by who is there to run them."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from jobs.ledger import Ledger
 from jobs.paces import known_paces, note_paces
 from jobs.workers import Announcement, announce
 from tasks.bundling import MOST_JOBS, Bundling
-from tasks.pace import TELL_EVERY_SECONDS, Stopwatch
+from tasks.pace import TELL_ALL_EVERY_SECONDS, TELL_EVERY_SECONDS, Stopwatch
 
 MINUTE = timedelta(minutes=1)
 
@@ -92,6 +93,32 @@ def test_a_worker_adds_up_what_it_measures_and_tells_it_now_and_then(
     monkeypatch.setattr("tasks.pace.monotonic", lambda: monotonic() + TELL_EVERY_SECONDS)
     stopwatch.note("a.task", 10.0, 5)
     assert known_paces(own_ledger.engine) == {"a.task": 4.0}
+
+
+def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, float]] = []
+    stopwatch, clock = Stopwatch(own_ledger.engine), SimpleNamespace(now=100.0)
+    monkeypatch.setattr("tasks.pace.monotonic", lambda: clock.now)
+    monkeypatch.setattr("tasks.pace.note_paces", lambda engine, means: told.append(dict(means)))
+
+    def measure(seconds: float) -> None:
+        clock.now += TELL_EVERY_SECONDS
+        stopwatch.note("a.task", seconds, 1)
+
+    for seconds in (1.0, 1.05, 0.95, 1.2, 0.5, 0.5):
+        measure(seconds)
+    # Of one that has become faster the ledger believes a part each time: 0.99, 0.84 of 1.2.
+    assert told == [{"a.task": seconds} for seconds in (1.0, 1.2, 0.5, 0.5)]
+    for _ in range(8):
+        measure(0.5)
+    known_by_now = len(told)
+    measure(0.5)
+    assert len(told) == known_by_now
+    clock.now += TELL_ALL_EVERY_SECONDS
+    measure(0.5)
+    assert told[known_by_now:] == [{"a.task": 0.5}]
 
 
 def test_a_worker_without_its_ledger_goes_on(own_ledger: Ledger) -> None:
