@@ -155,8 +155,8 @@ def writing(engine: Engine, *, durably: bool = True) -> Iterator[Connection]:
     """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`.
 
     Not `durably`: a crash of the database itself may undo it (PostgreSQL; on SQLite every commit is on disk).
-    For what is renewed or done again by itself. A claim is not among it: undone, its attempt's number would
-    be given out a second time, and could not keep the two apart (docs/decisions/0009).
+    For what is renewed or done again by itself. A claim is not among it: for how long it has to stand is said
+    by `Outlives.WORKERS`.
     """
     transactions = writers_of(engine).transactions
     with inside_gate(), named_faults(engine), own_turn(engine), transactions.begin() as connection:

@@ -30,7 +30,7 @@ class Outlives(Enum):
 
     POWER = auto()  # a power cut: it is on disk
     # Every worker. On SQLite all are processes of the ledger's own machine and end with it, so their claims
-    # need not wait for the disk; on PostgreSQL a worker elsewhere would go on (docs/decisions/0021).
+    # need not wait for the disk; on PostgreSQL a worker elsewhere would go on (docs/decisions/0022).
     WORKERS = auto()
 
 
