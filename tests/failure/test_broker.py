@@ -55,11 +55,10 @@ def test_row_11_everything_in_the_broker_is_lost_under_load(own: OwnYard, own_wo
     own.check_invariant(job_ids)
 
 
-def file_of_messages(own: OwnYard) -> Path:
-    """Return the one file in which the broker keeps what waits in its queues."""
-    broker = own.broker
-    files = (path for path in broker.folder.rglob("*") if path.is_file())
-    [path] = [path for path in files if broker.opening_of_a_message in path.read_bytes()]
+def file_with(own: OwnYard, job_id: str) -> Path:
+    """Return the one file in which the broker keeps what waits in the queues of this yard."""
+    files = (path for path in own.broker.folder.rglob("*") if path.is_file())
+    [path] = [path for path in files if job_id.encode() in path.read_bytes()]
     return path
 
 
@@ -76,7 +75,7 @@ def queue_up(own: OwnYard, how_many: int) -> list[str]:
 @on_every_broker
 def test_row_12_messages_that_the_disk_has_lost_are_sent_again(own: OwnYard) -> None:
     job_ids = queue_up(own, 20)
-    path = file_of_messages(own)
+    path = file_with(own, job_ids[0])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     own.broker.start()
     assert 0 < len(own.sent()) < 20
@@ -87,7 +86,7 @@ def test_row_12_messages_that_the_disk_has_lost_are_sent_again(own: OwnYard) -> 
 @on_every_broker
 def test_row_12_a_message_that_the_disk_has_altered_is_refused_and_sent_again(own: OwnYard) -> None:
     [altered, *_] = job_ids = queue_up(own, 3)
-    path = file_of_messages(own)
+    path = file_with(own, altered)
     content = path.read_bytes()
     opening = own.broker.opening_of_a_message
     path.write_bytes(content.replace(opening, b"}" + opening[1:], 1))
