@@ -64,7 +64,7 @@ class Bundling:
         if pace is None:
             return MOST_JOBS
         share = jobs_of_a_slot * pace * SHARE_OF_THE_REST
-        return int(min(max(SECONDS_OF_WORK, share), MOST_SECONDS) / max(pace, 1e-6))
+        return round(min(max(SECONDS_OF_WORK, share), MOST_SECONDS) / max(pace, 1e-6))
 
     def _look(self) -> None:
         if monotonic() < self._look_at:

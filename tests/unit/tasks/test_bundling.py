@@ -46,7 +46,7 @@ def test_a_job_that_lost_a_worker_goes_alone(own_ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "size"), [(None, MOST_JOBS), (0.00001, MOST_JOBS), (0.009, 55), (0.06, 8), (30, 1)]
+    ("seconds", "size"), [(None, MOST_JOBS), (0.00001, MOST_JOBS), (0.009, 56), (0.06, 8), (30, 1)]
 )
 def test_where_much_waits_a_message_is_half_a_second_of_work(
     own_ledger: Ledger, seconds: float | None, size: int
@@ -64,7 +64,13 @@ def test_where_little_waits_a_message_is_a_tenth_of_a_second_of_work(own_ledger:
 def test_the_last_messages_are_small_so_that_the_workers_end_together(own_ledger: Ledger) -> None:
     announce(own_ledger.engine, Announcement("one", 1, "prefork", 2, "default"))
     note_paces(own_ledger.engine, {"a.task": 0.05 - 1e-9})
-    assert sizes(own_ledger, queued(80)) == [10, 8, 7, 6, 6, 5, 4, 4, 3, 3, *[2] * 12]
+    assert sizes(own_ledger, queued(80)) == [10, 9, 8, 7, 6, 5, 4, 4, 3, 3, 3, *[2] * 9]
+
+
+def test_jobs_of_which_a_tenth_of_a_second_holds_nearly_two_go_two_by_two(own_ledger: Ledger) -> None:
+    announce(own_ledger.engine, Announcement("one", 1, "prefork", 2, "default"))
+    note_paces(own_ledger.engine, {"a.task": 0.054})
+    assert sizes(own_ledger, queued(8)) == [2] * 4
 
 
 def test_workers_that_are_there_share_what_is_to_be_sent(own_ledger: Ledger) -> None:
