@@ -100,6 +100,19 @@ def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
     assert "message claimed nothing" in worker.output()
 
 
+def test_it_rings_where_the_workers_of_this_yard_listen(own: OwnYard) -> None:
+    own.settings |= LATE | {"JOBYARD_REDIS__PREFIX": "shop:"}
+    made_ready(own)
+    own.start_worker()
+    with ThreadPoolExecutor(1) as thread, nothing_can_be_written(own):
+        answer = thread.submit(post, own)
+        sleep(2 * LONGEST_COMMIT_SECONDS)
+        assert not answer.done()
+    job_id = answer.result(10).json()["id"]
+    own.wait_for([job_id], Status.SUCCEEDED, 10)
+    assert own.redis.dbsize() == len(list(own.redis.scan_iter("shop:*"))), "nothing is anybody else's"
+
+
 @pytest.mark.parametrize("fault", ["restart", "reset_connections"])
 def test_a_line_that_was_cut_while_nobody_rang_costs_no_time(rings: OwnYard, fault: str) -> None:
     rings.start_worker()
