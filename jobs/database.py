@@ -151,17 +151,10 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def writing(engine: Engine, *, durably: bool = True) -> Iterator[Connection]:
-    """Open a transaction that is committed at the end of the block; raises `LedgerUnavailableError`.
-
-    Not `durably`: a crash of the database itself may undo it (PostgreSQL; on SQLite every commit is on disk).
-    For what is renewed or done again by itself. A claim is not among it: for how long it has to stand is said
-    by `Outlives.WORKERS`.
-    """
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that is on disk at the end of the block; raises `LedgerUnavailableError`."""
     transactions = writers_of(engine).transactions
     with inside_gate(), named_faults(engine), own_turn(engine), transactions.begin() as connection:
-        if not durably and engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         yield connection
 
 

@@ -104,11 +104,8 @@ class Ledger:
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
-        with writing(self.engine, durably=False) as connection:
-            rows = HELD.parameters(connection, held)
-            lease = {"lease": self._settings.worker.lease.total_seconds()}
-            renewed = connection.execute(_renewing(connection.dialect.name), {**rows, **lease})
-            return {(job_id, attempt) for job_id, attempt in renewed}
+        lease = {"lease": self._settings.worker.lease.total_seconds()}
+        return set(_RENEW.rows(self.engine, {**HELD.parameters(self.engine, held), **lease}))
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Record how attempts ended; return those that counted.
@@ -197,10 +194,9 @@ class Ledger:
 
     def mark_published(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages were sent, unless somebody has claimed them already."""
-        with writing(self.engine, durably=False) as connection:
-            rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
-            patience = {"patience": self._settings.keeper.resend_after.total_seconds()}
-            connection.execute(_marking(connection.dialect.name), {**rows, **patience})
+        given = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
+        patience = {"patience": self._settings.keeper.resend_after.total_seconds()}
+        _MARK.count(self.engine, {**given, **patience})
 
 
 # The statements that every job meets, each built once for a dialect.
@@ -233,11 +229,6 @@ def _claiming_where(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
 
 
-_CLAIM: Final = SingleStatement(_claiming, outlives=Outlives.WORKERS)
-_CLAIM_ONE: Final = SingleStatement(_claiming_one, outlives=Outlives.WORKERS, finds_one=True)
-
-
-@cache
 def _renewing(dialect: str) -> ReturningUpdate[Any]:
     given = HELD.relation(dialect)
     found = held(dialect, given)
@@ -249,7 +240,6 @@ def _renewing(dialect: str) -> ReturningUpdate[Any]:
     )
 
 
-@cache
 def _marking(dialect: str) -> Update:
     # Who holds a row is about to move it, and then the note is of no use.
     held = locked_by_id(dialect, skip_locked=True)
@@ -263,6 +253,12 @@ def _marking(dialect: str) -> Update:
             resend_at=db_now(plus=doubling * bindparam("patience", type_=Float)),
         )
     )
+
+
+_CLAIM: Final = SingleStatement(_claiming, outlives=Outlives.WORKERS)
+_CLAIM_ONE: Final = SingleStatement(_claiming_one, outlives=Outlives.WORKERS, finds_one=True)
+_RENEW: Final = SingleStatement(_renewing, outlives=Outlives.WORKERS)
+_MARK: Final = SingleStatement(_marking, outlives=Outlives.WORKERS)
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:

@@ -19,7 +19,7 @@ def note_paces(engine: Engine, seconds: Mapping[str, float]) -> None:
     new = statement.excluded.seconds
     milder = pace.c.seconds + _BELIEF * (new - pace.c.seconds)
     changed = {"seconds": case((new > pace.c.seconds, new), else_=milder), "measured_at": db_now()}
-    with writing(engine, durably=False) as connection:
+    with writing(engine) as connection:
         for task, mean in sorted(seconds.items()):
             values = {"task": task, "seconds": mean, "measured_at": db_now()}
             connection.execute(

@@ -29,8 +29,8 @@ class Outlives(Enum):
     """What a commit outlives that was answered."""
 
     POWER = auto()  # a power cut: it is on disk
-    # Every worker. On SQLite all are processes of the ledger's own machine and end with it, so their claims
-    # need not wait for the disk; on PostgreSQL a worker elsewhere would go on (docs/decisions/0022).
+    # Every worker. On SQLite all are processes of the ledger's own machine and end with it, so what is about
+    # them need not wait for the disk; on PostgreSQL a worker elsewhere would go on (docs/decisions/0022).
     WORKERS = auto()
 
 

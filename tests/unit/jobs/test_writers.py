@@ -51,12 +51,12 @@ def test_whatever_a_person_or_a_result_waits_for_is_on_disk_and_a_claim_need_not
     assert pragma(claims, "journal_mode") == "wal"
 
 
-def test_only_claims_are_not_waited_for() -> None:
+def test_only_claims_leases_and_notes_of_publishing_are_not_waited_for() -> None:
     claims, outcomes, acceptances = (
         [value._outlives for value in vars(module).values() if isinstance(value, SingleStatement)]
         for module in (jobs.ledger, jobs.settling, jobs.accepting)
     )
-    assert claims == [Outlives.WORKERS] * 2
+    assert claims == [Outlives.WORKERS] * 4
     assert outcomes + acceptances == [Outlives.POWER] * 5
 
 

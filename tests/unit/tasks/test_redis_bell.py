@@ -1,4 +1,4 @@
-"""What becomes of a message whose answer is late, no good, or never came; on a real server: test_ringing.py."""
+"""What becomes of a message whose answer is late, no good, or never came; test_ringing.py has a server."""
 
 from typing import Any
 
