@@ -35,17 +35,17 @@ def make_engine(settings: Settings) -> Engine:
 def _on_sqlite(url: URL, settings: Settings) -> Engine:
     patience = settings.ledger.busy_timeout.total_seconds()
     engine = _sqlite_engine(url, patience)
-    on_disk = _sqlite_engine(url, patience, is_writer=True)
-    in_memory = _sqlite_engine(url, patience, is_writer=True)
+    on_disk, in_memory = _sqlite_engine(url, patience), _sqlite_engine(url, patience)
     event.listen(in_memory, "connect", _leave_the_disk_for_later)
+    for writer in (on_disk, in_memory):
+        event.listen(writer, "connect", _wait_by_steps_of_ours)
     have_writers(engine, Writers(on_disk, {Outlives.POWER: on_disk, Outlives.WORKERS: in_memory}))
     take_turns(engine)
     return engine
 
 
-def _sqlite_engine(url: URL, patience_seconds: float, *, is_writer: bool = False) -> Engine:
-    waits = {"timeout": 0 if is_writer else patience_seconds}
-    engine = create_engine(url, pool_reset_on_return=_RESET, connect_args=waits)
+def _sqlite_engine(url: URL, patience_seconds: float) -> Engine:
+    engine = create_engine(url, pool_reset_on_return=_RESET, connect_args={"timeout": patience_seconds})
     event.listen(engine, "do_connect", _make_no_file)
     event.listen(engine, "connect", partial(_prepare_sqlite, patience_seconds=patience_seconds))
     event.listen(engine, "begin", _begin_immediate)
@@ -134,6 +134,11 @@ def _leave_the_disk_for_later(connection: Any, _record: Any) -> None:
     # who waits for it may move the log into the database, too.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _wait_by_steps_of_ours(connection: Any, _record: Any) -> None:
+    # Only now: to connect may be to wait for a process that ends, and has the file to itself for that.
+    connection.execute("PRAGMA busy_timeout = 0")
 
 
 def _commit_at_once(connection: Any, _record: Any) -> None:

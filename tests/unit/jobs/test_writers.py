@@ -86,6 +86,20 @@ def test_who_waits_for_another_process_goes_on_when_it_has_written(
         assert own_ledger.accept([new()])[0].verdict is Verdict.NEW
 
 
+@only_sqlite
+def test_who_connects_while_another_has_the_file_to_itself_waits_too(
+    own_ledger: Ledger, tmp_path: Path
+) -> None:
+    """As for a moment when the last process before this one ends, or a log is read after a crash."""
+    own_ledger.engine.dispose()
+    other = sqlite3.connect(tmp_path / "jobyard.db", isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("CREATE TABLE passing (x)")
+    threading.Timer(0.3, other.close).start()
+    [accepted] = own_ledger.accept([new()])
+    assert own_ledger.claim([accepted.job_id], "any")
+
+
 def test_who_waits_too_long_is_told_so_and_nothing_is_written(tmp_path: Path, template: Path) -> None:
     file = tmp_path / "jobyard.db"
     file.write_bytes(template.read_bytes())
