@@ -1,11 +1,12 @@
 """The connection to the ledger's database: engines, pragmas, and one way to open a transaction."""
 
 import select
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
@@ -18,8 +19,6 @@ from jobs.turns import own_turn, take_turns
 from jobs.writers import PATIENCE, Outlives, Writers, have_writers, take_write_lock, writers_of
 
 _READS = "jobyard_reads"
-# A connection comes back committed or rolled back; the pool would roll it back once more.
-_RESET: Final = None
 
 
 def make_engine(settings: Settings) -> Engine:
@@ -45,10 +44,11 @@ def _on_sqlite(url: URL, settings: Settings) -> Engine:
 
 
 def _sqlite_engine(url: URL, patience_seconds: float) -> Engine:
-    engine = create_engine(url, pool_reset_on_return=_RESET, connect_args={"timeout": patience_seconds})
+    engine = create_engine(url, connect_args={"timeout": patience_seconds})
     event.listen(engine, "do_connect", _make_no_file)
     event.listen(engine, "connect", partial(_prepare_sqlite, patience_seconds=patience_seconds))
     event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "invalidate", _give_back_the_lock)
     return engine
 
 
@@ -68,7 +68,6 @@ def _postgresql_engine(url: URL, settings: Settings, **options: str) -> Engine:
         url,
         pool_size=settings.ledger.pool_size,
         pool_timeout=patience,
-        pool_reset_on_return=_RESET,
         connect_args=_postgresql_options(patience, options),
     )
     event.listen(engine, "checkout", _refuse_what_has_ended)
@@ -134,6 +133,13 @@ def _leave_the_disk_for_later(connection: Any, _record: Any) -> None:
     # who waits for it may move the log into the database, too.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _give_back_the_lock(connection: Any, _record: Any, _error: Any) -> None:
+    # Whoever was interrupted, wherever it was. To close it would not be enough: a traceback that somebody
+    # keeps has a cursor, and with that SQLite's lock.
+    with suppress(sqlite3.Error):
+        connection.rollback()
 
 
 def _wait_by_steps_of_ours(connection: Any, _record: Any) -> None:

@@ -20,6 +20,7 @@ _IN_EACH_OTHERS_WAY: Final = ("40P01", "40001")  # a deadlock, a failure to seri
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _READ_ONLY: Final = "25006"
 _DISK_FULL: Final = "53100"
+_PLAN_IS_OLD: Final = ("0A000", "cached plan must not change result type")
 
 
 @contextmanager
@@ -41,17 +42,11 @@ def named_faults(engine: Engine) -> Iterator[None]:
 @contextmanager
 def errors_of_sqlalchemy(engine: Engine) -> Iterator[None]:
     """Raise SQLAlchemy's errors for the driver's, without the parameters, which are people's payloads."""
-    its_error = driver_error(engine)
+    its_error: type[Exception] = engine.dialect.loaded_dbapi.Error
     try:
         yield
     except its_error as error:
         raise DBAPIError.instance(None, None, error, its_error, dialect=engine.dialect) from error
-
-
-def driver_error(engine: Engine) -> type[Exception]:
-    """Return the class of the errors of an engine's driver."""
-    its_error: type[Exception] = engine.dialect.loaded_dbapi.Error
-    return its_error
 
 
 def _place(engine: Engine) -> str:
@@ -66,6 +61,8 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
         return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
     if state in _IN_EACH_OTHERS_WAY:
         return f"two changes in the ledger at {where} were in each other's way: try again ({words})"
+    if state == _PLAN_IS_OLD[0] and _PLAN_IS_OLD[1] in words:
+        return f"the tables of the ledger at {where} were changed meanwhile: try again ({words})"
     if state == _INSUFFICIENT_PRIVILEGE:
         return (
             f"the ledger at {where} refuses its user a right: make it the owner of the schema {SCHEMA!r} "

@@ -23,7 +23,9 @@ _engines: WeakSet[Engine] = WeakSet()
 
 class _Gate:
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        # Entered by itself: an interruption would come between Python's code of a Condition and its lock.
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self.inside = 0
         self.is_shut = False
         self.own = threading.local()
@@ -42,7 +44,7 @@ def inside_gate() -> Iterator[None]:
     """Be at the database for the block; waits while the process forks."""
     gate = _gate
     depth = getattr(gate.own, "depth", 0)
-    with gate.changed:
+    with gate.lock:
         # Who is inside already goes on, or the fork would wait for it for ever.
         gate.changed.wait_for(lambda: depth or not gate.is_shut)
         gate.inside += 1
@@ -50,7 +52,7 @@ def inside_gate() -> Iterator[None]:
     try:
         yield
     finally:
-        with gate.changed:
+        with gate.lock:
             gate.inside -= 1
             gate.own.depth = depth
             gate.changed.notify_all()
@@ -58,7 +60,7 @@ def inside_gate() -> Iterator[None]:
 
 def _shut() -> None:
     own_depth = getattr(_gate.own, "depth", 0)
-    with _gate.changed:
+    with _gate.lock:
         _gate.is_shut = True
         _gate.changed.wait_for(lambda: _gate.inside == own_depth, LONGEST_WAIT_SECONDS)
     for engine in _engines:
@@ -66,7 +68,7 @@ def _shut() -> None:
 
 
 def _open() -> None:
-    with _gate.changed:
+    with _gate.lock:
         _gate.is_shut = False
         _gate.changed.notify_all()
 

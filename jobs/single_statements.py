@@ -5,14 +5,13 @@ PostgreSQL four round trips where one is enough (docs/decisions/0019).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection
 from sqlalchemy.sql.dml import UpdateBase
 
-from jobs.database_faults import driver_error, errors_of_sqlalchemy, named_faults
+from jobs.database_faults import errors_of_sqlalchemy, named_faults
 from jobs.forking import inside_gate
 from jobs.rows import POSTGRESQL
 from jobs.turns import own_turn
@@ -57,7 +56,7 @@ class _Form(NamedTuple):
 class SingleStatement:
     """A statement of which `compose` makes the form for a dialect, and that is committed by itself.
 
-    Where it `finds_one` row by its id, or none, PostgreSQL plans it once for a connection.
+    Where it `finds_one` row by its id, or none, PostgreSQL plans it once for a connection; else each time.
 
     Both methods raise `LedgerUnavailableError`, and SQLAlchemy's errors for a wrong value; nothing has
     changed then, unless the connection broke, or the caller was interrupted, during the commit itself.
@@ -90,7 +89,8 @@ class SingleStatement:
             try:
                 done = _RUN[engine.dialect.name](connection, form, form.parameters(parameters))
             except BaseException:
-                _undo(connection, engine)
+                # Wherever it was interrupted: what was not committed goes with the connection.
+                connection.invalidate()
                 raise
             connection.close()
             return done
@@ -121,14 +121,6 @@ def _form_of(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _F
         has_rows=bool(columns),
         keeps_plan=keeps_plan,
     )
-
-
-def _undo(connection: PoolProxiedConnection, engine: Engine) -> None:
-    # Wherever it was interrupted: what was not committed goes with the connection. Closing alone would leave
-    # SQLite's lock where a traceback holds a cursor.
-    with suppress(driver_error(engine)):
-        connection.rollback()
-    connection.invalidate()
 
 
 def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> tuple[list[Row], int]:

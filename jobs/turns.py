@@ -1,7 +1,8 @@
 """The turns that a process's threads take at writing to SQLite, which has one writer.
 
 SQLite's own way to wait for another is to look again after 1, 2, 5, 10, 15, 20 ... milliseconds, and who has
-written begins again meanwhile. That is good enough between processes; threads can be woken.
+written begins again meanwhile. Between processes shorter steps are all that can be done (`jobs/writers.py`);
+threads can be woken.
 """
 
 import os

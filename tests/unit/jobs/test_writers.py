@@ -7,23 +7,24 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 import jobs.accepting
+import jobs.database
 import jobs.ledger
 import jobs.settling
 from config.sections import LedgerSettings
 from config.settings import Settings
-from jobs.database import make_engine
-from jobs.errors import LedgerUnavailableError
+from jobs.database import make_engine, writing
+from jobs.errors import Interruption, LedgerUnavailableError
 from jobs.job import NewJob, Succeeded, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.single_statements import SingleStatement
-from jobs.writers import Outlives, writers_of
+from jobs.writers import Outlives, take_write_lock, writers_of
 
 only_sqlite = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 
@@ -152,3 +153,67 @@ def test_a_kept_plan_that_was_made_for_an_empty_table_looks_a_job_up_by_its_id(
     for plan in plans.values():
         assert "Index Scan using pk_job" in plan or "Index Scan using job_pkey" in plan
         assert "Seq Scan" not in plan
+
+
+@only_sqlite
+def test_who_is_interrupted_when_it_has_just_the_lock_leaves_it_to_nobody(
+    own_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*call: Any) -> NoReturn:
+        take_write_lock(*call)
+        raise Interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.database, "take_write_lock", interrupted)
+        with pytest.raises(Interruption), writing(own_ledger.engine):
+            pass
+    check_nothing_is_locked(own_ledger, tmp_path)
+
+
+@only_sqlite
+def test_who_is_interrupted_in_a_statement_leaves_no_lock_even_where_its_traceback_is_kept(
+    own_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+
+    def interrupted(cursor: Any, statement: str, parameters: Any, context: Any = None) -> NoReturn:
+        kept.append(cursor.execute(statement, parameters))
+        raise Interruption
+
+    def write() -> None:
+        with writing(own_ledger.engine) as connection:
+            connection.execute(text("UPDATE job SET payload = payload RETURNING id"))
+
+    own_ledger.accept([new(), new()])
+    with monkeypatch.context() as patch:
+        patch.setattr(writers_of(own_ledger.engine).transactions.dialect, "do_execute", interrupted)
+        with pytest.raises(Interruption):
+            write()
+    assert kept
+    check_nothing_is_locked(own_ledger, tmp_path)
+
+
+def check_nothing_is_locked(ledger: Ledger, home: Path) -> None:
+    with closing(sqlite3.connect(home / "jobyard.db", isolation_level=None, timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    with writing(ledger.engine):
+        pass
+    assert ledger.accept([new()])[0].verdict is Verdict.NEW
+
+
+@pytest.mark.postgresql
+def test_tables_that_are_changed_under_a_kept_plan_are_a_reason_to_try_again(
+    postgresql_ledger: Ledger,
+) -> None:
+    ledger = postgresql_ledger
+    first, second = ledger.accept([new()]) + ledger.accept([new()])
+    [claimed] = ledger.claim([first.job_id], "any")
+    ledger.settle([Succeeded(claimed.id, claimed.attempt, "null")])
+    [claimed] = ledger.claim([second.job_id], "any")
+    with writing(ledger.engine) as connection:
+        connection.execute(text("ALTER TABLE job ALTER COLUMN attempt TYPE bigint"))
+    outcome = Succeeded(claimed.id, claimed.attempt, "null")
+    with pytest.raises(LedgerUnavailableError, match="changed meanwhile: try again"):
+        ledger.settle([outcome])
+    assert ledger.settle([outcome]) == [outcome]
