@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LONGEST_PAUSE_SECONDS = 2.0
-# A bundle that is well formed takes half a second at most.
+# A bundle that is well formed takes half a second, or two thirds where that is two jobs instead of one.
 PATIENCE_SECONDS = 0.75
 # For a job that a message is ahead of: all together longer than `doorbell.LONGEST_COMMIT_SECONDS`.
 LOOKS_AFTER_SECONDS: Final = (0.0002, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)

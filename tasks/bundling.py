@@ -1,4 +1,4 @@
-"""How many jobs one message carries: a tenth of a second of work, half a second of it where much waits, and
+"""How many jobs one message carries: about a tenth of a second of work, half a second where much waits, and
 no more than a worker's fair share. A quiet yard sends every job by itself, at once."""
 
 from collections import defaultdict

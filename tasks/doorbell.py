@@ -8,24 +8,18 @@ no row ever comes claims nothing, as after any message too many (docs/decisions/
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
 from jobs.job import Acceptance, NewJob, QueuedJob, Verdict
 from tasks.publisher import Publisher, get_publisher
+from tasks.redis_bell import Rung
 
-# From when the message is sent to when the row is there. A worker looks for longer than this.
+# From before the message is sent to when the row is there. A worker looks for longer than this.
 LONGEST_COMMIT_SECONDS: Final = 0.02
 
 Accept = Callable[[Sequence[NewJob]], list[Acceptance]]
-
-
-class Ahead(NamedTuple):
-    """A job that was rung for before it was accepted, and when (monotonic)."""
-
-    job: QueuedJob
-    rung_at: float
 
 
 class Doorbell:
@@ -36,18 +30,17 @@ class Doorbell:
         # Where nothing can be committed, nobody should come.
         self._is_trusting = True
 
-    def ring_ahead(self, new_jobs: Sequence[NewJob]) -> Ahead | None:
+    def ring_ahead(self, new_jobs: Sequence[NewJob]) -> Rung | None:
         """Ring for one job by itself that is about to be accepted; waits for nobody."""
         if len(new_jobs) != 1 or not self._is_trusting or not _is_surely_next(new_jobs[0]):
             return None
-        job = _queued(new_jobs[0])
-        if not self._publisher.ring(job):
-            return None
-        reach(CrashPoint.RUNG_AHEAD)
-        return Ahead(job, monotonic())
+        rung = self._publisher.ring(_queued(new_jobs[0]))
+        if rung is not None:
+            reach(CrashPoint.RUNG_AHEAD)
+        return rung
 
     def accept(
-        self, accept: Accept, new_jobs: Sequence[NewJob], ahead: Ahead | None = None
+        self, accept: Accept, new_jobs: Sequence[NewJob], ahead: Rung | None = None
     ) -> list[Acceptance]:
         """Return what `accept` says about jobs, with a message sent for each that is new and may start now.
 
@@ -59,8 +52,8 @@ class Doorbell:
             self._is_trusting = False
             raise
         self._is_trusting = True
-        if ahead is not None and monotonic() - ahead.rung_at < LONGEST_COMMIT_SECONDS:
-            self._publisher.has_rung(ahead.job)
+        if ahead is not None and monotonic() - ahead.sent_at < LONGEST_COMMIT_SECONDS:
+            self._publisher.has_rung(ahead)
         else:
             self.ring_for(new_jobs, acceptances)
         return acceptances

@@ -49,15 +49,18 @@ class Stopwatch:
             note_paces(self._engine, news)
         except LedgerUnavailableError as error:
             log.debug("paces not noted", reason=str(error))
+        else:
+            with self._lock:
+                self._known |= {
+                    task: believed(mean, self._known.get(task, mean)) for task, mean in news.items()
+                }
 
     def _news(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return what the ledger may not know: it hears from other workers, too, and of them now and then."""
         if monotonic() >= self._tell_all_at:
             self._tell_all_at = monotonic() + TELL_ALL_EVERY_SECONDS
             self._known.clear()
-        news = {task: mean for task, mean in means.items() if self._is_news(task, mean)}
-        self._known |= {task: believed(mean, self._known.get(task, mean)) for task, mean in news.items()}
-        return news
+        return {task: mean for task, mean in means.items() if self._is_news(task, mean)}
 
     def _is_news(self, task: str, mean: float) -> bool:
         known = self._known.get(task)

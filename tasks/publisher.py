@@ -28,6 +28,7 @@ from jobs.ledger import Ledger, get_ledger
 from tasks.app import app
 from tasks.bundling import Bundling
 from tasks.post import MOST_IN_ONE_WRITE, bell_for, post_for
+from tasks.redis_bell import Rung
 
 log = structlog.get_logger()
 
@@ -56,11 +57,14 @@ class Publisher:
         self._ledger, self._settings = ledger, settings
         self._bundling = Bundling(ledger.engine, settings.worker.lease)
         self._post = post_for(settings)
-        self._bell = bell_for(self._post, settings, not_taken=self._send_again)
+        self._bell = bell_for(self._post, settings, not_taken=lambda job: self.publish([job]))
         self._asked_at = 0.0
-        self._changed = threading.Condition()
+        # Entered by itself: an interruption would come between Python's code of a Condition and its lock.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
+        self._rung: list[Rung] = []
         self._mark_at = 0.0
         self._mark_after = min(
             MARK_AFTER_SECONDS, MARK_AFTER_SHARE * settings.keeper.unsent_after.total_seconds()
@@ -72,31 +76,32 @@ class Publisher:
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
         """Take jobs whose rows are committed, to be sent at once."""
-        with self._changed:
+        with self._lock:
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.extend(jobs)
             self._start_thread()
             self._changed.notify_all()
 
-    def ring(self, job: QueuedJob) -> bool:
-        """Send a message here and now, where nobody has to wait for that; tell whether it is on its way."""
+    def ring(self, job: QueuedJob) -> Rung | None:
+        """Send a message here and now, or return None where somebody would have to wait for that."""
         asked_at, self._asked_at = self._asked_at, monotonic()
         is_quiet = self._asked_at - asked_at > QUIET_SECONDS and not self._is_busy and not self._waiting
         if self._bell is None or not is_quiet or self._asked_at < self._silent_until:
-            return False
+            return None
         return self._bell.ring(job)
 
-    def has_rung(self, job: QueuedJob) -> None:
+    def has_rung(self, rung: Rung) -> None:
         """Take a job that `ring` has sent a message about, and whose row is committed."""
-        with self._changed:
-            self._note([job.id])
+        # In this order: the bell looks at the first when it has written the second.
+        rung.is_committed = True
+        if rung.is_taken is False:
+            self.publish([rung.job])
+            return
+        with self._lock:
+            self._mark_later()
+            self._rung.append(rung)
             self._start_thread()
             self._changed.notify_all()
-
-    def _send_again(self, job: QueuedJob) -> None:
-        with self._changed:
-            self._unmarked = [job_id for job_id in self._unmarked if job_id != job.id]
-        self.publish([job])
 
     def _start_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -105,7 +110,7 @@ class Publisher:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until everything that was taken has been sent or given up; tell whether it was in time."""
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(lambda: not self._waiting and not self._is_busy, timeout_seconds)
 
     def has_sent(self) -> bool:
@@ -131,10 +136,10 @@ class Publisher:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 self._is_busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: bool(self._waiting or self._unmarked))
+                self._changed.wait_for(lambda: bool(self._waiting or self._unmarked or self._rung))
                 self._changed.wait_for(lambda: bool(self._waiting), max(0.0, self._mark_at - monotonic()))
                 jobs, self._waiting, self._is_busy = self._waiting, [], True
             if jobs:
@@ -143,7 +148,7 @@ class Publisher:
                 if len(jobs) > 1:
                     sleep(min(RESTS_LONGER * (monotonic() - began), LONGEST_REST_SECONDS))
                 if self._bell is not None and not self._is_cut_off:
-                    self._bell.open()
+                    self._bell.prepare()
             self._mark_in_time()
 
     def _send(self, jobs: Sequence[QueuedJob]) -> None:
@@ -158,26 +163,34 @@ class Publisher:
                 reach(CrashPoint.PUBLISHED)
                 ids = [job.id for bundle in bundles for job in bundle]
                 sent += len(ids)
-                with self._changed:
-                    self._note(ids)
+                with self._lock:
+                    self._mark_later()
+                    self._unmarked += ids
                 self._mark_in_time()
         except Exception as error:  # whatever it was, the keeper sends these jobs again
             self._silent_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             self._is_cut_off = True
             log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
 
-    def _note(self, job_ids: Sequence[str]) -> None:
-        if not self._unmarked:
+    def _mark_later(self) -> None:
+        if not self._unmarked and not self._rung:
             self._mark_at = monotonic() + self._mark_after
-        self._unmarked += job_ids
 
     def _mark_in_time(self) -> None:
-        if not self._unmarked or monotonic() < self._mark_at:
+        if monotonic() < self._mark_at:
             return
-        if self._bell is not None:
-            self._bell.listen()
-        with self._changed:
+        with self._lock:
             job_ids, self._unmarked = self._unmarked, []
+            rung, self._rung = self._rung, []
+        if rung and self._bell is not None:
+            self._bell.listen()
+            job_ids += [one.job.id for one in rung if one.is_taken]
+            with self._lock:
+                self._mark_later()
+                self._rung += [one for one in rung if one.is_taken is None]
+        self._mark(job_ids)
+
+    def _mark(self, job_ids: Sequence[str]) -> None:
         try:
             for some in batched(job_ids, MOST_IN_ONE_MARK):
                 self._ledger.mark_published(some)

@@ -1,5 +1,6 @@
 """Messages that are sent before their rows are committed: early, in vain, refused, on a line that was cut."""
 
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -72,17 +73,19 @@ def test_a_message_is_on_its_way_before_the_row_is_and_is_sent_again_when_that_t
     assert rings.job(job_id).attempt == 1
 
 
-def test_a_worker_that_came_too_early_is_called_again(rings: OwnYard) -> None:
-    worker = rings.start_worker()
-    [first] = [job_id for job_id, _ in rings.everything()]
-    with ThreadPoolExecutor(1) as thread, nothing_can_be_written(rings):
-        answer = thread.submit(post, rings)
-        rings.wait_until(rings.broker.has_a_waiting_consumer, 10, "the worker to have taken it")
-        sleep(0.3)
-    job_id = answer.result(10).json()["id"]
+def test_a_worker_that_came_too_early_and_went_is_called_again(rings: OwnYard) -> None:
+    api = next(program for program in rings.programs if program.name == "api")
+    with ThreadPoolExecutor(1) as thread:
+        with nothing_can_be_written(rings):
+            answer = thread.submit(post, rings)
+            rings.wait_until(lambda: rings.broker.depth() == 1, 10, "the message")
+            api.kill(signal.SIGSTOP)
+        worker = rings.start_worker()
+        rings.wait_until(lambda: "message claimed nothing" in worker.output(), 20, "the worker to give up")
+        api.kill(signal.SIGCONT)
+        job_id = answer.result(10).json()["id"]
     rings.wait_for([job_id], Status.SUCCEEDED, 10)
-    assert rings.job(first).status is Status.QUEUED, "no keeper was at work"
-    assert worker.process.poll() is None
+    rings.check_invariant([job_id])
 
 
 def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
@@ -103,12 +106,12 @@ def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
 def test_it_rings_where_the_workers_of_this_yard_listen(own: OwnYard) -> None:
     own.settings |= LATE | {"JOBYARD_REDIS__PREFIX": "shop:"}
     made_ready(own)
-    own.start_worker()
     with ThreadPoolExecutor(1) as thread, nothing_can_be_written(own):
         answer = thread.submit(post, own)
-        sleep(2 * LONGEST_COMMIT_SECONDS)
+        own.wait_until(lambda: list(own.redis.scan_iter("shop:default*")), 10, "the message")
         assert not answer.done()
     job_id = answer.result(10).json()["id"]
+    own.start_worker()
     own.wait_for([job_id], Status.SUCCEEDED, 10)
     assert own.redis.dbsize() == len(list(own.redis.scan_iter("shop:*"))), "nothing is anybody else's"
 
