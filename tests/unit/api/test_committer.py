@@ -21,6 +21,7 @@ from jobs.errors import LedgerUnavailableError
 from jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobs.ledger import Ledger
 from jobs.search import JobFilter, count_jobs
+from tasks.doorbell import get_doorbell
 from tests.support.waiting import wait_until
 
 PATIENCE = LedgerSettings(busy_timeout=timedelta(seconds=1), timeout=timedelta(seconds=1))
@@ -44,6 +45,7 @@ def watched(own_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     url = own_ledger.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("JOBYARD_HOME", str(tmp_path))
     monkeypatch.setenv("JOBYARD_LEDGER__URL", url)
+    get_doorbell()  # reads the settings once for this process, whatever a test does to them later
     return OwnLedger(own_ledger)
 
 
