@@ -20,7 +20,6 @@ _IN_EACH_OTHERS_WAY: Final = ("40P01", "40001")  # a deadlock, a failure to seri
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _READ_ONLY: Final = "25006"
 _DISK_FULL: Final = "53100"
-_PLAN_IS_OLD: Final = ("0A000", "cached plan must not change result type")
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
         return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
     if state in _IN_EACH_OTHERS_WAY:
         return f"two changes in the ledger at {where} were in each other's way: try again ({words})"
-    if state == _PLAN_IS_OLD[0] and _PLAN_IS_OLD[1] in words:
+    if "cached plan must not change" in words:
         return f"the tables of the ledger at {where} were changed meanwhile: try again ({words})"
     if state == _INSUFFICIENT_PRIVILEGE:
         return (

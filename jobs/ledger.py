@@ -22,7 +22,6 @@ from sqlalchemy import (
     case,
     func,
     literal,
-    select,
     update,
 )
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -47,7 +46,7 @@ from jobs.job import (
     Verdict,
 )
 from jobs.locking import held, is_in_time, locked_by_id
-from jobs.records import missing
+from jobs.records import missing, status_of
 from jobs.rows import IDS
 from jobs.schema import Id, job
 from jobs.settling import HELD, Key, queued_again, runs, settle, settle_succeeded
@@ -262,7 +261,7 @@ _MARK: Final = SingleStatement(_marking, outlives=Outlives.WORKERS)
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:
-    status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
+    status = status_of(connection, job_id)
     if status is None:
         return missing(connection, job_id)
     return IllegalMoveError(job_id, status, wanted, hint)

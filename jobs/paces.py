@@ -13,23 +13,19 @@ from jobs.upserts import insert_or
 _BELIEF = 0.3
 
 
-def note_paces(engine: Engine, seconds: Mapping[str, float]) -> None:
-    """Note the mean time of a job by task, as it was measured now."""
+def note_paces(engine: Engine, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Note the mean time of a job by task, as it was measured now; return what the ledger believes then."""
     statement = insert_or(engine.dialect.name, pace)
     new = statement.excluded.seconds
     milder = pace.c.seconds + _BELIEF * (new - pace.c.seconds)
     changed = {"seconds": case((new > pace.c.seconds, new), else_=milder), "measured_at": db_now()}
+    noted = {}
     with writing(engine) as connection:
         for task, mean in sorted(seconds.items()):
             values = {"task": task, "seconds": mean, "measured_at": db_now()}
-            connection.execute(
-                statement.values(values).on_conflict_do_update(index_elements=["task"], set_=changed)
-            )
-
-
-def believed(measured: float, known: float) -> float:
-    """Return what the ledger makes of a mean, in seconds, when it knew another one."""
-    return measured if measured > known else known + _BELIEF * (measured - known)
+            upsert = statement.values(values).on_conflict_do_update(index_elements=["task"], set_=changed)
+            noted[task] = connection.execute(upsert.returning(pace.c.seconds)).scalar_one()
+    return noted
 
 
 def known_paces(engine: Engine) -> dict[str, float]:

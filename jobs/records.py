@@ -32,10 +32,9 @@ def get_job(engine: Engine, job_id: str) -> Job:
     return found[0]
 
 
-def status_of(engine: Engine, job_id: str) -> Status | None:
+def status_of(connection: Connection, job_id: str) -> Status | None:
     """Return the status of a job, or None where there is no such job."""
-    with reading(engine) as connection:
-        status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
+    status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
     return None if status is None else Status(status)
 
 

@@ -12,6 +12,7 @@ from celery.exceptions import Retry
 
 from jobs.clock import monotonic, utc_now
 from jobs.crash_points import CrashPoint, reach
+from jobs.database import reading
 from jobs.errors import JobyardError, LedgerUnavailableError
 from jobs.grouped import get_grouped_ledger
 from jobs.job import Cause, ClaimedJob, Failed, Failure, HandedBack, NotStarted, Outcome, Status, Succeeded
@@ -120,9 +121,14 @@ def _claim_when_it_is_there(job_id: str, worker: str) -> list[ClaimedJob]:
         if claimed := get_grouped_ledger(worker).claim([job_id]):
             return claimed
         # To ask costs as much as to try, and most often the row comes with the next breath.
-        if pause >= ASKS_FROM_SECONDS and status_of(get_ledger().engine, job_id) not in (None, Status.QUEUED):
+        if pause >= ASKS_FROM_SECONDS and _is_past(job_id):
             break
     return []
+
+
+def _is_past(job_id: str) -> bool:
+    with reading(get_ledger().engine) as connection:
+        return status_of(connection, job_id) not in (None, Status.QUEUED)
 
 
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:

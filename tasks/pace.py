@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from jobs.clock import monotonic
 from jobs.errors import LedgerUnavailableError
 from jobs.ledger import get_ledger
-from jobs.paces import believed, note_paces
+from jobs.paces import note_paces
 
 log = structlog.get_logger()
 
@@ -46,14 +46,12 @@ class Stopwatch:
         if not news:
             return
         try:
-            note_paces(self._engine, news)
+            noted = note_paces(self._engine, news)
         except LedgerUnavailableError as error:
             log.debug("paces not noted", reason=str(error))
-        else:
-            with self._lock:
-                self._known |= {
-                    task: believed(mean, self._known.get(task, mean)) for task, mean in news.items()
-                }
+            return
+        with self._lock:
+            self._known |= noted
 
     def _news(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return what the ledger may not know: it hears from other workers, too, and of them now and then."""

@@ -51,11 +51,12 @@ class RedisBell:
         """Send a message about a job, or return None where that is not possible now; never waits."""
         rung = Rung(job, monotonic())
         with self._lock:
-            wire = self._take_wire()
+            wire = self._wire
             if wire is None or _kind(job) not in wire.lines:
-                self._wire = wire
                 self._wanted.add(_kind(job))
                 return None
+            # Whoever is interrupted in the middle of a message has it, and nobody else speaks over it again.
+            self._wire = None
             try:
                 is_free = self._has_answer(wire)
                 if is_free:
@@ -72,14 +73,15 @@ class RedisBell:
     def listen(self) -> None:
         """Read the answer that is outstanding, if one is; one that takes too long is no good one."""
         with self._lock:
-            wire = self._take_wire()
+            if self._wire is None:
+                self._miss_answer()
+                return
             try:
-                if wire is None or not (self._has_answer(wire) or self._may_still_come()):
+                if not (self._has_answer(self._wire) or self._may_still_come()):
                     raise RedisConnectionError("no answer")
             except Exception as error:
+                wire, self._wire = self._wire, None
                 self._give_up(wire, error)
-            else:
-                self._wire = wire
 
     def prepare(self) -> None:
         """Do what somebody wanted who could not ring; waits for the broker."""
@@ -98,13 +100,8 @@ class RedisBell:
         with self._lock:
             self._wanted -= kinds
             if known is None:
-                self._give_up(None, RedisConnectionError("whoever rang last was interrupted"))
+                self._miss_answer()  # whoever rang last may have been interrupted
                 self._wire = wire
-
-    def _take_wire(self) -> "_Wire | None":
-        # Whoever is interrupted in the middle of a message has it, and nobody else speaks over it again.
-        wire, self._wire = self._wire, None
-        return wire
 
     def _has_answer(self, wire: "_Wire") -> bool:
         """Tell whether all that was sent is answered; raises what Redis says, or that it hung up."""
@@ -122,16 +119,18 @@ class RedisBell:
         patience = self._settings.broker.timeout.total_seconds()
         return self._unanswered is not None and monotonic() < self._unanswered.sent_at + patience
 
-    def _give_up(self, wire: "_Wire | None", error: Exception) -> None:
+    def _give_up(self, wire: "_Wire", error: Exception) -> None:
+        self._miss_answer()
+        log.debug("bell given up, the publisher sends what is handed in", reason=repr(error))
+        wire.close()
+
+    def _miss_answer(self) -> None:
         rung = self._unanswered
         if rung is not None:
             rung.is_taken = False
             if rung.is_committed:
                 self._not_taken(rung.job)
             self._unanswered = None
-        if wire is not None:
-            log.debug("bell given up, the publisher sends what is handed in", reason=repr(error))
-            wire.close()
 
 
 def _kind(job: QueuedJob) -> Kind:
@@ -148,7 +147,7 @@ class _Wire:
         try:
             channel: Any = self._connection.default_channel
             self._channel = channel
-            self._redis = self._channel.client.connection_pool.get_connection()
+            self._redis = channel.client.connection_pool.get_connection()
         except BaseException:
             self.close()
             raise

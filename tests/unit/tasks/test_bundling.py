@@ -1,9 +1,11 @@
 """How jobs are put together into messages: by kind, by what a job takes, and by who is there to run them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import Engine
 
 from jobs.clock import monotonic
 from jobs.job import QueuedJob, new_id
@@ -107,7 +109,12 @@ def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
     told: list[dict[str, float]] = []
     stopwatch, clock = Stopwatch(own_ledger.engine), SimpleNamespace(now=100.0)
     monkeypatch.setattr("tasks.pace.monotonic", lambda: clock.now)
-    monkeypatch.setattr("tasks.pace.note_paces", lambda engine, means: told.append(dict(means)))
+
+    def tell(engine: Engine, means: Mapping[str, float]) -> dict[str, float]:
+        told.append(dict(means))
+        return note_paces(engine, means)
+
+    monkeypatch.setattr("tasks.pace.note_paces", tell)
 
     def measure(seconds: float) -> None:
         clock.now += TELL_EVERY_SECONDS
