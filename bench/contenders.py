@@ -63,14 +63,21 @@ def jobyard_on_rabbitmq(how: str, queue_type: str) -> Contender:
     )
 
 
-def celery(label: str, pool: Sequence[str] = ("-P", "prefork", "-c", "2"), workers: int = 1) -> Contender:
+def celery(
+    label: str,
+    pool: Sequence[str] = ("-P", "prefork", "-c", "2"),
+    workers: int = 1,
+    *,
+    by_http: bool = False,
+    on_disk: bool = False,
+) -> Contender:
     """Plain Celery with workers of this pool."""
     return Contender(
         label,
-        partial(Stock, pool=pool, workers=workers),
+        partial(Stock, pool=pool, workers=workers, by_http=by_http, on_disk=on_disk),
         f"celery {version('celery')}, kombu {version('kombu')}",
-        IN_VALKEY,
-        "is lost",
+        "yes, in Valkey (AOF, always)" if on_disk else IN_VALKEY,
+        "runs again after an hour" if on_disk else "is lost",
     )
 
 

@@ -41,7 +41,6 @@ class Jobyard(Side):
             "JOBYARD_VALKEY__PORT": str(self.valkey_port),
             "JOBYARD_TASKS__MODULES": "bench.noop_task",
             "BENCH_QUEUE": QUEUES[worker],
-            "BENCH_API": f"http://{LOCAL}:{self.port}",
         }
         if on_postgresql:
             self._connect_args = {"options": f"-c search_path={SCHEMA}"}

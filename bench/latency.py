@@ -28,6 +28,8 @@ CONTENDERS = (
     jobyard("threads, HTTP", by_http=True),
     jobyard_on_postgresql("threads, submit"),
     celery("Celery, prefork -c 2"),
+    celery("Celery, prefork -c 2, FastAPI + .delay()", by_http=True),
+    celery("Celery, prefork -c 2, on disk and acks late", on_disk=True),
     taskiq_on_list("taskiq, list, 2 processes"),
     taskiq_on_stream("taskiq, stream, 2 processes"),
     arq("arq, 2 processes"),

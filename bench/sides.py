@@ -53,6 +53,7 @@ class Side(ABC):
             SENT_VARIABLE: str(self.sent_file),
             CPU_VARIABLE: str(self.cpu_file),
             "BENCH_REDIS_URL": f"redis://{LOCAL}:{self.valkey_port}",
+            "BENCH_API": f"http://{LOCAL}:{self.port}",
         }
 
     @property
@@ -104,12 +105,15 @@ class Side(ABC):
 
 
 class OnValkey(Side):
-    """A side that keeps everything in a Valkey, which has the same options as Jobyard's own."""
+    """A side that keeps everything in a Valkey, which has the same options as Jobyard's own, and these."""
+
+    valkey_options: Sequence[str] = ()
 
     def start_broker(self) -> None:
         folder = self.machine.folder / "valkey"
         folder.mkdir()
-        self.machine.start("valkey", command(find_server(), self.valkey_port, folder))
+        own = command(find_server(), self.valkey_port, folder)
+        self.machine.start("valkey", [*own, *self.valkey_options])
         self.machine.wait_for_port(self.valkey_port, "Valkey")
 
     def database(self, number: int) -> "redis.Redis":

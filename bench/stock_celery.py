@@ -17,6 +17,8 @@ from bench.runs import note_run
 REDIS = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
 
 celery = Celery("stock", broker=f"{REDIS}/0", backend=f"{REDIS}/1")
+if os.environ.get("BENCH_ACKS_LATE"):
+    celery.conf.task_acks_late = True
 api = FastAPI()
 
 

@@ -11,17 +11,35 @@ QUIET = ("--without-gossip", "--without-mingle")
 
 
 class Stock(OnValkey):
-    """Workers of one pool; everything that is not said is Celery's default."""
+    """Workers of one pool; everything that is not said is Celery's default.
+
+    `on_disk` is as safe as it can be made by options: Valkey answers when the disk has what it was told, and
+    messages are acknowledged when their jobs have ended.
+    """
 
     def __init__(
-        self, machine: Machine, pool: Sequence[str] = ("-P", "prefork", "-c", "2"), workers: int = 1
+        self,
+        machine: Machine,
+        pool: Sequence[str] = ("-P", "prefork", "-c", "2"),
+        workers: int = 1,
+        *,
+        by_http: bool = False,
+        on_disk: bool = False,
     ) -> None:
         super().__init__(machine)
-        self._pool, self._workers = pool, workers
+        self._pool, self._workers, self._by_http = pool, workers, by_http
+        if on_disk:
+            self.valkey_options = ("--appendfsync", "always")
+            machine.environment["BENCH_ACKS_LATE"] = "yes"
 
     @property
     def producer(self) -> Sequence[str]:
-        return python_producer("bench.stock_producer")
+        return python_producer("bench.stock_by_http" if self._by_http else "bench.stock_producer")
+
+    def start_broker(self) -> None:
+        super().start_broker()
+        if self._by_http:
+            self.serve()
 
     def serve(self) -> str:
         return self.serve_by_uvicorn(sys.executable, "bench.stock_celery:api")

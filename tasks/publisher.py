@@ -12,21 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from time import sleep
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
-from amqp.exceptions import NotFound
-from kombu.exceptions import ChannelError
 
-from config.bands import broker_queues
 from config.settings import Settings, get_settings
 from jobs.clock import monotonic
 from jobs.crash_points import CrashPoint, reach
 from jobs.errors import LedgerUnavailableError
 from jobs.job import QueuedJob
 from jobs.ledger import Ledger, get_ledger
-from tasks.app import app
 from tasks.bundling import Bundling
+from tasks.depths import BrokerDepths
 from tasks.post import MOST_IN_ONE_WRITE, bell_for, post_for
 from tasks.redis_bell import Rung
 
@@ -54,7 +51,8 @@ class Publisher:
     """Publishes jobs from any thread; `publish` never blocks and never raises."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
-        self._ledger, self._settings = ledger, settings
+        self._ledger = ledger
+        self._depths = BrokerDepths(settings)
         self._bundling = Bundling(ledger.engine, settings.worker.lease)
         self._post = post_for(settings)
         self._bell = bell_for(self._post, settings, not_taken=lambda job: self.publish([job]))
@@ -123,16 +121,7 @@ class Publisher:
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many messages of each queue wait in the broker; of none where it does not say."""
-        try:
-            with app.connection_for_write() as connection:
-                connection.default_channel  # noqa: B018 (connects, or finds out at once that it cannot)
-                return {
-                    queue: sum(_depth(connection, name) for name in broker_queues(queue, self._settings))
-                    for queue in queues
-                }
-        except Exception as error:
-            log.debug("depths unknown", reason=repr(error))
-            return {}
+        return self._depths.of(queues)
 
     def _run(self) -> None:
         while True:
@@ -196,14 +185,6 @@ class Publisher:
                 self._ledger.mark_published(some)
         except LedgerUnavailableError as error:
             log.warning("publishing not noted", jobs=len(job_ids), reason=str(error))
-
-
-def _depth(connection: Any, broker_queue: str) -> int:
-    try:
-        with connection.channel() as channel:
-            return int(channel.queue_declare(broker_queue, passive=True).message_count)
-    except (ChannelError, NotFound):
-        return 0  # on Redis an empty list does not exist, nor a queue on RabbitMQ that nobody has used yet
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
