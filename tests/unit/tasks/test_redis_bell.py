@@ -1,5 +1,6 @@
 """What becomes of a message whose answer is late, no good, or never came; test_ringing.py has a server."""
 
+import os
 from typing import Any, NoReturn
 
 import pytest
@@ -225,3 +226,13 @@ def test_who_is_interrupted_while_an_answer_is_outstanding_costs_its_job_a_messa
 
 def interrupted() -> NoReturn:
     raise AttemptStopped("the worker is stopping")
+
+
+def test_who_has_rung_lets_redis_onto_the_processor_and_who_could_not_ring_does_not(
+    bell: RedisBell, wires: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent_by_then: list[list[str]] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: sent_by_then.append(list(wires[0].sent)))
+    ring(bell, "first")
+    assert bell.ring(job("while nobody has answered")) is None
+    assert sent_by_then == [["first"]]
