@@ -75,7 +75,8 @@ class _Line:
         # Nobody would answer heartbeats between two questions, and RabbitMQ would hang up.
         self._connection: Any = app.connection_for_write(heartbeat=0)
         try:
-            self._channel = self._connection.default_channel  # connects, or finds out at once that it cannot
+            # Connects, or finds out at once that it cannot.
+            self._channel: Any = self._connection.default_channel
         except BaseException:
             self.close()
             raise
