@@ -80,9 +80,10 @@ def test_a_latency_is_that_of_jobs_that_ran_once(tmp_path: Path) -> None:
     run = bench(tmp_path, "bench.latency", *count, "--only", "threads, submit", "--only", "Celery")
     output, _ = run.communicate(timeout=110)
     assert run.returncode == 0, output
+    # Ours, and Celery's as it is, over HTTP and with everything on disk.
     turns = turns_of(tmp_path)
-    assert [(turn["runs"], turn["distinct"]) for turn in turns] == [(20, 20)] * 2
-    assert [0 < turn["p50_ms"] <= turn["p99_ms"] for turn in turns] == [True] * 2
+    assert [(turn["runs"], turn["distinct"]) for turn in turns] == [(20, 20)] * 4
+    assert [0 < turn["p50_ms"] <= turn["p99_ms"] for turn in turns] == [True] * 4
 
 
 @pytest.mark.rabbitmq
