@@ -50,29 +50,33 @@ class RedisBell:
 
     def ring(self, job: QueuedJob) -> Rung | None:
         """Send a message about a job, or return None where that is not possible now; never waits."""
-        rung = Rung(job, monotonic())
         with self._lock:
-            wire = self._wire
-            if wire is None or _kind(job) not in wire.lines:
-                self._wanted.add(_kind(job))
-                return None
-            # Whoever is interrupted in the middle of a message has it, and nobody else speaks over it again.
-            self._wire = None
-            try:
-                is_free = self._has_answer(wire)
-                if is_free:
-                    wire.send(job)
-                    self._unanswered = rung
-                    # Redis may have been woken on this very processor, and would wait until this thread waits
-                    # for the disk: 0.4 ms of a job's way to its beginning (docs/decisions/0023).
-                    os.sched_yield()
-            except Interruption:
-                raise
-            except Exception as error:
-                self._give_up(wire, error)
-                return None
-            self._wire = wire
-            return rung if is_free else None
+            rung = self._ring(job)
+        if rung is not None:
+            # Redis may have been woken on this very processor, and would wait until this thread waits for
+            # the disk: 0.4 ms of a job's way to its beginning (docs/decisions/0023).
+            os.sched_yield()
+        return rung
+
+    def _ring(self, job: QueuedJob) -> Rung | None:
+        rung, wire = Rung(job, monotonic()), self._wire
+        if wire is None or _kind(job) not in wire.lines:
+            self._wanted.add(_kind(job))
+            return None
+        # Whoever is interrupted in the middle of a message has it, and nobody else speaks over it again.
+        self._wire = None
+        try:
+            is_free = self._has_answer(wire)
+            if is_free:
+                wire.send(job)
+                self._unanswered = rung
+        except Interruption:
+            raise
+        except Exception as error:
+            self._give_up(wire, error)
+            return None
+        self._wire = wire
+        return rung if is_free else None
 
     def listen(self) -> None:
         """Read the answer that is outstanding, if one is; one that takes too long is no good one."""
