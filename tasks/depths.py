@@ -53,16 +53,14 @@ class BrokerDepths:
         return self._over_the_line(queues)
 
     def _over_the_line(self, queues: list[str]) -> dict[str, int]:
-        line, self._line = self._line, None  # whoever is interrupted in the middle of an answer has it
+        line, self._line = self._line or _Line(), None  # who is interrupted in the middle of an answer has it
         try:
-            line = line or _Line()
             depths = {
                 queue: sum(line.depth(name) for name in broker_queues(queue, self._settings))
                 for queue in queues
             }
         except BaseException:
-            if line is not None:
-                line.close()
+            line.close()
             raise
         self._line = line
         return depths
