@@ -20,11 +20,11 @@ class Stock(OnValkey):
     def __init__(
         self,
         machine: Machine,
-        pool: Sequence[str] = ("-P", "prefork", "-c", "2"),
-        workers: int = 1,
         *,
-        by_http: bool = False,
-        on_disk: bool = False,
+        pool: Sequence[str],
+        workers: int,
+        by_http: bool,
+        on_disk: bool,
     ) -> None:
         super().__init__(machine)
         self._pool, self._workers, self._by_http = pool, workers, by_http
