@@ -53,7 +53,7 @@ def test_jobs_run_retry_wait_and_die_as_on_every_broker(own: OwnYard, sqs: SqsBr
     own.wait_for([dead], Status.DEAD)
     assert own.job(again).attempt == 2
     own.wait_until(lambda: sqs.in_flight() == 0, 20, "the messages to go")
-    assert {queue["name"]: queue["messages"] for queue in get(own, "/v1/queues")}["default"] == 0
+    assert own.depths()["default"] == 0
     assert [(worker["pool"], worker["is_live"]) for worker in get(own, "/v1/workers")] == [
         ({"threads": "thread"}.get(pool, pool), True)
     ]
@@ -71,7 +71,7 @@ def test_a_backlog_goes_out_ten_in_a_request_and_is_counted(own: OwnYard, sqs: S
                 own.app.send_task("bad.deed", args=[[job_id]], queue="default", producer=producer)
     assert sqs.requests() - requests_before < 10
     assert sqs.depth() == 43
-    assert {queue["name"]: queue["messages"] for queue in get(own, "/v1/queues")}["default"] == 43
+    assert own.depths()["default"] == 43
     own.start_worker("threads", 4)
     own.wait_for(job_ids, Status.SUCCEEDED)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import redis
 from celery import Celery
 
@@ -108,6 +109,11 @@ class OwnYard(YardProcesses):
     def sent(self, queue: str = "default") -> list[str]:
         """Return the ids of the jobs that the messages in one of the broker's queues are about."""
         return [job_id for bundle in self.bundles(queue) for job_id in bundle]
+
+    def depths(self, seconds: float = 20) -> dict[str, int | None]:
+        """Return what its API says of how many messages wait in each queue; None where nobody knows."""
+        answer = httpx.get(f"http://127.0.0.1:{self.port('API')}/v1/queues", timeout=seconds)
+        return {queue["name"]: queue["messages"] for queue in answer.json()}
 
     @cached_property
     def app(self) -> Celery:
