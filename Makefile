@@ -13,7 +13,7 @@ help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 run: $(READY) ## Start everything in the foreground, on the embedded default; Ctrl-C ends it
-	@exec python -m yard.start
+	@exec python -m jobyard.local.start
 
 test: $(READY) ## Run the unit and integration tests (T=path runs one)
 	@python -m pytest $(T)
@@ -37,13 +37,13 @@ bench: $(READY) ## Measure beside Celery and other queues, and a long backlog, i
 	@python -m bench.backlog $(if $(ROUNDS),--rounds $(ROUNDS))
 
 migrate: $(READY) ## Bring the ledger of JOBYARD_LEDGER__URL to this version
-	@python -m jobs.migrate
+	@python -m jobyard.jobs.database.migrate
 
 move: $(READY) ## Move what waits from the broker FROM=URL to that of JOBYARD_BROKER__URL (DRAIN=1 EMPTY=1 DRY_RUN=1)
-	@python -m yard.move $(if $(DRAIN),--drain) $(if $(EMPTY),--empty) $(if $(DRY_RUN),--dry-run)
+	@python -m jobyard.cli.move_broker $(if $(DRAIN),--drain) $(if $(EMPTY),--empty) $(if $(DRY_RUN),--dry-run)
 
 config: $(READY) ## Show every setting as it is now
-	@python -m config
+	@python -m jobyard.settings
 
 clean: ## Remove the virtual environment and the caches; data under var/ stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -52,5 +52,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Jobyard needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned dependencies into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -4,10 +4,10 @@ import sys
 
 import uvicorn
 
-from config.settings import SettingsError, load_settings
-from jobs.database import get_engine
-from jobs.errors import JobyardError
-from jobs.migrated import check_is_migrated
+from jobyard.jobs.database.engine import get_engine
+from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.errors import JobyardError
+from jobyard.settings.settings import SettingsError, load_settings
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         sys.exit(str(error))
     uvicorn.run(
         "api.app:app",
-        http="api.protocol:Protocol",
+        http="jobyard.http.accept.protocol:Protocol",
         host=settings.api.host,
         port=settings.api.port,
         log_config=None,
@@ -30,7 +30,7 @@ def main() -> None:
 def _check_parts() -> None:
     # Said here in a sentence, which uvicorn would bury in a traceback. The tasks read the settings when
     # they are imported, so that comes after the settings were found right.
-    from tasks.registry import load_tasks
+    from jobyard.tasks.registry import load_tasks
 
     load_tasks()
     check_is_migrated(get_engine())

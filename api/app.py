@@ -8,25 +8,36 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
 
-from api.committer import Committer
-from api.deps import Yard, check_caller
-from api.document import describe_bodies
-from api.errors import add_error_handlers
-from api.fast_lane import FastLane
-from api.intake import Intake
-from api.protocol import STATE
-from api.query import check_query
-from api.routes import dead_letters, export, faults, files, health, jobs, queues, replays, tasks, workers
-from api.waiting import Waiting
-from config.checks.broker import broker_fault, say_what_is_wrong
-from config.collector import spare_the_collector
-from config.log_setup import set_up_logging
-from config.settings import Settings, get_settings
-from jobs.files import get_files
-from jobs.ledger import get_ledger
-from jobs.migrated import check_is_migrated
-from tasks.publisher import get_publisher
-from tasks.registry import declare_tasks
+from jobyard.broker.checks.broker import broker_fault, say_what_is_wrong
+from jobyard.broker.publisher import get_publisher
+from jobyard.http.accept.committer import Committer
+from jobyard.http.accept.fast_lane import FastLane
+from jobyard.http.accept.group_commit import Intake
+from jobyard.http.accept.protocol import STATE
+from jobyard.http.accept.waiting import Waiting
+from jobyard.http.deps import Yard, check_caller
+from jobyard.http.errors import add_error_handlers
+from jobyard.http.openapi import describe_bodies
+from jobyard.http.query_options import check_query
+from jobyard.http.routes import (
+    dead_letters,
+    export,
+    faults,
+    files,
+    health,
+    jobs,
+    queues,
+    replays,
+    tasks,
+    workers,
+)
+from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.files.store import get_files
+from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.settings.garbage_collection import spare_the_collector
+from jobyard.settings.log_setup import set_up_logging
+from jobyard.settings.settings import Settings, get_settings
+from jobyard.tasks.registry import declare_tasks
 
 VERSION = "0.1.0"
 DESCRIPTION = "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from tasks.base import AnyTask
-from tasks.payload import Payload
-from tasks.upkeep import Heartbeat, Prune, heartbeat, prune
+from jobyard.tasks.housekeeping import Heartbeat, Prune, heartbeat, prune
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import AnyTask
 
 
 @dataclass(frozen=True)

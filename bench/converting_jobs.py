@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.conversions import Converted, report
 from bench.picture_by_pillow import SHAPES
-from jobs.files import get_files
-from jobs.job import Job
-from tasks.images import Convert, Made, Output, Source, convert_image
+from jobyard.jobs.files.store import get_files
+from jobyard.jobs.job import Job
+from tasks.images.task import Convert, Made, Output, Source, convert_image
 
 LONGEST_SECONDS = 3600
 OUTPUTS = tuple(Output(**shape.model_dump()) for shape in SHAPES)

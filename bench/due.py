@@ -14,8 +14,8 @@ from bench.machine import BenchError, bare_machine
 from bench.report import spread, table
 from bench.runs import count_runs, read_runs
 from bench.whole_jobyard import QUEUE, TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
-from jobs.clock import utc_now
-from jobs.job import NewJob, new_id
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.job import NewJob, new_id
 
 CONTENDERS: Mapping[Contender, Sequence[str]] = {
     whole_jobyard("Jobyard, SQLite, one keeper"): (TAKES_NOTHING,),

@@ -8,12 +8,12 @@ from sqlalchemy import func, select
 from bench.fill import note
 from bench.noop_task import TASKS, Note
 from bench.producer import Producer
-from config.queues import Queue
-from jobs.database import reading
-from jobs.job import Status
-from jobs.ledger import get_ledger
-from jobs.schema import job, status_is
-from tasks.options import JobOptions
+from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.schema import job, status_is
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.settings.queues import Queue
+from jobyard.tasks.options import JobOptions
 
 QUEUE = Queue(os.environ["BENCH_QUEUE"])
 

@@ -11,7 +11,7 @@ from bench.databases import new_database
 from bench.environments import LeftOutError
 from bench.machine import LOCAL, ROOT, Machine
 from bench.sides import Ended, Side, python_producer
-from jobs.database_faults import SCHEMA
+from jobyard.jobs.database.faults import SCHEMA
 from tests.support.rabbitmq_node import RabbitMQNode, missing_programs
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
@@ -61,7 +61,7 @@ class Jobyard(Side):
         return python_producer("bench.jobyard_by_http" if self._by_http else "bench.jobyard_from_code")
 
     def start_broker(self) -> None:
-        self.machine.run("migrate", "jobs.migrate")
+        self.machine.run("migrate", "jobyard.jobs.database.migrate")
         self._start("valkey")
         self.machine.wait_for_port(self.valkey_port, "Valkey")
         if self._rabbitmq:

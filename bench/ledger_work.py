@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from bench.fill import payload_text
-from jobs.job import NewJob, Succeeded, new_id
-from jobs.ledger import Ledger
+from jobyard.jobs.job import NewJob, Succeeded, new_id
+from jobyard.jobs.ledger.ledger import Ledger
 
 WORKER = "bench@host/1"
 

@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 from bench.databases import new_database
 from bench.machine import RESULTS, BenchError
-from config.sections import LedgerSettings
-from config.settings import Settings
-from jobs.database import make_engine, make_sqlite_file
-from jobs.ledger import Ledger
-from jobs.migrate import migrate
+from jobyard.jobs.database.engine import make_engine, make_sqlite_file
+from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.settings.sections import LedgerSettings
+from jobyard.settings.settings import Settings
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
 SERVER = os.environ.get(SERVER_VARIABLE, "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")

@@ -4,9 +4,9 @@ import asyncio
 
 from bench.computation import compute_and_note
 from bench.runs import note_run
-from config.queues import LOWEST_PRIORITY
-from tasks.base import task
-from tasks.payload import Payload
+from jobyard.settings.queues import LOWEST_PRIORITY
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import task
 
 
 class Note(Payload):

@@ -1,8 +1,8 @@
 """One picture to a WebP of 1200 pixels and a thumbnail of 200 x 200, as `image.convert` does it."""
 
 from bench.picture_turn import take_turn
-from tasks.picture_shapes import Format, Mode, Shape
-from tasks.pictures import open_picture, render
+from tasks.images.render import open_picture, render
+from tasks.images.shapes import Format, Mode, Shape
 
 MAX_PIXELS = 50_000_000
 SHAPES = (

@@ -18,7 +18,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from bench.machine import RESULTS
-from yard.valkey import find_server
+from jobyard.local.valkey import find_server
 
 BUSY = 0.1
 

@@ -10,7 +10,7 @@ import redis
 
 from bench.machine import LOCAL, Machine, free_port
 from bench.runs import CPU_VARIABLE, SENT_VARIABLE, VARIABLE
-from yard.valkey import command, find_server
+from jobyard.local.valkey import command, find_server
 
 WAIT_SECONDS = 0.02
 

@@ -15,10 +15,10 @@ from bench.contenders import Contender, jobyard, jobyard_on_postgresql
 from bench.jobyard_side import Jobyard
 from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
-from config.queues import PRIORITIES
-from jobs.ledger import Ledger
-from jobs.schema import worker as worker_table
-from jobs.workers import list_workers
+from jobyard.jobs.database.schema import worker as worker_table
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.workers import list_workers
+from jobyard.settings.queues import PRIORITIES
 
 # `worker-io` serves this queue, and `worker-cpu` is a worker, with its keeper, that takes nothing from it.
 QUEUE = "default"

@@ -6,10 +6,10 @@ JOBYARD_TASKS__MODULES=examples.order_import make run
 import sqlite3
 from contextlib import closing
 
-from config.settings import get_settings
-from tasks.base import task
-from tasks.context import current_job
-from tasks.payload import Payload
+from jobyard.settings.settings import get_settings
+from jobyard.tasks.context import current_job
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import task
 
 
 class Order(Payload):

@@ -8,9 +8,9 @@ Run beside `make run` (SQLite), or with the JOBYARD_LEDGER__URL of a yard on Pos
 from sqlalchemy import Integer, String, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from config.settings import get_settings
-from tasks.handle import JobHandle
-from tasks.mail import Email, Receipt, send_email
+from jobyard.settings.settings import get_settings
+from jobyard.tasks.handle import JobHandle
+from tasks.mail.task import Email, Receipt, send_email
 
 
 class Base(DeclarativeBase): ...

@@ -37,11 +37,11 @@ os.environ.update(_YARD.settings)
 import pytest  # noqa: E402
 from sqlalchemy import Engine, delete  # noqa: E402
 
-from config.settings import Settings, get_settings  # noqa: E402
-from jobs.database import get_engine  # noqa: E402
-from jobs.ledger import Ledger, get_ledger  # noqa: E402
-from jobs.migrate import migrate  # noqa: E402
-from jobs.schema import job  # noqa: E402
+from jobyard.jobs.database.engine import get_engine  # noqa: E402
+from jobyard.jobs.database.migrate import migrate  # noqa: E402
+from jobyard.jobs.database.schema import job  # noqa: E402
+from jobyard.jobs.ledger.ledger import Ledger, get_ledger  # noqa: E402
+from jobyard.settings.settings import Settings, get_settings  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
 
 

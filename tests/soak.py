@@ -17,9 +17,9 @@ from tempfile import mkdtemp
 
 import httpx
 
-from jobs.job import Status
-from jobs.search import JobFilter, list_jobs
-from jobs.tallies import Tally
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.reading.search import JobFilter, list_jobs
 from tests.support.broker import RABBITMQ, REDIS, Broker
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.processes import Program

@@ -11,11 +11,11 @@ from pytest_docker_tools import build, container, fxtr  # type: ignore[import-un
 
 ROOT = Path(__file__).parents[2]
 START = (
-    "python -m jobs.migrate && "
+    "python -m jobyard.jobs.database.migrate && "
     "exec celery -q -A tasks.app worker -n io@%h -P threads -c 2 -Q default --without-gossip --without-mingle"
 )
 SUBMIT_AND_WAIT = """
-from tasks.upkeep import Heartbeat, heartbeat
+from jobyard.tasks.housekeeping import Heartbeat, heartbeat
 handle = heartbeat.delay(Heartbeat())
 handle.get(timeout=30)
 print(handle.status)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from jobs.errors import JobNotFoundError
-from jobs.job import Status
+from jobyard.jobs.errors import JobNotFoundError
+from jobyard.jobs.job import Status
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.postgresql import new_database
 from tests.support.processes import ROOT

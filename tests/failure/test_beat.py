@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 from redbeat.schedulers import RedBeatSchedulerEntry
 
-from jobs.clock import utc_now
-from jobs.crash_points import EXIT_CODE, CrashPoint
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
 from tests.support import ticking
 from tests.support.own_yard import OwnYard
 from tests.support.ticking import is_leading, start_beat, ticks

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.job import Status
-from jobs.tallies import Tally
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.fault_counters import Tally
 from tests.support.broker import on_every_broker, on_redis_alone
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.job import Cause, Status
+from jobyard.jobs.job import Cause, Status
 from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 
@@ -40,7 +40,7 @@ def test_a_worker_that_is_killed_in_a_bundle_loses_no_job_of_it(own: OwnYard) ->
     own.publish(ids)
     own.wait_until(lambda: len(own.runs()) > 2, 20, "the bundle to begin")
     worker.kill()
-    own.start("keeper", "worker.keeper")
+    own.start("keeper", "jobyard.worker.keeper_thread")
     held = [job.id for job in own.jobs(ids) if job.status is Status.RUNNING]
     assert held
 
@@ -76,7 +76,7 @@ def test_each_job_of_a_bundle_ends_in_its_own_way(own: OwnYard) -> None:
 
 def test_the_publisher_makes_bundles_of_what_is_handed_in_together(own: OwnYard) -> None:
     ids = own.hand_in(how_many=120)
-    own.start("keeper", "worker.keeper")
+    own.start("keeper", "jobyard.worker.keeper_thread")
     own.wait_until(lambda: len(own.sent()) == 120, 20, "every job to be sent")
     assert len(own.bundles()) < 10
     own.start_worker()

@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program, lives
 

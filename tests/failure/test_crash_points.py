@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.crash_points import EXIT_CODE, CrashPoint
-from jobs.job import Status
+from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
+from jobyard.jobs.job import Status
 from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
-from tests.unit.jobs.test_ledger import dead
+from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -119,7 +119,7 @@ def test_a_keeper_that_dies_leaves_it_to_the_next(own: OwnYard, kind: str) -> No
     worker.kill()
     if kind in ("unsent", "due"):
         job_ids = own.hand_in(delay=timedelta(seconds=0.3 if kind == "due" else 0))
-    ends_at(own, CrashPoint.TAKEN_UP, lambda: own.start("keeper", "worker.keeper"))()
+    ends_at(own, CrashPoint.TAKEN_UP, lambda: own.start("keeper", "jobyard.worker.keeper_thread"))()
     own.start_worker()
     own.wait_for(job_ids, Status.SUCCEEDED)
 

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from jobs.database import writing
-from jobs.job import Status
-from jobs.replays import ReplayStatus, get_replay, order_replay
+from jobyard.jobs.database.engine import writing
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, order_replay
 from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 
@@ -15,7 +15,7 @@ def test_row_25_many_keepers_do_the_work_of_one(own: OwnYard) -> None:
     own.settings["JOBYARD_KEEPER__UNSENT_AFTER"] = "10"
     due = own.hand_in(how_many=150, delay=timedelta(seconds=4))
     unsent = own.hand_in(how_many=150)
-    keepers = [own.start("keeper", "worker.keeper") for _ in range(3)]
+    keepers = [own.start("keeper", "jobyard.worker.keeper_thread") for _ in range(3)]
     own.wait_until(lambda: all("keeping" in keeper.output() for keeper in keepers), 20, "the keepers")
     own.wait_until(
         lambda: all(job.published_at for job in own.jobs(due + unsent)), 30, "every job to be published"
@@ -26,7 +26,7 @@ def test_row_25_many_keepers_do_the_work_of_one(own: OwnYard) -> None:
 
 @on_every_broker
 def test_a_keeper_needs_no_worker_and_stops_when_it_is_told_to(own: OwnYard) -> None:
-    keeper = own.start("keeper", "worker.keeper")
+    keeper = own.start("keeper", "jobyard.worker.keeper_thread")
     [job_id] = own.hand_in()
     own.wait_until(lambda: own.job(job_id).publish_count == 1, 20, "the job to be published")
     assert keeper.stop() == 0
@@ -53,7 +53,7 @@ def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) ->
     with writing(own.ledger.engine) as connection:
         replay_id = order_replay(connection, dead, is_canary=False, reason="again")
     for _ in range(3):
-        own.start("keeper", "worker.keeper")
+        own.start("keeper", "jobyard.worker.keeper_thread")
     own.wait_until(
         lambda: get_replay(own.ledger.engine, replay_id).status is ReplayStatus.DONE, 30, "the order to end"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from jobs.job import Status
-from jobs.tallies import Tally
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.fault_counters import Tally
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.postgresql import new_database
 from tests.support.relay import Relay, relayed

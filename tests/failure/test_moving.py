@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.crash_points import EXIT_CODE, CrashPoint
-from jobs.job import Status
+from jobyard.cli.old_broker import OldBroker, with_broker
+from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
+from jobyard.jobs.job import Status
 from tests.support.certificates import make_certificate
 from tests.support.guarded_brokers import (
     SHORTEST_PART,
@@ -25,7 +26,6 @@ from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program, free_port
 from tests.support.rabbitmq_node import require_rabbitmq
 from tests.support.ticking import is_leading, make_due, start_beat, ticks
-from yard.old_broker import OldBroker, with_broker
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,7 +74,7 @@ def queue_up(own: OwnYard, how_many: int) -> list[str]:
 
 def moved(own: OwnYard, *options: str, code: int = 0) -> str:
     """Run the command to its end; return what it said, in which no password is."""
-    done = own.run("yard.move", *options)
+    done = own.run("jobyard.cli.move_broker", *options)
     assert done.returncode == code, done.stdout + done.stderr
     assert SHORTEST_PART not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -120,7 +120,9 @@ def test_the_command_is_killed_in_the_middle_and_run_again(moving: OwnYard, poin
     job_ids = queue_up(moving, 300)
     old, new = embedded(moving), embedded(moving).removesuffix("0") + "1"
     settle_at(moving, new)
-    killed = moving.with_crash_at(point, lambda: moving.start("move", "yard.move", "--from", old))
+    killed = moving.with_crash_at(
+        point, lambda: moving.start("move", "jobyard.cli.move_broker", "--from", old)
+    )
     moving.wait_until(lambda: killed.process.poll() is not None, 30, "the command to be killed")
     assert killed.process.returncode == EXIT_CODE, killed.output()
     assert depth(moving, new) < 300
@@ -191,7 +193,7 @@ def move_house(
     poster.post_many(60, old_port)  # only now, so that something is left for the move
     api.stop()
     if is_drained:
-        command = own.start("move", "yard.move", "--from", old, "--drain", "--empty")
+        command = own.start("move", "jobyard.cli.move_broker", "--from", old, "--drain", "--empty")
         own.wait_until(lambda: "stop its workers now" in command.output(), 60, "the old broker to be empty")
         worker.stop()
         own.wait_until(lambda: command.process.poll() is not None, 60, "the command to end")

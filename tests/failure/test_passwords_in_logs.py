@@ -7,8 +7,8 @@ from typing import Final
 import httpx
 import pytest
 
-from jobs.job import Status
-from jobs.migrate import migrate
+from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.job import Status
 from tests.support.certificates import make_certificate
 from tests.support.guarded_brokers import (
     ENCODED,
@@ -30,8 +30,16 @@ WORKER: Final = "worker"
 PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
     WORKER: ("celery", "-q", "-A", "tasks.app", "worker", "-P", "threads", "-c", "2", "-l", "DEBUG"),
     "beat": ("celery", "-q", "-A", "tasks.app", "beat", "-l", "DEBUG"),
-    "flower": ("celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py", "--logging=debug"),
-    "keeper": ("worker.keeper",),
+    "flower": (
+        "celery",
+        "-q",
+        "-A",
+        "tasks.app",
+        "flower",
+        "--conf=jobyard/broker/flower.py",
+        "--logging=debug",
+    ),
+    "keeper": ("jobyard.worker.keeper_thread",),
 }
 
 
@@ -76,7 +84,7 @@ def test_a_wrong_password_ends_every_process_but_the_api_with_a_sentence(
     unopened: OwnYard, guarded: Guarded
 ) -> None:
     unopened.settings["JOBYARD_BROKER__URL"] = guarded.url("s3cret-wrong%2F")
-    programs = start_all(unopened) | {"make run": unopened.start("make-run", "yard.start")}
+    programs = start_all(unopened) | {"make run": unopened.start("make-run", "jobyard.local.start")}
     api = unopened.start_api()
     for name, program in programs.items():
         unopened.wait_until(lambda program=program: ended(program), 60, f"{name} to end")  # type: ignore[misc]

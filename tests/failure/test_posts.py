@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.broker import RawMessage, on_every_broker, on_rabbitmq
 from tests.support.own_yard import OwnYard
 from tests.support.rabbitmq_broker import RabbitMQBroker

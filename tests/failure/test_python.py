@@ -1,6 +1,6 @@
 """Programs that hand in jobs from Python, and end at once or badly."""
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.own_yard import OwnYard
 
 HAND_IN = "from tests.support.bad_tasks import Deed, deed; "

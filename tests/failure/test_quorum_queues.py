@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.broker import on_rabbitmq
 from tests.support.own_yard import OwnYard
 from tests.support.rabbitmq_broker import RabbitMQBroker

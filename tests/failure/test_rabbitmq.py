@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.job import Status
-from jobs.tallies import Tally
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.fault_counters import Tally
 from tests.support.broker import on_rabbitmq
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program, free_port

@@ -10,8 +10,8 @@ from time import sleep
 import httpx
 import pytest
 
-from jobs.job import Status
-from tasks.doorbell import LONGEST_COMMIT_SECONDS
+from jobyard.broker.early_publish import LONGEST_COMMIT_SECONDS
+from jobyard.jobs.job import Status
 from tests.support.own_yard import OwnYard
 
 pytestmark = pytest.mark.timeout(180)

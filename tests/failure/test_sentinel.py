@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 from tests.support.sentinels import Group, start_group

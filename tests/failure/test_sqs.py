@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.job import Status
-from jobs.tallies import Tally
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.fault_counters import Tally
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.sqs_broker import SqsBroker
 

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.postgresql import new_database
 
 ORDER = """
 import os, signal, sys
 from sqlalchemy import create_engine, text
-from config.settings import get_settings
+from jobyard.settings.settings import get_settings
 from tests.support.bad_tasks import Deed, deed
 
 engine = create_engine(get_settings().ledger_url)

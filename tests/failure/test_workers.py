@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from jobs.errors import LedgerUnavailableError
-from jobs.job import Cause, Failure, Status
-from jobs.records import get_attempts
-from jobs.schema import job as job_table
-from jobs.tallies import Tally
+from jobyard.jobs.database.schema import job as job_table
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.job import Cause, Failure, Status
+from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.reading.job_queries import get_attempts
 from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
@@ -141,7 +141,9 @@ def test_a_suspect_is_handed_back_when_its_worker_stops(own: OwnYard) -> None:
     own.wait_to_begin(job_id)
     assert worker.stop(seconds=15) == 0, worker.output()
     assert (own.job(job_id).status, own.job(job_id).lost) == (Status.QUEUED, 2)
-    assert not any(b"tasks.alone" in command_line(entry) for entry in Path("/proc").glob("[0-9]*"))
+    assert not any(
+        b"jobyard.worker.execution.isolated" in command_line(entry) for entry in Path("/proc").glob("[0-9]*")
+    )
 
 
 def command_line(process: Path) -> bytes:

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from jobs.clock import utc_now
-from jobs.files import get_files
-from jobs.job import Cause, Failure, Job, Status
-from jobs.ledger import Ledger
-from jobs.records import get_attempts
-from tasks.collect import Collect, Collected, collect_page
-from tasks.handle import JobHandle
-from tasks.web.feeds import Feed
-from tasks.web.pages import Page
-from tasks.web.parsing import Document, Kind
-from tasks.web.tables import Table
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.files.store import get_files
+from jobyard.jobs.job import Cause, Failure, Job, Status
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import get_attempts
+from jobyard.tasks.handle import JobHandle
+from tasks.collect.feeds import Feed
+from tasks.collect.pages import Page
+from tasks.collect.parsing import Document, Kind
+from tasks.collect.tables import Table
+from tasks.collect.task import Collect, Collected, collect_page
 from tests.support.http_server import Answer, HttpServer
 from tests.support.waiting import wait_until
 

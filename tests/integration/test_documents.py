@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import get_settings
 from examples.order_import import Order, book_order
-from jobs.job import new_id
-from jobs.ledger import Ledger
-from jobs.records import get_job
-from jobs.search import JobFilter, list_jobs
-from tasks.context import JobContext, running
+from jobyard.jobs.job import new_id
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import get_job
+from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.settings.settings import get_settings
+from jobyard.tasks.context import JobContext, running
 from tests.support.processes import ROOT, YardProcesses
 
 PAGES = {"README.md": "greeting.say", "docs/tasks.md": "report.make"}
@@ -24,7 +24,7 @@ def test_a_task_of_the_pages_is_a_task(page: str, task: str, tmp_path: Path) -> 
     (tmp_path / f"{block[1]}.py").write_text(block[2])
     yard = YardProcesses(tmp_path, {"JOBYARD_TASKS__MODULES": block[1]})
     yard.extra["PYTHONPATH"] = str(tmp_path)
-    asked = yard.run_code("from tasks.registry import load_tasks; print(*load_tasks())")
+    asked = yard.run_code("from jobyard.tasks.registry import load_tasks; print(*load_tasks())")
     assert task in asked.stdout.split(), asked.stderr
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import answers, free_port
@@ -48,7 +48,7 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         settings["JOBYARD_FLOWER__BROKER_API"] = management_api(node)
     with opened(tmp_path_factory.mktemp("yard"), settings, broker) as yard:
         yard.start_worker()
-        yard.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
+        yard.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=jobyard/broker/flower.py")
         wait_until(lambda: answers(yard.port("FLOWER")), 40, "Flower to answer")
         yield yard
 

@@ -9,16 +9,16 @@ import pytest
 from obstore.store import LocalStore
 from sqlalchemy import Engine, func, select
 
-from config.queues import Queue
-from config.settings import Settings
-from jobs.database import make_engine
-from jobs.files import FileStore
-from jobs.job import Cause, Failure, Job, NewJob, Status, new_id
-from jobs.ledger import Ledger
-from jobs.migrate import migrate
-from jobs.records import get_attempts, get_job
-from jobs.schema import file as file_table
-from tasks.images import Convert, Converted
+from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.database.schema import file as file_table
+from jobyard.jobs.files.store import FileStore
+from jobyard.jobs.job import Cause, Failure, Job, NewJob, Status, new_id
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.settings.queues import Queue
+from jobyard.settings.settings import Settings
+from tasks.images.task import Convert, Converted
 from tests.support.http_server import Answer, HttpServer
 from tests.support.pictures import (
     EPS,

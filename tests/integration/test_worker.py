@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from kombu import Consumer
 
-from config.queues import Queue
-from jobs.clock import monotonic, utc_now
-from jobs.errors import IdempotencyConflictError
-from jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
-from jobs.ledger import Ledger
-from jobs.records import get_attempts, get_job
-from tasks.app import app
-from tasks.handle import JobFailedError, JobHandle
-from tasks.publisher import get_publisher
+from jobyard.broker.celery_app import app
+from jobyard.broker.publisher import get_publisher
+from jobyard.jobs.clock import monotonic, utc_now
+from jobyard.jobs.errors import IdempotencyConflictError
+from jobyard.jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.settings.queues import Queue
+from jobyard.tasks.handle import JobFailedError, JobHandle
+from jobyard.worker.flower_events import FLUSH_EVERY_SECONDS, MOST_TOGETHER
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
-from worker.events import FLUSH_EVERY_SECONDS, MOST_TOGETHER
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.job import Status
-from jobs.workers import list_workers
+from jobyard.jobs.job import Status
+from jobyard.jobs.reading.workers import list_workers
 from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program
@@ -140,7 +140,7 @@ def test_on_sqs_nobody_waits_for_answers_that_cannot_come(on_sqs: OwnYard, words
 
 
 def test_on_sqs_flower_does_not_start_and_says_why(on_sqs: OwnYard) -> None:
-    done = on_sqs.run("celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
+    done = on_sqs.run("celery", "-q", "-A", "tasks.app", "flower", "--conf=jobyard/broker/flower.py")
     assert done.returncode != 0
     assert "Flower does not start: SQS carries neither the events of workers" in done.stderr
     assert "Traceback" not in done.stderr

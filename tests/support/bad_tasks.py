@@ -12,10 +12,10 @@ from typing import Literal
 
 from celery.exceptions import Reject
 
-from jobs.errors import Discard, RetryLater
-from tasks.base import task
-from tasks.context import current_job
-from tasks.payload import Payload
+from jobyard.jobs.errors import Discard, RetryLater
+from jobyard.tasks.context import current_job
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import task
 
 
 class Deed(Payload):

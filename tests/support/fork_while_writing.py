@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from jobs.database import get_engine, writing
-from jobs.errors import LedgerUnavailableError
-from jobs.migrate import migrate
-from jobs.tallies import Tally, all_counted, count
+from jobyard.jobs.database.engine import get_engine, writing
+from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.ledger.fault_counters import Tally, all_counted, count
 
 SECONDS = 0.5
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
+from jobyard.local.valkey import find_server
 from tests.support.certificates import Certificate
 from tests.support.processes import answers, free_port
 from tests.support.rabbitmq_node import RabbitMQNode
 from tests.support.waiting import wait_until
-from yard.valkey import find_server
 
 # Every character that means something in a URL: where one part of it is found in a log, it was not hidden.
 SECRET: Final = "s3cret/?#@:%41"

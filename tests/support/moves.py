@@ -1,8 +1,8 @@
-"""Puts `jobs.job.MOVES` into a test's database: any other move fails at once, whoever makes it."""
+"""Puts `jobyard.jobs.job.MOVES` into a test's database: any other move fails at once, whoever makes it."""
 
 from sqlalchemy import Engine
 
-from jobs.job import MOVES
+from jobyard.jobs.job import MOVES
 
 _ALLOWED = ", ".join(
     f"'{source}>{target}'" for source, targets in MOVES.items() for target in sorted(targets)

@@ -146,7 +146,7 @@ class YardProcesses:
         return program
 
     def start_valkey(self) -> Program:
-        valkey = self.start("valkey", "yard.valkey")
+        valkey = self.start("valkey", "jobyard.local.valkey")
         wait_until(lambda: answers(self.port("VALKEY")), 20, "Valkey to answer")
         return valkey
 

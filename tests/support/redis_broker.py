@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import redis
 
-from config.queues import PRIORITIES
+from jobyard.settings.queues import PRIORITIES
 from tests.support.broker import REDIS, Broker, RawMessage
 from tests.support.processes import Program, YardProcesses
 

@@ -9,10 +9,10 @@ from functools import cached_property
 import pytest
 from redis import Redis
 
+from jobyard.local.valkey import find_server
 from tests.support.certificates import Certificate
 from tests.support.processes import Program, YardProcesses, answers, free_port
 from tests.support.waiting import wait_until
-from yard.valkey import find_server
 
 LOOPBACK = "127.0.0.1"
 

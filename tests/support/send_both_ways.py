@@ -1,9 +1,9 @@
 """Sends the same bundles by Celery alone and then by the broker's own post; run as a module in a yard."""
 
-from config.settings import get_settings
-from jobs.job import QueuedJob
-from tasks.post import CeleryPost, post_for
-from tasks.registry import load_tasks
+from jobyard.broker.sender import CeleryPost, post_for
+from jobyard.jobs.job import QueuedJob
+from jobyard.settings.settings import get_settings
+from jobyard.tasks.registry import load_tasks
 
 
 def job(number: int, task: str, queue: str, priority: int) -> QueuedJob:

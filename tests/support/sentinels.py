@@ -7,6 +7,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from jobyard.local.valkey import find_server
 from tests.support.certificates import Certificate
 from tests.support.processes import YardProcesses, answers, free_port
 from tests.support.redis_servers import (
@@ -18,7 +19,6 @@ from tests.support.redis_servers import (
     tls_files,
 )
 from tests.support.waiting import wait_until
-from yard.valkey import find_server
 
 MASTER = "yard"
 

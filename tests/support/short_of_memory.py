@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tasks.picture_shapes import Format, Shape
-from tasks.pictures import open_picture, render
+from tasks.images.render import open_picture, render
+from tasks.images.shapes import Format, Shape
 
 PIXELS = (1500, 1000)
 ROOM_MIB = (400, 100, 70, 50, 35, 25, 18, 12, 8, 5, 3)

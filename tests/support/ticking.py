@@ -5,12 +5,12 @@ from datetime import timedelta
 from celery import Celery
 from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatSchedulerEntry
 
-from config.celery_options import celery_options
-from config.redis_clients import open_redis
-from config.sections import RedisSettings
-from config.settings import Settings
-from jobs.clock import utc_now
-from jobs.search import JobFilter, list_jobs
+from jobyard.broker.redis.client import open_redis
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.settings.celery_options import celery_options
+from jobyard.settings.sections import RedisSettings
+from jobyard.settings.settings import Settings
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from tasks.base import JobTask, task
-from tasks.handle import JobHandle
-from tasks.mail import Email, Receipt, send_email
-from tasks.payload import Payload
+from jobyard.tasks.handle import JobHandle
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import JobTask, task
+from tasks.mail.task import Email, Receipt, send_email
 
 
 class Order(Payload):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from config.sections import KeeperSettings, LedgerSettings, WorkerSettings
-from config.settings import Settings
-from jobs.database import make_engine
-from jobs.ledger import Ledger
-from jobs.migrate import migrate
+from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.settings.sections import KeeperSettings, LedgerSettings, WorkerSettings
+from jobyard.settings.settings import Settings
 from tests.support.moves import forbid_illegal_moves
 from tests.support.postgresql import new_database
 

@@ -12,10 +12,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from redbeat.schedulers import RedBeatConfig
 
-from config.__main__ import lines
-from config.queues import Queue
-from config.settings import Settings, load_settings
-from tasks.app import app
+from jobyard.broker.celery_app import app
+from jobyard.settings.__main__ import lines
+from jobyard.settings.queues import Queue
+from jobyard.settings.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()

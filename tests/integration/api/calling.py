@@ -10,10 +10,10 @@ from uuid import uuid4
 import httpx
 from sqlalchemy import Engine, func, select
 
-from config.settings import Settings
-from jobs.database import make_engine, reading
-from jobs.job import FINAL
-from jobs.schema import file, job
+from jobyard.jobs.database.engine import make_engine, reading
+from jobyard.jobs.database.schema import file, job
+from jobyard.jobs.job import FINAL
+from jobyard.settings.settings import Settings
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from jobs.migrate import migrate
+from jobyard.jobs.database.migrate import migrate
 from tests.integration.api.calling import MakeYard, client_of, engine_of
 from tests.support.processes import YardProcesses, answers
 

@@ -2,8 +2,8 @@
 
 from pydantic import ConfigDict
 
-from tasks.base import task
-from tasks.payload import Payload
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import task
 
 
 class Attachment(Payload):

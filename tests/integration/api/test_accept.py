@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from jobs.clock import utc_now
+from jobyard.jobs.clock import utc_now
 from tests.integration.api.calling import (
     DEEDS,
     EMAIL,
@@ -22,7 +22,7 @@ from tests.integration.api.calling import (
 )
 from tests.support.processes import ROOT, YardProcesses
 
-SAMPLE = ROOT / "yard" / "sample.png"
+SAMPLE = ROOT / "jobyard" / "local" / "sample.png"
 
 
 def at(text: str) -> datetime:

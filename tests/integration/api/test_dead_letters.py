@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.job import new_id
-from jobs.ledger import Ledger
+from jobyard.jobs.job import new_id
+from jobyard.jobs.ledger.ledger import Ledger
 from tests.integration.api.calling import (
     NOBODYS_ID,
     a_word,
@@ -18,7 +18,7 @@ from tests.integration.api.calling import (
     shown,
 )
 from tests.support.waiting import wait_until
-from tests.unit.jobs.test_ledger import dead
+from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
 LIST = "/v1/dead-letters"
 REPLAY = "/v1/dead-letters/replay"

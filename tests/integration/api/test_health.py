@@ -10,11 +10,11 @@ import httpx
 import pytest
 from sqlalchemy import Engine, make_url
 
-from config.queues import Queue
-from config.sections import LedgerSettings
-from config.settings import Settings
-from jobs.database import make_engine
-from jobs.migrate import migrate
+from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.migrate import migrate
+from jobyard.settings.queues import Queue
+from jobyard.settings.sections import LedgerSettings
+from jobyard.settings.settings import Settings
 from tests.integration.api.calling import (
     DEEDS,
     MakeYard,

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.job import Failed, Status
-from jobs.ledger import Ledger
+from jobyard.jobs.job import Failed, Status
+from jobyard.jobs.ledger.ledger import Ledger
 from tests.integration.api.calling import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, shown
 from tests.support.waiting import wait_until
-from tests.unit.jobs.test_ledger import FAILURE, claimed, dead
-from tests.unit.jobs.test_ledger import accepted as accepted_in
+from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, claimed, dead
+from tests.unit.jobyard.jobs.ledger.test_ledger import accepted as accepted_in
 
 
 def listed(api: httpx.Client, **query: Any) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.ledger import Ledger
-from jobs.records import get_job
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import get_job
 from tests.integration.api.calling import DEEDS, accepted, deed, ended, problem, shown
 from tests.support.bad_tasks import Deed
 from tests.support.bad_tasks import deed as deed_task

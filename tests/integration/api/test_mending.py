@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.ledger import Ledger
-from jobs.tallies import Tally, count_alone
+from jobyard.jobs.ledger.fault_counters import Tally, count_alone
+from jobyard.jobs.ledger.ledger import Ledger
 from tests.integration.api.calling import NOBODYS_ID, deed, ended, problem, raw, shown
-from tests.unit.jobs.test_ledger import dead
+from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
 
 def test_a_payload_is_mended_before_the_replay_and_the_difference_is_kept(

@@ -6,17 +6,17 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
-from config.queues import Queue
-from jobs.clock import db_now, utc_now
-from jobs.database import writing
-from jobs.job import Failed
-from jobs.ledger import Ledger
-from jobs.schema import worker as worker_table
-from jobs.workers import Announcement, announce
+from jobyard.jobs.clock import db_now, utc_now
+from jobyard.jobs.database.engine import writing
+from jobyard.jobs.database.schema import worker as worker_table
+from jobyard.jobs.job import Failed
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.workers import Announcement, announce
+from jobyard.settings.queues import Queue
 from tests.integration.api.calling import deed, ended
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
-from tests.unit.jobs.test_ledger import FAILURE, claimed
+from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, claimed
 
 
 def queue(api: httpx.Client, name: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def own(tmp_path: Path) -> Iterator[OwnYard]:
 def open_flower(own: OwnYard) -> OpenFlower:
     @contextmanager
     def opened_flower() -> Iterator[httpx.Client]:
-        own.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=config/flower.py")
+        own.start("flower", "celery", "-q", "-A", "tasks.app", "flower", "--conf=jobyard/broker/flower.py")
         own.wait_until(lambda: answers(own.port("FLOWER")), 40, "Flower to answer")
         password = (own.home / "flower.password").read_text()
         base = f"http://127.0.0.1:{own.port('FLOWER')}"

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.integration.redis_in_production.conftest import OpenFlower
 from tests.support.own_yard import OwnYard
 from tests.support.processes import ROOT

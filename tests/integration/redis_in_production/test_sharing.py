@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobs.job import Status
+from jobyard.jobs.job import Status
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.redis_servers import Server, start_redis
 from tests.support.ticking import is_leading, make_due, start_beat, ticks

@@ -6,9 +6,9 @@ import httpx
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from config.redis_clients import open_redis
-from config.settings import Settings
-from jobs.job import Status
+from jobyard.broker.redis.client import open_redis
+from jobyard.jobs.job import Status
+from jobyard.settings.settings import Settings
 from tests.integration.redis_in_production.conftest import OpenFlower
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.own_yard import OwnYard

@@ -1,0 +1,1 @@
+"""RabbitMQ: sending, and the worker's transport."""

@@ -1,0 +1,1 @@
+"""Amazon SQS: the worker's transport, and messages in batches."""

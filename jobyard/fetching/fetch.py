@@ -1,0 +1,193 @@
+"""One guarded fetch: public addresses only, bounded in bytes and time, redirects followed by hand."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http import HTTPStatus
+
+import httpcore
+import httpx
+
+from jobyard.fetching.guard import GuardedBackend, NameNotResolvedError
+from jobyard.fetching.inflate import ACCEPTED, TooLargeError, UndecodableError, read_body
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.errors import Discard, JobyardError, RetryLater
+from jobyard.settings.sections import CollectSettings
+from jobyard.settings.settings import get_settings
+
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+MAX_URL_LENGTH = 2000
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING = frozenset({408, 425, 429})
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,99}/[a-z0-9!#$&^_.+-]{1,99}")  # RFC 6838, 4.2
+
+Gate = Callable[[httpx.URL], Awaitable[None]]
+
+
+class TemporaryFetchError(JobyardError):
+    """The page cannot be had now; later may do."""
+
+
+class PageRefusedError(Discard):
+    """The server answered that there is no such page, or not for us (4xx)."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A page: `body` is decompressed, `headers` are in lower case, `redirects` are the URLs on the way."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    redirects: tuple[str, ...]
+
+    @property
+    def media_type(self) -> str:
+        """Empty where the server names none, or something that is no media type."""
+        named = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return named if _MEDIA_TYPE.fullmatch(named) else ""
+
+
+def checked_url(text: str) -> httpx.URL:
+    """Return a URL that may be asked for; raises `ValueError` that says what is wrong with it."""
+    if len(text) > MAX_URL_LENGTH:
+        raise ValueError(f"longer than {MAX_URL_LENGTH} characters")
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if url.scheme not in ("http", "https"):
+        raise ValueError("only http:// and https:// pages are fetched")
+    if not url.host:
+        raise ValueError("names no host")
+    if not _HOST.fullmatch(url.raw_host) or not (url.port is None or 0 < url.port < 65536):
+        raise ValueError("names a host or a port that cannot be")
+    if url.userinfo:
+        raise ValueError("holds a user name or password, which would stand in the ledger for all to read")
+    return url
+
+
+async def fetch(
+    url: str,
+    *,
+    max_bytes: int,
+    headers: Mapping[str, str] | None = None,
+    gate: Gate | None = None,
+    settings: CollectSettings | None = None,
+) -> Fetched:
+    """Fetch a page; `gate` is awaited before each request, with its URL, and may raise to stop it.
+
+    Raises `TemporaryFetchError` and `RetryLater` where another attempt may do, `Discard` where none will.
+    """
+    settings = settings or get_settings().collect
+    try:
+        async with asyncio.timeout(settings.timeout.total_seconds()):
+            return await _follow(checked_url(url), max_bytes, headers or {}, gate, settings)
+    except TimeoutError as error:
+        seconds = settings.timeout.total_seconds()
+        raise TemporaryFetchError(
+            f"{url} took longer than {seconds:.0f} s (JOBYARD_COLLECT__TIMEOUT)"
+        ) from error
+    except (httpx.TransportError, httpcore.ConnectError, NameNotResolvedError) as error:
+        raise TemporaryFetchError(f"{url}: {error or type(error).__name__}") from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise Discard(f"{url}: {error}") from error
+
+
+async def _follow(
+    url: httpx.URL, max_bytes: int, headers: Mapping[str, str], gate: Gate | None, settings: CollectSettings
+) -> Fetched:
+    passed: list[str] = []
+    async with _client(settings) as client:
+        while True:
+            if gate is not None:
+                await gate(url)
+            async with client.stream("GET", url, headers=headers) as response:
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    return await _read(response, max_bytes, tuple(passed))
+            passed.append(str(url))
+            if len(passed) > settings.max_redirects:
+                raise Discard(f"{passed[0]}: more than {settings.max_redirects} redirects")
+            url = checked_url(str(url.join(location)))
+
+
+async def _read(response: httpx.Response, max_bytes: int, passed: tuple[str, ...]) -> Fetched:
+    _check_status(response)
+    try:
+        encoding = response.headers.get("content-encoding", "")
+        body = (
+            b""
+            if response.status_code == HTTPStatus.NOT_MODIFIED
+            else await read_body(response.aiter_raw(), encoding, max_bytes)
+        )
+    except TooLargeError:
+        raise Discard(
+            f"{response.url} is larger than {max_bytes} bytes, counted after decompression"
+        ) from None
+    except UndecodableError as error:
+        raise Discard(f"{response.url}: {error}") from error
+    return Fetched(str(response.url), response.status_code, dict(response.headers), body, passed)
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    words = f"{response.url} answered {status} {response.reason_phrase}"
+    if status in (429, 503) and (delay := retry_after(response.headers.get("retry-after"))) is not None:
+        raise RetryLater(delay, words)
+    if status >= 500 or status in _PASSING:
+        raise TemporaryFetchError(words)
+    if status >= 400:
+        raise PageRefusedError(words)
+    if status >= 300 and status != HTTPStatus.NOT_MODIFIED:
+        raise Discard(f"{words}, which leads nowhere")
+
+
+def retry_after(value: str | None) -> timedelta | None:
+    """Read a Retry-After header (RFC 9110, 10.2.3), at most an hour; None where it says nothing."""
+    if value is None:
+        return None
+    try:
+        wait = (
+            timedelta(seconds=int(value))
+            if value.strip().isdigit()
+            else parsedate_to_datetime(value) - utc_now()
+        )
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)
+
+
+def _client(settings: CollectSettings) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=_GuardedTransport(settings),
+        trust_env=False,  # a proxy from the environment would do the connecting, unchecked
+        headers={"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPTED},
+        timeout=settings.timeout.total_seconds(),
+    )
+
+
+class _GuardedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport on a connection pool that opens its connections through the guard."""
+
+    def __init__(self, settings: CollectSettings) -> None:
+        super().__init__(verify=_trust())
+        # httpx offers no way to hand in httpcore's network backend, and no other place is after the
+        # name has been resolved. A test fails the day this stops being where connections are made.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trust(),
+            http2=True,
+            network_backend=GuardedBackend(settings.allow),
+        )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    return httpx.create_ssl_context()

@@ -1,0 +1,1 @@
+"""The HTTP side: what Jobyard looks like from outside."""

@@ -1,0 +1,122 @@
+"""Reads a request's JSON body: bounded in size and depth, and only where it says that it is JSON."""
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import pydantic_core
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from jobyard.http.deps import Yard
+from jobyard.http.errors import Problem, invalid
+from jobyard.jobs.job import Job
+from jobyard.tasks.payload import FILE_ID_FORMAT
+from jobyard.tasks.registry import find_task
+from jobyard.tasks.task import AnyTask
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+JSON = "application/json"
+NDJSON = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ...] = ()) -> bytes:
+    """Return the body; raises a 415 or 413 `Problem`.
+
+    Only JSON is read: a form is what a stranger's web page could make a browser post here unasked.
+    """
+    if media_type(request) not in (JSON, *also):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body must be JSON and say so: send the header Content-Type: {JSON}",
+            kind="unsupported-media-type",
+            field="Content-Type",
+        )
+    return await read_limited(request, limit_bytes)
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    """Return the body; raises a 413 `Problem` as soon as it is clear that it is longer than the limit.
+
+    The connection stays: clients that send all before they listen would see it break instead of the answer.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit_bytes:
+        raise too_large(limit_bytes)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise too_large(limit_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def too_large(limit_bytes: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {limit_bytes} bytes: send large data as a file (POST /v1/files) and its id",
+        kind="too-large",
+        field="body",
+    )
+
+
+def refuse_what_is_no_json(body: bytes, field: str = "body") -> None:
+    """Raise a 400 `Problem` that says where the body, or a part of it, stops being JSON."""
+    try:
+        pydantic_core.from_json(body, allow_inf_nan=False, cache_strings=False)
+    except ValueError as error:
+        detail = f"{field}: not valid JSON: {error}"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-json", field=field) from error
+
+
+def may_hold_no_numbers(body: bytes) -> bool:
+    """Tell whether the words are in it that pydantic reads as numbers, and that JSON (RFC 8259) has not."""
+    return b"NaN" in body or b"Infinity" in body
+
+
+def decode(validate_json: Callable[..., T], body: bytes, yard: Yard) -> T:
+    """Return what pydantic's `validate_json` reads; raises a 400 or 422 `Problem` that names the field."""
+    if may_hold_no_numbers(body):
+        refuse_what_is_no_json(body)
+    try:
+        return validate_json(body, context={"files": yard.files})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        if any(detail["type"] == "json_invalid" for detail in details):
+            refuse_what_is_no_json(body)
+        raise invalid(details) from error
+
+
+async def payload_of(task: AnyTask, body: bytes, yard: Yard) -> BaseModel:
+    """Return the payload in a body, as `decode` does, without holding up other requests."""
+    validate_json: Callable[..., BaseModel] = task.payload_model.model_validate_json
+    if FILE_ID_FORMAT in str(task.payload_schema):  # looks into the ledger whether the file is there
+        return await run_in_threadpool(decode, validate_json, body, yard)
+    return decode(validate_json, body, yard)
+
+
+async def read_model(request: Request, model: type[Model], limit_bytes: int, yard: Yard) -> Model:
+    """Return a body of ours, which is no payload; raises a 4xx `Problem` that names the field."""
+    body = await read_json_body(request, limit_bytes)
+    return await run_in_threadpool(decode, model.model_validate_json, body, yard)
+
+
+def mended(job: Job, payload: dict[str, Any], yard: Yard) -> str:
+    """Return a payload as the task of a job writes it; raises a 422 `Problem` that names the field."""
+    task = find_task(job.task)
+    context = {"files": yard.files}
+    try:
+        model: BaseModel = task.payload_model.model_validate_json(json.dumps(payload), context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise invalid([detail | {"loc": ("payload", *detail["loc"])} for detail in details]) from error
+    return task.dump(model)

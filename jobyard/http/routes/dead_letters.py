@@ -1,0 +1,137 @@
+"""Dead letters: the jobs that nobody will try again unless told to."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
+
+from jobyard.http.accept.body import read_model
+from jobyard.http.deps import TheYard, Yard
+from jobyard.http.filters import (
+    PAYLOAD_PARAMETER,
+    BodyFilter,
+    FilterQuery,
+    Part,
+    PayloadConditions,
+    as_filter,
+)
+from jobyard.http.openapi import body_of
+from jobyard.http.routes.jobs import Reason
+from jobyard.http.routes.replays import ReplayView, replay_view
+from jobyard.http.schemas import JobList, View
+from jobyard.jobs.database.engine import writing
+from jobyard.jobs.job import Cause, Status
+from jobyard.jobs.ledger.dead_letters import causes, discard
+from jobyard.jobs.ledger.replay_orders import advance_replay, order_replay
+from jobyard.jobs.reading.search import list_jobs, matching_ids
+
+router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+
+MOST_AT_ONCE = 100_000
+
+
+class DeadQuery(FilterQuery, Part):
+    """What narrows the list of dead letters, and which part of it is wanted."""
+
+
+class Selection(BaseModel):
+    """Which dead letters are meant: those of `ids`, or the newest `limit` that fit `filter`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ids: tuple[UUID, ...] | None = Field(None, min_length=1, max_length=MOST_AT_ONCE)
+    filter: BodyFilter | None = None
+    limit: int = Field(MOST_AT_ONCE, ge=1, le=MOST_AT_ONCE)
+
+    @model_validator(mode="after")
+    def _names_one_way(self) -> Self:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give either ids or filter (an empty filter, {}, means every dead letter)")
+        return self
+
+
+class ReplayOrder(Selection):
+    """Which dead letters to replay; a canary goes in three stages and stops when one dies again."""
+
+    canary: bool = False
+    reason: Reason | None = None
+
+
+class DiscardOrder(Selection):
+    """Which dead letters to discard, and why."""
+
+    reason: Reason
+
+
+class Discarded(BaseModel):
+    """The ids of the jobs that were discarded; the others were not dead."""
+
+    discarded: list[str]
+
+
+class CauseView(View):
+    """Dead jobs of one task that died the same way; `example` is the latest of them."""
+
+    task: str
+    cause: Cause
+    type: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+    message: str
+
+
+@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+def search(yard: TheYard, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
+    """Dead letters, newest first, each with its failure."""
+    wanted = as_filter(query, Status.DEAD, payload=payload)
+    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
+
+
+@router.get("/causes")
+def list_causes(yard: TheYard, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
+    """Why jobs are dead, the most frequent cause first; what names a cause is a filter to replay by."""
+    groups = causes(yard.ledger.engine, as_filter(query, Status.DEAD))
+    return [CauseView.model_validate(group) for group in groups]
+
+
+@router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(ReplayOrder))
+async def replay(request: Request, yard: TheYard) -> ReplayView:
+    """Order a replay of many dead letters, which is carried out at a bounded rate."""
+    order = await read_model(request, ReplayOrder, yard.settings.api.max_bulk_bytes, yard)
+    return await run_in_threadpool(_replay, order, yard)
+
+
+@router.post("/discard", openapi_extra=body_of(DiscardOrder))
+async def discard_many(request: Request, yard: TheYard) -> Discarded:
+    """Give dead letters up for good: they stay in the ledger, cancelled, with failure and reason."""
+    order = await read_model(request, DiscardOrder, yard.settings.api.max_bulk_bytes, yard)
+    return await run_in_threadpool(_discard, order, yard)
+
+
+def _replay(order: ReplayOrder, yard: Yard) -> ReplayView:
+    keeper = yard.settings.keeper
+    ids = _selected(order, yard)
+    with writing(yard.ledger.engine) as connection:
+        replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
+        queued = advance_replay(connection, replay_id, keeper.replay_rate, keeper.batch, keeper.unsent_after)
+    yard.publisher.publish(queued)
+    return replay_view(yard, replay_id)
+
+
+def _discard(order: DiscardOrder, yard: Yard) -> Discarded:
+    ids = _selected(order, yard)
+    with writing(yard.ledger.engine) as connection:
+        return Discarded(discarded=discard(connection, ids, order.reason))
+
+
+def _selected(selection: Selection, yard: Yard) -> list[str]:
+    if selection.filter is not None:
+        wanted = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
+        return matching_ids(yard.ledger.engine, wanted, selection.limit)
+    return [str(job_id) for job_id in selection.ids or ()]

@@ -1,0 +1,114 @@
+"""Jobs by the million: counted, and exported as NDJSON or CSV, streamed."""
+
+import csv
+import io
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import chain
+from typing import Annotated, Final
+
+import pydantic_core
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from jobyard.http.deps import TheYard
+from jobyard.http.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQuery, as_filter
+from jobyard.http.schemas import View
+from jobyard.http.whole_job import shown_whole
+from jobyard.jobs.job import Job
+from jobyard.jobs.reading.search import count_jobs, each_page
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+PAGE: Final = 500
+COLUMNS: Final = (
+    *("id", "task", "queue", "priority", "status", "attempt", "max_attempts", "lost", "replays", "tags"),
+    *("unique_key", "parent", "created_at", "run_at", "expires_at", "started_at", "finished_at", "worker"),
+    *("failure_cause", "failure_type", "failure_message", "payload", "result"),
+)
+
+
+class Format(StrEnum):
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+MEDIA_TYPES: Final = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
+
+
+class ExportQuery(StatusQuery):
+    """What narrows the jobs, and how they are written."""
+
+    format: Format = Format.NDJSON
+
+
+class CountView(View):
+    """How many jobs fit a filter."""
+
+    jobs: int
+    is_exact: bool = Field(
+        description="False beyond 10,000 or so: then `jobs` is an estimate of PostgreSQL, or on SQLite as "
+        "many as were counted before that took too long."
+    )
+
+
+@router.get("/count", openapi_extra=PAYLOAD_PARAMETER)
+def count(yard: TheYard, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
+    """How many jobs fit a filter: exact while they are few, and honest about it where they are many."""
+    wanted = as_filter(query, *query.status, payload=payload)
+    return CountView.model_validate(count_jobs(yard.ledger.engine, wanted))
+
+
+@router.get("/export", response_class=StreamingResponse, openapi_extra=PAYLOAD_PARAMETER)
+def export(
+    yard: TheYard, query: Annotated[ExportQuery, Query()], payload: PayloadConditions
+) -> StreamingResponse:
+    """Every job of a filter, newest first, one on a line, with payload and result.
+
+    Whatever goes wrong in the middle ends the connection, and never a file that looks whole.
+    """
+    pages = each_page(yard.ledger.engine, as_filter(query, *query.status, payload=payload), PAGE)
+    first = next(pages)  # asked for before anything is answered, so that an error is one
+    lines = _LINES[query.format](chain([first], pages))
+    headers = {"Content-Disposition": f'attachment; filename="jobs.{query.format}"'}
+    return StreamingResponse(lines, headers=headers, media_type=MEDIA_TYPES[query.format])
+
+
+def _as_ndjson(pages: Iterator[list[Job]]) -> Iterator[bytes]:
+    for page in pages:
+        yield b"".join(_ndjson_line(shown_whole(job)) for job in page)
+
+
+def _ndjson_line(job: Job) -> bytes:
+    # Payload and result are JSON already.
+    fields = pydantic_core.to_json({name: _value(job, name) for name in COLUMNS[:-2]})
+    result = job.result if job.result is not None else "null"
+    return fields[:-1] + f',"payload":{job.payload},"result":{result}}}\n'.encode()
+
+
+def _as_csv(pages: Iterator[list[Job]]) -> Iterator[bytes]:
+    yield _csv_lines([COLUMNS])
+    for page in pages:
+        yield _csv_lines([_csv_row(shown_whole(job)) for job in page])
+
+
+def _csv_row(job: Job) -> tuple[object, ...]:
+    values = (_value(job, name) for name in COLUMNS)
+    return tuple(",".join(value) if isinstance(value, tuple) else value for value in values)
+
+
+def _csv_lines(rows: list[tuple[object, ...]]) -> bytes:
+    sheet = io.StringIO(newline="")
+    csv.writer(sheet).writerows(rows)  # RFC 4180
+    return sheet.getvalue().encode()
+
+
+def _value(job: Job, name: str) -> object:
+    if name.startswith("failure_"):
+        return getattr(job.failure, name.removeprefix("failure_"), None)
+    value = getattr(job, name)
+    return value.isoformat() if name.endswith("_at") and value is not None else value
+
+
+_LINES: Final = {Format.NDJSON: _as_ndjson, Format.CSV: _as_csv}

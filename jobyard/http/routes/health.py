@@ -1,0 +1,67 @@
+"""Health: whether this process lives, and whether the yard behind it can do its work."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from jobyard.broker.checks.broker import broker_fault
+from jobyard.broker.redis.eviction import eviction_warning
+from jobyard.http.deps import TheYard, Yard
+from jobyard.http.errors import RETRY_AFTER_SECONDS
+from jobyard.jobs.database.schema_version import check_takes_writes
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.reading.workers import list_workers
+from jobyard.settings.queues import Queue
+
+router = APIRouter(tags=["health"])
+
+
+class Readiness(BaseModel):
+    """Each part with `ok` or what is wrong. Only the ledger decides: without it nothing can be accepted."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+def readyz(yard: TheYard, response: Response) -> Readiness:
+    """Jobs can be accepted (200) or not (503); a silent broker only delays them."""
+    ledger = _ledger(yard)
+    checks = {"ledger": ledger, "broker": _broker(yard)}
+    if ledger == "ok":
+        checks["workers"] = _workers(yard)
+    else:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Readiness(ready=ledger == "ok", checks=checks)
+
+
+def _ledger(yard: Yard) -> str:
+    try:
+        check_takes_writes(yard.ledger.engine)
+    except LedgerUnavailableError as error:
+        return str(error)
+    return "ok"
+
+
+def _broker(yard: Yard) -> str:
+    fault = broker_fault(yard.settings)
+    if fault is not None and fault.is_wrong:
+        return f"{fault.sentence}; jobs are accepted, and run when it is mended"
+    if fault is not None:
+        return f"silent: jobs are accepted and will run when it is back ({fault.sentence})"
+    if not yard.publisher.depths([Queue.DEFAULT]):
+        return "silent: jobs are accepted and will run when it is back (JOBYARD_BROKER__URL)"
+    return eviction_warning(yard.settings) or "ok"
+
+
+def _workers(yard: Yard) -> str:
+    known = list_workers(yard.ledger.engine, yard.settings.worker.lease)
+    served = {queue for worker in known if worker.is_live for queue in worker.queues.split(",")}
+    unserved = [queue for queue in Queue if queue not in served]
+    return f"nobody serves {', '.join(unserved)}" if unserved else "ok"

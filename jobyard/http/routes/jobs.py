@@ -1,0 +1,124 @@
+"""Jobs: find them, read them, cancel and replay them."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from jobyard.http.accept.body import mended, read_model
+from jobyard.http.accept.respond import detail
+from jobyard.http.accept.waiting import wanted_wait
+from jobyard.http.deps import TheYard, Yard
+from jobyard.http.errors import Problem
+from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
+from jobyard.http.openapi import body_of
+from jobyard.http.schemas import JobDetail, JobList, JobView
+from jobyard.jobs.files.claim_checks import get_claim_checks
+from jobyard.jobs.job import Status
+from jobyard.jobs.reading.job_queries import get_job
+from jobyard.jobs.reading.search import list_jobs
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Reason = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
+
+
+def job_id_of(job_id: UUID) -> str:
+    # Jobs are known by the one written form that they were given out in.
+    return str(job_id)
+
+
+JobIdPath = Annotated[str, Depends(job_id_of)]
+
+
+@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+def search(yard: TheYard, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
+    """Jobs, newest first; there is more as long as there is a cursor, whatever the page holds."""
+    wanted = as_filter(query, *query.status, payload=payload)
+    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
+
+
+@router.get("/{job_id}")
+def show(job_id: JobIdPath, yard: TheYard) -> JobDetail:
+    """One job with its payload, its result and the history of its failures."""
+    return detail(yard, job_id)
+
+
+@router.get("/{job_id}/result", responses={202: {"model": JobView, "description": "It has not ended yet."}})
+async def result(
+    job_id: JobIdPath, yard: TheYard, prefer: Annotated[str | None, Header()] = None
+) -> Response:
+    """The result alone, as the task returned it; 202 while there is none, 409 where there will be none."""
+    seconds = wanted_wait(prefer, yard.settings.api.max_wait.total_seconds())
+    job = await run_in_threadpool(get_job, yard.ledger.engine, job_id)
+    if seconds and not job.status.is_final and await yard.waiting.for_end(job_id, seconds):
+        job = await run_in_threadpool(get_job, yard.ledger.engine, job_id)
+    if not job.status.is_final:
+        return Response(
+            JobView.of(job).model_dump_json(),
+            HTTPStatus.ACCEPTED,
+            {"Retry-After": "1"},
+            media_type=JSONResponse.media_type,
+        )
+    if job.status is not Status.SUCCEEDED:
+        why = f": {job.failure.message}" if job.failure else ""
+        raise Problem(HTTPStatus.CONFLICT, f"job {job_id} is {job.status}{why}", kind="no-result")
+    text = await run_in_threadpool(get_claim_checks().fetch, job.id, job.result or "null")
+    return Response(text, media_type=JSONResponse.media_type)
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job_id: JobIdPath, yard: TheYard) -> JobView:
+    """Cancel a job that waits; 409 for one that runs or has ended."""
+    yard.ledger.cancel(job_id)
+    return JobView.of(get_job(yard.ledger.engine, job_id))
+
+
+class Mending(BaseModel):
+    """A payload that takes the place of the old one, and why; both may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    payload: dict[str, Any] | None = None
+    reason: Reason | None = None
+
+
+class Discarding(BaseModel):
+    """Why a dead job is given up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: Reason
+
+
+@router.post(
+    "/{job_id}/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(Mending, required=False)
+)
+async def replay(job_id: JobIdPath, request: Request, yard: TheYard) -> JobView:
+    """Run a dead job again, with its history; 409 for one that is not dead.
+
+    With a body its payload is mended first: checked as the task checks it, and what changed is kept.
+    """
+    mending = Mending()
+    if request.headers.get("content-type") or request.headers.get("content-length", "0") != "0":
+        mending = await read_model(request, Mending, yard.settings.api.max_body_bytes, yard)
+    return await run_in_threadpool(_replay, job_id, mending, yard)
+
+
+@router.post("/{job_id}/discard", openapi_extra=body_of(Discarding))
+async def discard(job_id: JobIdPath, request: Request, yard: TheYard) -> JobDetail:
+    """Give a dead job up for good: it stays in the ledger, cancelled, with its failure and the reason."""
+    reason = (await read_model(request, Discarding, yard.settings.api.max_body_bytes, yard)).reason
+    await run_in_threadpool(yard.ledger.discard, job_id, reason)
+    return await run_in_threadpool(detail, yard, job_id)
+
+
+def _replay(job_id: str, mending: Mending, yard: Yard) -> JobView:
+    engine = yard.ledger.engine
+    payload = mended(get_job(engine, job_id), mending.payload, yard) if mending.payload is not None else None
+    yard.publisher.publish([yard.ledger.replay(job_id, payload, mending.reason)])
+    return JobView.of(get_job(engine, job_id))

@@ -1,0 +1,80 @@
+"""Replays: the orders to replay many dead letters, and how far each has come."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from jobyard.http.deps import TheYard, Yard
+from jobyard.http.schemas import View
+from jobyard.jobs.database.engine import writing
+from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals, stop_replay
+
+router = APIRouter(prefix="/v1/replays", tags=["dead letters"])
+
+MOST_REFUSALS_SHOWN = 100
+
+
+class Refused(BaseModel):
+    """A job that was not replayed, and why."""
+
+    id: str
+    reason: str
+
+
+class ReplaySummary(View):
+    """An order to replay: `released` are queued again, and of these some have succeeded or are dead again."""
+
+    id: str
+    status: ReplayStatus = Field(description="stopped: by a person, or by itself when a canary died again.")
+    is_canary: bool
+    stage: int = Field(description="Of a canary: 0 one job, 1 a tenth, 2 the rest.")
+    reason: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    total: int
+    released: int
+    succeeded: int
+    dead_again: int
+    refused: int
+
+
+class ReplayView(ReplaySummary):
+    """The same, with the first of those that were refused."""
+
+    refusals: list[Refused]
+    links: dict[str, str]
+
+
+def replay_view(yard: Yard, replay_id: str) -> ReplayView:
+    engine = yard.ledger.engine
+    summary = ReplaySummary.model_validate(get_replay(engine, replay_id))
+    reasons = refusals(engine, replay_id, MOST_REFUSALS_SHOWN)
+    own = f"/v1/replays/{replay_id}"
+    return ReplayView(
+        **summary.model_dump(),
+        refusals=[Refused(id=job_id, reason=reason) for job_id, reason in reasons.items()],
+        links={"self": own, "stop": f"{own}/stop"},
+    )
+
+
+@router.get("")
+def list_all(yard: TheYard, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[ReplaySummary]:
+    """The latest orders, newest first."""
+    return [ReplaySummary.model_validate(order) for order in list_replays(yard.ledger.engine, limit)]
+
+
+@router.get("/{replay_id}")
+def show(replay_id: UUID, yard: TheYard) -> ReplayView:
+    """One order, and what was refused."""
+    return replay_view(yard, str(replay_id))
+
+
+@router.post("/{replay_id}/stop")
+def stop(replay_id: UUID, yard: TheYard) -> ReplayView:
+    """Replay nothing more of an order; what has been released runs on."""
+    with writing(yard.ledger.engine) as connection:
+        stop_replay(connection, str(replay_id))
+    return replay_view(yard, str(replay_id))

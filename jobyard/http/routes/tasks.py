@@ -1,0 +1,176 @@
+"""Handing in jobs: one typed endpoint for each task, its bulk twin, and the short doors."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from inspect import cleandoc
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from jobyard.http.accept.body import NDJSON, payload_of, read_json_body
+from jobyard.http.accept.bulk import payloads_of
+from jobyard.http.accept.respond import Asked, accept_bulk, accept_one
+from jobyard.http.deps import TheYard
+from jobyard.http.openapi import payload_reference
+from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
+from jobyard.tasks.options import JobOptions, Key
+from jobyard.tasks.registry import find_task, load_tasks
+from jobyard.tasks.task import AnyTask
+
+IdempotencyKey = Annotated[
+    Key | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key with the same request gives the same job again, however often it is sent.",
+    ),
+]
+# The place of each job is kept behind it.
+BulkIdempotencyKey = Annotated[IdempotencyKey, Field(max_length=240)]
+Prefer = Annotated[
+    str | None,
+    Header(alias="Prefer", description="`wait=N`: answer when the job has ended, or after N seconds."),
+]
+Options = Annotated[JobOptions, Query()]
+Endpoint = Callable[..., Awaitable[Response]]
+
+DOORS = {"/email": "email.send", "/images": "image.convert", "/collect": "page.collect"}
+
+router = APIRouter(tags=["tasks"])
+
+
+@router.get("/v1/tasks")
+async def list_tasks() -> list[dict[str, Any]]:
+    """Every task with its payload's schema."""
+    return [_described(task) for task in load_tasks().values()]
+
+
+def _described(task: AnyTask) -> dict[str, Any]:
+    declared = task.declaration
+    return {
+        "name": task.name,
+        "aliases": task.aliases,
+        "description": _description(task),
+        "queue": declared.queue,
+        "priority": declared.priority,
+        "max_attempts": task.policy.max_attempts,
+        "time_limit": declared.time_limit,
+        "payload_schema": task.payload_model.model_json_schema(),
+        "links": {"submit": f"/v1/tasks/{task.name}/jobs"},
+    }
+
+
+def _description(task: AnyTask) -> str:
+    return cleandoc(task.__doc__ or "")
+
+
+def task_router() -> APIRouter:
+    """Return the endpoints of every task that is loaded."""
+    typed = APIRouter(tags=["tasks"])
+    for task in load_tasks().values():
+        _add(typed, f"/v1/tasks/{task.name}/jobs", _one_of(task), task, _one_body(task))
+        _add(typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_of(task), task, _bulk_body(task), bulk=True)
+    for path, name in DOORS.items():
+        if name in load_tasks():
+            task = load_tasks()[name]
+            _add(typed, path, _one_of(task), task, _one_body(task))
+    _add_the_rest(typed)
+    return typed
+
+
+def _add(
+    router: APIRouter,
+    path: str,
+    endpoint: Endpoint,
+    task: AnyTask,
+    body: dict[str, Any],
+    *,
+    bulk: bool = False,
+) -> None:
+    what = "many jobs" if bulk else "a job"
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=["POST"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=BulkAccepted if bulk else JobView,
+        responses={200: {"model": JobDetail, "description": "It ended while you waited."}}
+        if not bulk
+        else None,
+        summary=f"Hand in {what} of {task.name}",
+        description=_description(task),
+        operation_id=f"{task.name}{path}".replace("/", "_"),
+        openapi_extra={"requestBody": body},
+    )
+
+
+def _one_of(task: AnyTask) -> Endpoint:
+    async def create(
+        request: Request,
+        yard: TheYard,
+        options: Options,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
+    ) -> Response:
+        body = await read_json_body(request, yard.settings.api.max_body_bytes)
+        payload = await payload_of(task, body, yard)
+        return await accept_one(Asked(task, options, idempotency_key, prefer), payload, yard)
+
+    return create
+
+
+def _bulk_of(task: AnyTask) -> Endpoint:
+    async def create_many(
+        request: Request, yard: TheYard, options: Options, idempotency_key: BulkIdempotencyKey = None
+    ) -> Response:
+        body = await read_json_body(request, yard.settings.api.max_bulk_bytes, also=NDJSON)
+        payloads = await run_in_threadpool(payloads_of, task, request, body, yard)
+        return await accept_bulk(Asked(task, options, idempotency_key, None), payloads, yard)
+
+    return create_many
+
+
+def _add_the_rest(router: APIRouter) -> None:
+    # A name that no route above has: an alias, a task of another version, or a mistake.
+    async def by_alias(
+        task: str,
+        request: Request,
+        yard: TheYard,
+        options: Options,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
+    ) -> Response:
+        return await _one_of(find_task(task))(request, yard, options, idempotency_key, prefer)
+
+    async def bulk_by_alias(
+        task: str,
+        request: Request,
+        yard: TheYard,
+        options: Options,
+        idempotency_key: BulkIdempotencyKey = None,
+    ) -> Response:
+        return await _bulk_of(find_task(task))(request, yard, options, idempotency_key)
+
+    router.add_api_route("/v1/tasks/{task}/jobs", by_alias, methods=["POST"], include_in_schema=False)
+    router.add_api_route(
+        "/v1/tasks/{task}/jobs/bulk", bulk_by_alias, methods=["POST"], include_in_schema=False
+    )
+
+
+def _one_body(task: AnyTask) -> dict[str, Any]:
+    schema = payload_reference(task.payload_model)
+    example = next(iter(task.payload_schema.get("examples", ())), None)
+    content: dict[str, Any] = {"schema": schema} | ({"example": example} if example else {})
+    return {"required": True, "content": {"application/json": content}}
+
+
+def _bulk_body(task: AnyTask) -> dict[str, Any]:
+    one = payload_reference(task.payload_model)
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": one}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "One payload a line."}},
+        },
+    }

@@ -1,0 +1,31 @@
+"""Workers: who has announced itself, and who has fallen silent."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from jobyard.http.deps import TheYard
+from jobyard.jobs.reading.workers import list_workers
+
+router = APIRouter(prefix="/v1/workers", tags=["workers"])
+
+
+class WorkerView(BaseModel):
+    """A worker, as it announced itself last."""
+
+    name: str
+    pid: int
+    pool: str
+    concurrency: int
+    queues: list[str]
+    started_at: datetime
+    seen_at: datetime
+    is_live: bool = Field(description="Whether it was heard of within the last lease.")
+
+
+@router.get("")
+def list_all(yard: TheYard) -> list[WorkerView]:
+    """Every worker that was heard of in the last hour."""
+    known = list_workers(yard.ledger.engine, yard.settings.worker.lease)
+    return [WorkerView(**{**vars(worker), "queues": worker.queues.split(",")}) for worker in known]

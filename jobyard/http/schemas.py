@@ -1,0 +1,162 @@
+"""What the API answers with."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobyard.http.cursors import seal
+from jobyard.jobs.job import Attempt, Cause, Failure, Intervention, InterventionKind, Job, Status
+from jobyard.jobs.reading.search import Page
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class FailureView(View):
+    """Why the last attempt did not succeed."""
+
+    cause: Cause
+    type: str
+    message: str
+
+
+class AttemptView(FailureView):
+    """One attempt that did not succeed, with its traceback."""
+
+    attempt: int
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime
+    traceback: str | None
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        failure = attempt.failure
+        return cls(
+            attempt=attempt.attempt,
+            cause=failure.cause,
+            type=failure.type,
+            message=failure.message,
+            traceback=failure.traceback,
+            worker=attempt.worker,
+            started_at=attempt.started_at,
+            ended_at=attempt.ended_at,
+        )
+
+
+class JobView(View):
+    """A job without what it carries."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    status: Status
+    attempt: int = Field(description="Attempts so far; the number of the running one.")
+    max_attempts: int
+    lost: int = Field(description="How many workers were lost with it.")
+    replays: int
+    tags: tuple[str, ...]
+    unique_key: str | None
+    parent: str | None = Field(description="The job that handed it in.")
+    created_at: datetime
+    run_at: datetime
+    expires_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    failure: FailureView | None
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(**_shown(job, cls))
+
+
+class InterventionView(View):
+    """What a person did to the job; `difference` is what a mended payload changed."""
+
+    kind: InterventionKind
+    at: datetime
+    reason: str | None
+    difference: list[dict[str, Any]] | None
+
+
+class JobDetail(JobView):
+    """A job with its payload, its result, the attempts that did not succeed, and what persons did to it."""
+
+    payload: Any
+    result: Any = None
+    attempts: list[AttemptView] = []
+    interventions: list[InterventionView] = []
+
+    @classmethod
+    def of(
+        cls, job: Job, attempts: Sequence[Attempt] = (), interventions: Sequence[Intervention] = ()
+    ) -> Self:
+        return cls(
+            **_shown(job, JobView),
+            payload=pydantic_core.from_json(job.payload),
+            result=pydantic_core.from_json(job.result) if job.result is not None else None,
+            attempts=[AttemptView.of(attempt) for attempt in attempts],
+            interventions=[InterventionView.model_validate(one) for one in interventions],
+        )
+
+
+def _shown(job: Job, view: type[BaseModel]) -> dict[str, Any]:
+    fields = {name: getattr(job, name) for name in view.model_fields if name not in ("failure", "links")}
+    return fields | {"failure": _failure(job.failure), "links": job_links(job.id)}
+
+
+def _failure(failure: Failure | None) -> FailureView | None:
+    return FailureView.model_validate(failure) if failure else None
+
+
+def job_links(job_id: str) -> dict[str, str]:
+    own = f"/v1/jobs/{job_id}"
+    return {"self": own} | {what: f"{own}/{what}" for what in ("result", "cancel", "replay", "discard")}
+
+
+class JobList(View):
+    """A page of jobs, newest first; ask again with `cursor=next_cursor` for the next one."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page) -> Self:
+        return cls(jobs=[JobView.of(job) for job in page.jobs], next_cursor=seal(page.next_cursor))
+
+
+class BulkAccepted(View):
+    """The ids of the accepted jobs, in the order of the payloads."""
+
+    accepted: int
+    ids: list[str]
+
+
+class FileView(View):
+    """An uploaded file: give its id to a task."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int = Field(description="In bytes.")
+    sha256: str
+    created_at: datetime
+    links: dict[str, str]
+
+
+class ProblemView(BaseModel):
+    """An error, after RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[dict[str, str]] = []

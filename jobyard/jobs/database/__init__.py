@@ -1,0 +1,1 @@
+"""The ledger's database: tables, migrations, connections, and how statements are run."""

@@ -1,0 +1,262 @@
+"""The ledger's tables. `jobyard/jobs/migrations/` brings a database to this shape."""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TextClause,
+    and_,
+    false,
+    text,
+)
+from sqlalchemy.dialects.postgresql import UUID
+
+from jobyard.jobs.clock import UtcDateTime
+from jobyard.jobs.job import FINAL, WAITING, Status
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+)
+
+# Text on SQLite: it sorts as the UUID does, and a person can read it in the file.
+Id = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+
+
+def _status_in(*statuses: Status) -> str:
+    return "status IN ({})".format(", ".join(f"'{status}'" for status in sorted(statuses)))
+
+
+def status_is(*statuses: Status) -> TextClause:
+    """Return the condition in the very words of the partial indexes.
+
+    Both databases use a partial index only where the query states its condition with literals;
+    a bound parameter hides it from the planner.
+    """
+    return text(_status_in(*statuses))
+
+
+# What every job passes through on its way from acceptance to success is in no index by status: there each
+# move would take one entry out and put another in.
+RESTING: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
+
+
+def stands_in(status: Status) -> ColumnElement[bool]:
+    """Return the condition that a job has this status, in the words of the index that lists such jobs."""
+    if status in RESTING:
+        return and_(text(f"status = '{status}'"), status_is(*RESTING))
+    return and_(status_is(status))
+
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("result", Text),
+    Column("failure_cause", String(20)),
+    Column("failure_type", String(200)),
+    Column("failure_message", Text),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("max_attempts", Integer, nullable=False),
+    Column("lost", Integer, nullable=False, server_default="0"),
+    Column("replays", Integer, nullable=False, server_default="0"),
+    Column("worker", String(200)),
+    Column("lease_until", UtcDateTime),
+    Column("run_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("published_at", UtcDateTime),
+    Column("publish_count", Integer, nullable=False, server_default="0"),
+    # When the keeper may publish the job (again), if nobody has claimed it by then.
+    Column("resend_at", UtcDateTime, nullable=False),
+    # When a worker first met the job and did not know its task.
+    Column("unknown_since", UtcDateTime),
+    Column("idempotency_key", String(255)),
+    Column("request_hash", String(64)),
+    Column("unique_key", String(255)),
+    Column("parent", Id),  # the job that handed it in
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+)
+
+
+def _partial(name: str, *columns: str | ColumnElement[Any], where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(
+        name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition, _table=job
+    )
+
+
+# What the message of a waiting job is made of.
+QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority, job.c.lost)
+
+
+_partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)
+_partial(
+    "ux_job_unique_key",
+    "task",
+    "unique_key",
+    where=f"unique_key IS NOT NULL AND {_status_in(*WAITING, Status.RUNNING)}",
+    unique=True,
+)
+# One index for each duty of the keeper, over the few rows that the duty is about.
+_partial("ix_job_due", "run_at", where=_status_in(Status.SCHEDULED, Status.RETRYING))
+# A queued job is in one of these two, and what is noted of it when its message is sent moves it once.
+_partial("ix_job_unsent", "resend_at", where=f"{_status_in(Status.QUEUED)} AND published_at IS NULL")
+_partial(
+    "ix_job_published",
+    "queue",
+    job.c.priority.desc(),
+    "published_at",
+    where=f"{_status_in(Status.QUEUED)} AND published_at IS NOT NULL",
+)
+_partial("ix_job_running", "lease_until", where=_status_in(Status.RUNNING))
+_partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_status_in(*WAITING)}")
+_partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
+# Lists are newest first, and an id is a time. Of those that run there are few enough to be sorted.
+_partial("ix_job_queued_id", "id", where=_status_in(Status.QUEUED))
+_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*RESTING))
+_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*RESTING))
+IS_FAILED = "failure_cause IS NOT NULL"
+_partial("ix_job_failed", "id", where=IS_FAILED)
+_partial("ix_job_parent_id", "parent", "id", where="parent IS NOT NULL")
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("tag", String(100), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_tag_job_id", "job_id"),
+)
+
+# Jobs that were here once: what is asked about them is answered as it is.
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("pruned_at", UtcDateTime, nullable=False),
+    Index("ix_pruned_pruned_at", "pruned_at"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("cause", String(20), nullable=False),
+    Column("type", String(200), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text),
+    Column("worker", String(200)),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime, nullable=False),
+)
+
+file = Table(
+    "file",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("media_type", String(200), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What a person has done to a job.
+intervention = Table(
+    "intervention",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("reason", Text),
+    Column("difference", Text),  # JSON: what an edit changed in the payload
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_intervention_job_id", "job_id"),
+)
+
+# An order to replay many dead jobs, which the keeper carries out step by step.
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("status", String(10), nullable=False),
+    Column("is_canary", Boolean, nullable=False),
+    Column("stage", Integer, nullable=False, server_default="0"),
+    Column("reason", Text),
+    Column("total", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("released_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Index("ix_replay_status", "status"),
+)
+
+# A job of such an order, in the stage in which its turn comes. No foreign key to the job: what is ordered
+# for a job that is unknown, or pruned meanwhile, is still answered.
+replay_item = Table(
+    "replay_item",
+    metadata,
+    Column("replay_id", Id, ForeignKey("replay.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Id, primary_key=True),
+    Column("stage", Integer, nullable=False),
+    Column("released", Boolean, nullable=False, server_default=false()),
+    Column("refused", Text),
+)
+
+# The tasks that workers and the API have declared, by each name that they go by.
+declared_task = Table(
+    "declared_task",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+)
+
+# How long a job of a task takes, as the workers have measured it.
+pace = Table(
+    "pace",
+    metadata,
+    Column("task", String(200), primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    Column("what", String(50), primary_key=True),
+    Column("times", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("pool", String(50), nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,117 @@
+"""The errors that Jobyard raises. HTTP status codes for them live in `jobyard/http/errors.py` alone."""
+
+from datetime import datetime, timedelta
+
+
+class JobyardError(Exception):
+    """Everything that Jobyard raises on purpose."""
+
+
+class TaskDeclarationError(JobyardError):
+    """A task was declared wrongly; raised at import, with the fix in the message."""
+
+
+class TaskNotFoundError(JobyardError):
+    """No task goes by that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        super().__init__(f"there is no task {name!r}; the tasks are: {', '.join(known)}")
+
+
+class JobNotFoundError(JobyardError):
+    """No job with that id was ever accepted."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"no job {job_id} was ever accepted here")
+
+
+class JobPrunedError(JobNotFoundError):
+    """The job ended long ago, and was deleted when its time was up."""
+
+    def __init__(self, job_id: str, pruned_at: datetime) -> None:
+        self.job_id, self.pruned_at = job_id, pruned_at
+        JobyardError.__init__(
+            self,
+            f"job {job_id} had ended, and was deleted on {pruned_at:%Y-%m-%d} (JOBYARD_LEDGER__RETENTION)",
+        )
+
+
+class ReplayNotFoundError(JobyardError):
+    """No order to replay has that id."""
+
+    def __init__(self, replay_id: str) -> None:
+        self.replay_id = replay_id
+        super().__init__(f"there is no replay {replay_id} here")
+
+
+class IllegalMoveError(JobyardError):
+    """The job's status does not allow what was asked."""
+
+    def __init__(self, job_id: str, status: str, wanted: str, hint: str) -> None:
+        self.job_id, self.status, self.wanted = job_id, status, wanted
+        super().__init__(f"job {job_id} is {status}, so it cannot be {wanted}: {hint}")
+
+
+class IdempotencyConflictError(JobyardError):
+    """An idempotency key was used before, with another request."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"the idempotency key {key!r} was used before for another task, payload or options")
+
+
+class LedgerUnavailableError(JobyardError):
+    """The ledger's database could not be reached, so nothing was accepted or changed."""
+
+
+class ClaimCheckError(JobyardError):
+    """A payload or a result that lies in the file store could not be fetched, now or for good."""
+
+    def __init__(self, words: str, *, is_lost: bool) -> None:
+        self.is_lost = is_lost
+        super().__init__(words)
+
+
+class RemoteControlError(JobyardError):
+    """Workers cannot be told or asked anything, because the broker has no way to all of them."""
+
+
+class FileNotStoredError(JobyardError):
+    """No file with that id is stored."""
+
+    def __init__(self, file_id: str) -> None:
+        self.file_id = file_id
+        super().__init__(f"no file {file_id} is stored here")
+
+
+class FileTooLargeError(JobyardError):
+    """A file is larger than `JOBYARD_FILES__MAX_BYTES`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(f"the file is larger than {limit_bytes} bytes (JOBYARD_FILES__MAX_BYTES)")
+
+
+class Interruption(BaseException):
+    """Raised in a thread from outside, wherever it is: about the thread, and not about what it does."""
+
+
+class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not a fault)
+    """Raised by a task: try this job again after `delay`, if it has attempts left.
+
+    With `counts=False` it is only put off, and no attempt is used up.
+    """
+
+    def __init__(self, delay: timedelta, reason: str, *, counts: bool = True) -> None:
+        self.delay, self.reason, self.counts = delay, reason, counts
+        super().__init__(reason)
+
+
+class Discard(JobyardError):  # noqa: N818
+    """Raised by a task: this job can never succeed; it is dead at once, with this reason."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

@@ -1,0 +1,144 @@
+"""Claim checks: a payload or a result that is large lies in the file store, and its row holds where.
+
+A check is the text `@NAME` in the place of the JSON, which never begins so. The file is `checks/XX/JOB/NAME`,
+written before the row that names it, so that no check is ever for nothing; what no row names is swept up.
+A store that refuses to take a text does no harm: the text stays in the row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import cache, cached_property, partial
+from typing import Final
+
+import obstore
+import structlog
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
+from sqlalchemy import Engine, select
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.schema import job
+from jobyard.jobs.errors import ClaimCheckError
+from jobyard.jobs.files.store import open_store
+from jobyard.settings.settings import get_settings
+
+log = structlog.get_logger()
+
+MARK: Final = "@"
+PAYLOAD: Final = "payload"
+RESULT: Final = "result"
+_FOLDER: Final = "checks"
+# A file is written a moment before its row, or after its row is gone.
+SWEPT_AFTER: Final = timedelta(days=1)
+_IN_ONE_QUERY: Final = 500
+
+
+def is_check(text: str) -> bool:
+    """Tell whether the text of a row is no JSON, but says where that is."""
+    return text.startswith(MARK)
+
+
+class ClaimChecks:
+    """Puts texts longer than `inline_bytes` into the store, and fetches them back.
+
+    The store is opened when there is something to put or to fetch.
+    """
+
+    def __init__(self, open_store: Callable[[], ObjectStore], inline_bytes: int) -> None:
+        self._open_store, self._inline_bytes = open_store, inline_bytes
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open_store()
+
+    def is_large(self, text: str) -> bool:
+        # A character has four bytes at the most, and counting them costs more than counting characters.
+        limit = self._inline_bytes
+        return len(text) > limit // 4 and len(text.encode(errors="replace")) > limit
+
+    def check_in(self, job_id: str, name: str, text: str) -> str:
+        """Return what the row of a job is to hold: the text, or a check for it under this name."""
+        if not self.is_large(text):
+            return text
+        try:
+            obstore.put(self._store, _key(job_id, name), text.encode())
+        except (BaseError, OSError) as error:
+            log.warning(
+                "kept in the ledger, the file store refused it", job_id=job_id, reason=_first_line(error)
+            )
+            return text
+        return f"{MARK}{name}"
+
+    def fetch(self, job_id: str, text: str) -> str:
+        """Return the whole of what a row holds; raises `ClaimCheckError`."""
+        if not is_check(text):
+            return text
+        name = text.removeprefix(MARK)
+        try:
+            return bytes(obstore.get(self._store, _key(job_id, name)).bytes()).decode()
+        except FileNotFoundError as error:
+            words = f"the {name} of job {job_id} is not in the file store any longer (JOBYARD_FILES__URL)"
+            raise ClaimCheckError(words, is_lost=True) from error
+        except (BaseError, OSError) as error:
+            words = f"the file store is out of reach (JOBYARD_FILES__URL): {_first_line(error)}"
+            raise ClaimCheckError(words, is_lost=False) from error
+
+    def delete(self, job_ids: Iterable[str]) -> None:
+        """Delete the files of jobs; one that cannot be deleted now is swept up later."""
+        try:
+            for job_id in job_ids:
+                for listed in obstore.list(self._store, _folder(job_id)):
+                    obstore.delete(self._store, [file["path"] for file in listed])
+        except (BaseError, OSError) as error:
+            log.warning("files of deleted jobs stay for now", reason=_first_line(error))
+
+    def sweep(self, engine: Engine, older_than: timedelta = SWEPT_AFTER) -> int:
+        """Delete the files that no row names; return how many."""
+        swept = 0
+        for paths in self._paths(utc_now() - older_than):
+            named = _named(engine, {_job_of(path) for path in paths})
+            forgotten = [path for path in paths if path not in named]
+            if forgotten:
+                obstore.delete(self._store, forgotten)
+            swept += len(forgotten)
+        return swept
+
+    def _paths(self, before: datetime) -> Iterator[list[str]]:
+        for listed in obstore.list(self._store, f"{_FOLDER}/", chunk_size=_IN_ONE_QUERY):
+            yield [file["path"] for file in listed if file["last_modified"] < before]
+
+
+def _named(engine: Engine, job_ids: set[str]) -> set[str]:
+    statement = select(job.c.id, job.c.payload, job.c.result).where(job.c.id.in_(job_ids))
+    with reading(engine) as connection:
+        return {
+            _key(id_, text.removeprefix(MARK))
+            for id_, *texts in connection.execute(statement)
+            for text in texts
+            if text is not None and is_check(text)
+        }
+
+
+def _folder(job_id: str) -> str:
+    # By the end of the id: its beginning is the time, and would fill one folder after another.
+    return f"{_FOLDER}/{job_id[-2:]}/{job_id}"
+
+
+def _key(job_id: str, name: str) -> str:
+    return f"{_folder(job_id)}/{name}"
+
+
+def _job_of(path: str) -> str:
+    return path.split("/")[2]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@cache
+def get_claim_checks() -> ClaimChecks:
+    """Return this process's claim checks, as the settings say."""
+    settings = get_settings()
+    return ClaimChecks(partial(open_store, settings.files_url), settings.ledger.inline_bytes)

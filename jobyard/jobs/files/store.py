@@ -1,0 +1,144 @@
+"""Files that jobs read and write: their bytes in an object store, what is known of them in the ledger.
+
+The store's keys are generated; no name or path from a request ever reaches it.
+"""
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+from sqlalchemy import Engine, insert, select
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.database.engine import get_engine, reading, writing
+from jobyard.jobs.database.schema import file as file_table
+from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError, LedgerUnavailableError
+from jobyard.jobs.job import new_id
+from jobyard.settings.settings import get_settings
+
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+MAX_NAME_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What is known of a file: its size in bytes, its SHA-256 in hex, and the name it was given."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+
+
+class FileStore:
+    """Saves, describes and reads files; a file is visible only once all of it is stored."""
+
+    def __init__(self, store: ObjectStore, engine: Engine, max_bytes: int) -> None:
+        self._store, self._engine, self._max_bytes = store, engine, max_bytes
+
+    def save(self, data: bytes | Iterable[bytes], *, name: str, media_type: str | None = None) -> StoredFile:
+        """Store bytes, or chunks of them; raises `FileTooLargeError` and then keeps nothing."""
+        chunks = [data] if isinstance(data, bytes) else data
+        file_id, tally = new_id(), _Tally(self._max_bytes)
+        obstore.put(self._store, _key(file_id), tally.count(chunks))
+        return self._record(file_id, name, media_type, tally)
+
+    async def save_async(
+        self, chunks: AsyncIterable[bytes], *, name: str, media_type: str | None = None
+    ) -> StoredFile:
+        """Store chunks as they arrive; raises `FileTooLargeError` and then keeps nothing."""
+        file_id, tally = new_id(), _Tally(self._max_bytes)
+        await obstore.put_async(self._store, _key(file_id), tally.count_async(chunks))
+        return self._record(file_id, name, media_type, tally)
+
+    def describe(self, file_id: str) -> StoredFile:
+        """Return what is known of a file; raises `FileNotStoredError`."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(file_table).where(file_table.c.id == file_id)).one_or_none()
+        if row is None:
+            raise FileNotStoredError(file_id)
+        return StoredFile(**row._mapping)
+
+    def read(self, file_id: str) -> bytes:
+        """Return the whole file; raises `FileNotStoredError`."""
+        self.describe(file_id)
+        try:
+            return bytes(obstore.get(self._store, _key(file_id)).bytes())
+        except FileNotFoundError as error:  # known to the ledger, and gone from the store
+            raise FileNotStoredError(file_id) from error
+
+    async def stream(self, file_id: str) -> AsyncIterator[bytes]:
+        """Yield the file in chunks; the caller has asked `describe` before."""
+        answer = await obstore.get_async(self._store, _key(file_id))
+        async for chunk in answer.stream():
+            yield bytes(chunk)
+
+    def _record(self, file_id: str, name: str, media_type: str | None, tally: "_Tally") -> StoredFile:
+        stored = StoredFile(
+            id=file_id,
+            name=name[:MAX_NAME_LENGTH],
+            media_type=media_type or UNKNOWN_MEDIA_TYPE,
+            size=tally.size,
+            sha256=tally.digest.hexdigest(),
+            created_at=utc_now(),
+        )
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(
+                    insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__})
+                )
+        except LedgerUnavailableError:
+            obstore.delete(self._store, _key(file_id))  # nobody will ever ask for it
+            raise
+        return stored
+
+
+class _Tally:
+    """Counts and hashes what passes through, and stops it at the limit."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes, self.size, self.digest = limit_bytes, 0, hashlib.sha256()
+
+    def count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield self._add(chunk)
+
+    async def count_async(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield self._add(chunk)
+
+    def _add(self, chunk: bytes) -> bytes:
+        self.size += len(chunk)
+        if self.size > self.limit_bytes:
+            raise FileTooLargeError(self.limit_bytes)
+        self.digest.update(chunk)
+        return chunk
+
+
+def _key(file_id: str) -> str:
+    # Two levels, so that no folder of a local store holds millions of entries; the id's
+    # last characters, because its first are the time and would fill one folder after another.
+    return f"{file_id[-2:]}/{file_id}"
+
+
+def open_store(url: str) -> ObjectStore:
+    """Return the object store of a URL; a folder is made where it is not there."""
+    if urlsplit(url).scheme == "file":
+        folder = Path(unquote(urlsplit(url).path))
+        return LocalStore(prefix=folder, mkdir=True)
+    return from_url(url)
+
+
+@cache
+def get_files() -> FileStore:
+    """Return this process's file store, as the settings say."""
+    settings = get_settings()
+    return FileStore(open_store(settings.files_url), get_engine(), settings.files.max_bytes)

@@ -1,0 +1,263 @@
+"""What a job is: its id, its status and the legal moves between them, and the records of it.
+
+Who moves a job is `jobyard/jobs/ledger/ledger.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from uuid_utils import uuid7
+
+from jobyard.jobs.clock import utc_from_millis, utc_now
+from jobyard.settings.queues import DEFAULT_PRIORITY, Queue
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562) in its written form; ids sort by the time they were made."""
+    return str(uuid7())
+
+
+def accepted_at(job_id: str) -> datetime:
+    """Return when a job was made, which its id begins with, to the millisecond."""
+    return utc_from_millis(int(job_id[:8] + job_id[9:13], 16))
+
+
+class Status(StrEnum):
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+FINAL: Final = frozenset({Status.SUCCEEDED, Status.DEAD, Status.CANCELLED, Status.EXPIRED})
+WAITING: Final = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING})
+
+MOVES: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.CANCELLED, Status.EXPIRED}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED, Status.EXPIRED, Status.DEAD}),
+    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.RETRYING, Status.QUEUED, Status.DEAD}),
+    Status.RETRYING: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.DEAD: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed, or was never made."""
+
+    EXCEPTION = "exception"
+    DISCARDED = "discarded"
+    RETRY_LATER = "retry_later"
+    TIME_LIMIT = "time_limit"
+    OUT_OF_MEMORY = "out_of_memory"
+    INVALID_PAYLOAD = "invalid_payload"
+    RESULT_REFUSED = "result_refused"
+    LOST_WORKER = "lost_worker"
+    UNKNOWN_TASK = "unknown_task"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in an attempt: its cause, the exception's class, its words and its traceback."""
+
+    cause: Cause
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+# Named tuples where every job makes some: a frozen dataclass takes three times as long to make, and four
+# times as long to be sent to another process.
+
+
+class NewJob(NamedTuple):
+    """A job as it is handed in; `payload` is JSON text that the task's model has accepted.
+
+    `delay` counts from the ledger's clock; `run_at` is a date and wins over it. Of jobs with the same `bulk`
+    none is accepted where one of them has an idempotency key that was used for another request.
+    `parent` is the job that hands this one in.
+    """
+
+    id: str
+    task: str
+    payload: str
+    max_attempts: int
+    queue: str = Queue.DEFAULT
+    priority: int = DEFAULT_PRIORITY
+    delay: timedelta = timedelta(0)
+    run_at: datetime | None = None
+    expires_in: timedelta | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    unique_key: str | None = None
+    tags: tuple[str, ...] = ()
+    parent: str | None = None
+    bulk: str | None = None
+
+    def another(self, payload: str) -> "NewJob":
+        """Return a job of its own that asks for the same with another payload."""
+        return NewJob._make((new_id(), self.task, payload, *self[FIRST_OPTION:]))
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether the job may start now, as far as this machine's clock can say."""
+        return self.delay <= timedelta(0) and (self.run_at is None or self.run_at <= utc_now())
+
+
+FIRST_OPTION: Final = NewJob._fields.index("max_attempts")  # from there on, what is asked for with a payload
+
+
+class QueuedJob(NamedTuple):
+    """As much of a waiting job as its message needs; what has lost a worker shares none."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    lost: int = 0
+
+
+class Verdict(StrEnum):
+    """What the ledger made of a job that was handed in."""
+
+    NEW = "new"
+    REPEATED = "repeated"  # the same idempotency key and request: the job of the first time
+    DUPLICATE = "duplicate"  # a job with that unique key is still on its way: that job
+    CONFLICT = "conflict"  # the same idempotency key with another request: nothing was accepted
+
+
+class Acceptance(NamedTuple):
+    """The answer to one `NewJob`: the job's id and whether it is a new one."""
+
+    job_id: str
+    verdict: Verdict
+
+
+class ClaimedJob(NamedTuple):
+    """A job that this worker holds; `attempt` is the fencing token of every later write."""
+
+    id: str
+    task: str
+    payload: str
+    attempt: int
+    failures: int
+    max_attempts: int
+    lost: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The end of an attempt that returned; `result` is JSON text."""
+
+    job_id: str
+    attempt: int
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None.
+
+    `counts` is false for a job that was only put off, and `is_lost` true for one that took its process down.
+    """
+
+    job_id: str
+    attempt: int
+    failure: Failure
+    retry_in: timedelta | None
+    counts: bool = True
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The end of an attempt that its worker could not go on with: the job is queued again, uncounted."""
+
+    job_id: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The end of an attempt that never began: the job is queued again as if it had not been claimed."""
+
+    job_id: str
+    attempt: int
+
+
+Outcome = Succeeded | Failed | HandedBack | NotStarted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job, whole, as the ledger knows it."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    status: Status
+    payload: str
+    result: str | None
+    failure: Failure | None
+    attempt: int
+    failures: int
+    max_attempts: int
+    lost: int
+    replays: int
+    worker: str | None
+    run_at: datetime
+    expires_at: datetime | None
+    lease_until: datetime | None
+    published_at: datetime | None
+    publish_count: int
+    idempotency_key: str | None
+    unique_key: str | None
+    parent: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    tags: tuple[str, ...] = ()
+
+
+class InterventionKind(StrEnum):
+    """What a person can do to a dead job."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What a person did to a job, when and why; `difference` says what changed in the payload."""
+
+    kind: InterventionKind
+    at: datetime
+    reason: str | None
+    difference: list[dict[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that did not succeed."""
+
+    attempt: int
+    failure: Failure
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime

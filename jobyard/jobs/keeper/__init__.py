@@ -1,0 +1,1 @@
+"""What puts right what was lost, and sends what is due."""

@@ -1,0 +1,1 @@
+"""The ledger: every change of a job goes through it."""

@@ -1,0 +1,156 @@
+"""The leases that this process holds, renewed by one thread in one statement for all of them.
+
+The thread lives in the process that runs the jobs (a prefork child has its own), so a killed process
+renews nothing and its jobs are taken back. Whoever runs a job watches its `Lease` and stops by itself in time
+(`must_stop`), so that no two workers believe at once that a job is theirs.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Final
+
+import structlog
+
+from jobyard.jobs.clock import monotonic
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.job import ClaimedJob
+from jobyard.jobs.ledger.ledger import Ledger, get_ledger
+from jobyard.settings.settings import get_settings
+
+log = structlog.get_logger()
+
+# A worker that could not renew for so much of a lease stops, while nobody else can have the job yet.
+FENCED_AFTER: Final = 0.8
+STOPPING: Final = "the worker is stopping"
+NOT_RENEWED: Final = "the lease could not be renewed in time"
+
+
+def _nobody_waits() -> None:
+    pass
+
+
+class Lease:
+    """The right to run one attempt; `wake` is called when it has to stop."""
+
+    def __init__(
+        self, job: ClaimedJob, lease_seconds: float, claimed_at: float, renew_until: float = math.inf
+    ) -> None:
+        self.key = (job.id, job.attempt)
+        self._fence_seconds = FENCED_AFTER * lease_seconds
+        self.renewed_at = claimed_at
+        self.renew_until = renew_until
+        self.must_stop: str | None = None
+        self.wake: Callable[[], object] = _nobody_waits
+
+    @property
+    def fenced_at(self) -> float:
+        """When this process has to stop, on its own clock, unless the lease is renewed before."""
+        return self.renewed_at + self._fence_seconds
+
+    def reason_to_stop(self, now: float) -> str | None:
+        """Return why its attempt has to stop, or None where it may go on; `now` is monotonic."""
+        return self.must_stop or (NOT_RENEWED if now >= self.fenced_at else None)
+
+    def stop(self, reason: str) -> None:
+        self.must_stop = self.must_stop or reason
+        self.wake()
+
+
+Held = tuple[ClaimedJob, Lease]
+
+
+class Leases:
+    """Holds leases and renews them every third of a lease."""
+
+    def __init__(self, ledger: Ledger, lease: timedelta) -> None:
+        self._ledger, self._lease_seconds = ledger, lease.total_seconds()
+        self._held: dict[tuple[str, int], Lease] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_handing_back = False
+
+    @contextmanager
+    def held(
+        self, jobs: Sequence[ClaimedJob], claimed_at: float, limit_seconds: float | None = None
+    ) -> Iterator[list[Lease]]:
+        """Renew the leases of jobs during the block; `claimed_at` is monotonic, from before the claim.
+
+        But not for ever: what is held for a lease longer than `limit_seconds` hangs where even its
+        supervisor does, and is taken back.
+        """
+        limit = math.inf if limit_seconds is None else limit_seconds
+        renew_until = claimed_at + limit + self._lease_seconds
+        leases = [Lease(job, self._lease_seconds, claimed_at, renew_until) for job in jobs]
+        with self._lock:
+            self._held.update((lease.key, lease) for lease in leases)
+            self._start_thread()
+            if self._is_handing_back:
+                for lease in leases:
+                    lease.stop(STOPPING)
+        try:
+            yield leases
+        finally:
+            self.release(leases)
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Renew these leases no longer; the same attempt may be held anew by then, where it had not begun."""
+        with self._lock:
+            for lease in leases:
+                if self._held.get(lease.key) is lease:
+                    del self._held[lease.key]
+
+    def hand_back_all(self) -> None:
+        """Tell whoever runs a job in this process, now or later, to stop and hand it back."""
+        with self._lock:
+            self._is_handing_back = True
+            leases = list(self._held.values())
+        for lease in leases:
+            lease.stop(STOPPING)
+
+    def _start_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
+            self._thread.start()
+
+    def _renew_for_ever(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                pause.wait(self._lease_seconds / 3)
+                self.renew()
+            except BaseException:  # a task can raise in any thread, and this one must not end
+                log.exception("leases not renewed, trying again")
+
+    def renew(self) -> None:
+        """Renew every lease once; a failure is logged and the next beat tries again."""
+        now = monotonic()
+        with self._lock:
+            held = {key: lease for key, lease in self._held.items() if now < lease.renew_until}
+        if not held:
+            return
+        try:
+            ours = self._ledger.renew(list(held))
+        except LedgerUnavailableError as error:
+            log.warning("leases not renewed", jobs=len(held), reason=str(error))
+            return
+        for key, lease in held.items():
+            if key in ours:
+                lease.renewed_at = now
+            elif key in self._held:  # and has not ended in the meantime
+                log.warning("lease lost", job_id=key[0], attempt=key[1])
+                lease.stop("the lease was lost: the job has been given to another worker, or ended")
+
+
+@cache
+def get_leases() -> Leases:
+    """Return this process's leases."""
+    return Leases(get_ledger(), get_settings().worker.lease)
+
+
+# A forked child holds none of its parent's leases, and the thread did not cross the fork.
+os.register_at_fork(after_in_child=get_leases.cache_clear)

@@ -1,0 +1,1 @@
+"""Jobs, tasks and workers as they are looked at."""

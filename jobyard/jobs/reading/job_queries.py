@@ -1,0 +1,110 @@
+"""How jobs are read: one with its history, several, and the figures of the queues."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, func, select, union_all
+
+from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.schema import attempt, job, pruned, stands_in, tag
+from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
+from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
+
+_JOB_FIELDS = [name for name in Job.__slots__ if name in job.c]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """How many jobs of a queue are in each moving status, and when its oldest queued job was due."""
+
+    counts: dict[Status, int]
+    oldest_queued_at: datetime | None
+
+
+def get_job(engine: Engine, job_id: str) -> Job:
+    """Return one job; raises `JobNotFoundError`."""
+    with reading(engine) as connection:
+        found = load(connection, select(job).where(job.c.id == job_id))
+        if not found:
+            raise missing(connection, job_id)
+    return found[0]
+
+
+def status_of(connection: Connection, job_id: str) -> Status | None:
+    """Return the status of a job, or None where there is no such job."""
+    status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
+    return None if status is None else Status(status)
+
+
+def missing(connection: Connection, job_id: str) -> JobNotFoundError:
+    """Return the error for a job that is not here: never accepted, or pruned."""
+    pruned_at = connection.execute(
+        select(pruned.c.pruned_at).where(pruned.c.id == job_id)
+    ).scalar_one_or_none()
+    return JobNotFoundError(job_id) if pruned_at is None else JobPrunedError(job_id, pruned_at)
+
+
+def get_attempts(engine: Engine, job_id: str) -> list[Attempt]:
+    """Return the attempts at a job that did not succeed, oldest first."""
+    statement = select(attempt).where(attempt.c.job_id == job_id).order_by(attempt.c.attempt)
+    with reading(engine) as connection:
+        return [_as_attempt(row) for row in connection.execute(statement)]
+
+
+def finished_among(engine: Engine, job_ids: Collection[str]) -> set[str]:
+    """Return the ids of those jobs that have ended."""
+    statement = select(job.c.id).where(job.c.id.in_(job_ids), job.c.status.in_(FINAL))
+    with reading(engine) as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def queue_figures(engine: Engine) -> dict[str, QueueFigures]:
+    """Return the figures of every queue that has jobs on their way."""
+    # Each status by itself, for no index has them all.
+    statement = union_all(
+        *(
+            select(job.c.queue, job.c.status, func.count(), func.min(job.c.run_at))
+            .where(stands_in(status))
+            .group_by(job.c.queue, job.c.status)
+            for status in Status
+            if not status.is_final
+        )
+    )
+    figures: dict[str, QueueFigures] = {}
+    with reading(engine) as connection:
+        for queue, status, count, oldest in connection.execute(statement):
+            so_far = figures.get(queue, QueueFigures({}, None))
+            oldest_queued_at = oldest if status == Status.QUEUED else so_far.oldest_queued_at
+            figures[queue] = QueueFigures({**so_far.counts, Status(status): count}, oldest_queued_at)
+    return figures
+
+
+def load(connection: Connection, statement: Select[Any]) -> list[Job]:
+    """Return the jobs of a query of whole rows, in its order."""
+    rows = connection.execute(statement).all()
+    tags = _tags_of(connection, [row.id for row in rows])
+    return [_as_job(row, tuple(tags.get(row.id, ()))) for row in rows]
+
+
+def _tags_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[str]]:
+    tags: dict[str, list[str]] = {}
+    statement = select(tag.c.job_id, tag.c.tag).where(tag.c.job_id.in_(job_ids)).order_by(tag.c.tag)
+    for job_id, its_tag in connection.execute(statement):
+        tags.setdefault(job_id, []).append(its_tag)
+    return tags
+
+
+def _as_job(row: Row[Any], tags: tuple[str, ...]) -> Job:
+    fields = {name: row._mapping[name] for name in _JOB_FIELDS}
+    fields["status"] = Status(row.status)
+    failure = None
+    if row.failure_cause is not None:
+        failure = Failure(Cause(row.failure_cause), row.failure_type, row.failure_message)
+    return Job(**fields, failure=failure, tags=tags)
+
+
+def _as_attempt(row: Row[Any]) -> Attempt:
+    failure = Failure(Cause(row.cause), row.type, row.message, row.traceback)
+    return Attempt(row.attempt, failure, row.worker, row.started_at, row.ended_at)

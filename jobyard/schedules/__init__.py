@@ -1,0 +1,1 @@
+"""How a tick of a schedule becomes an accepted job."""

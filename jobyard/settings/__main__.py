@@ -1,0 +1,51 @@
+"""`python -m config`: every setting with its value and what it is for; secrets are masked."""
+
+import sys
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from jobyard.settings.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from jobyard.settings.urls.secrets import without_secrets
+
+
+def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
+    """Yield (environment variable, value, what it is for) for each setting."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from lines(value, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", _shown(value), field.description or ""
+
+
+def in_effect(settings: Settings) -> dict[str, str]:
+    """Return what stands for the URLs that were not given, by environment variable."""
+    return {
+        f"{ENV_PREFIX}LEDGER__URL": settings.ledger_url,
+        f"{ENV_PREFIX}BROKER__URL": settings.broker_url,
+        f"{ENV_PREFIX}REDIS__URL": settings.redis_url,
+        f"{ENV_PREFIX}SMTP__URL": settings.smtp_url,
+        f"{ENV_PREFIX}FILES__URL": settings.files_url,
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    return without_secrets(str(value))
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    defaults = in_effect(settings)
+    for variable, value, purpose in lines(settings):
+        shown = _shown(defaults.get(variable, value)) if value == "None" else value
+        print(f"{variable:36} {shown:36} {purpose}".rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""How long jobs are kept after their end, by status and task: `P30D, dead=P90D, email.send/succeeded=P7D`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, InstanceOf, TypeAdapter, ValidationError
+from pydantic_settings import NoDecode
+
+from jobyard.settings.durations import Duration
+
+# As in `jobyard.jobs.job.FINAL`, which this module may not import.
+ENDS: Final = ("succeeded", "dead", "cancelled", "expired")
+_AGE: Final = TypeAdapter[timedelta](Duration)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """Jobs of this task, where one is named, and of this end, are deleted so long after their end."""
+
+    keep: timedelta
+    task: str | None = None
+    status: str | None = None
+
+    def __str__(self) -> str:
+        which = "/".join(part for part in (self.task, self.status) if part)
+        days = f"P{self.keep.days}D" if self.keep == timedelta(days=self.keep.days) else None
+        age = days or f"{self.keep.total_seconds():g}"
+        return f"{which}={age}" if which else age
+
+    @classmethod
+    def parse(cls, text: str) -> "RetentionRule":
+        """Read `AGE`, `STATUS=AGE`, `TASK=AGE` or `TASK/STATUS=AGE`; raises `ValueError`."""
+        which, _, age = text.rpartition("=")
+        try:
+            keep = _AGE.validate_python(age.strip())
+        except ValidationError:
+            raise ValueError(f"{text!r} has no age: write P30D, PT12H or seconds") from None
+        task, _, status = which.strip().rpartition("/")
+        if status and status not in ENDS:
+            if task or "." not in status:
+                raise ValueError(f"{text!r} names {status!r}, which is no end: {', '.join(ENDS)}")
+            task, status = status, ""
+        return cls(keep, task or None, status or None)
+
+
+def _as_rules(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    rules = tuple(RetentionRule.parse(part.strip()) for part in value.split(",") if part.strip())
+    subjects = [(rule.task, rule.status) for rule in rules]
+    if len(set(subjects)) < len(subjects):
+        raise ValueError("says twice how long the same jobs are kept")
+    if (None, None) not in subjects:
+        raise ValueError("does not say how long all other jobs are kept: begin with an age, like P30D")
+    return rules
+
+
+Retention = Annotated[tuple[InstanceOf[RetentionRule], ...], NoDecode, BeforeValidator(_as_rules)]
+DEFAULT: Final = (
+    RetentionRule(timedelta(days=30)),
+    RetentionRule(timedelta(days=1), task="upkeep.heartbeat"),
+)

@@ -1,0 +1,215 @@
+"""The sections of the settings, each with what it is for. What holds across them is in `settings.py`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from jobyard.settings.durations import Duration
+from jobyard.settings.retention import DEFAULT as DEFAULT_RETENTION
+from jobyard.settings.retention import Retention
+from jobyard.settings.setting_types import (
+    FILES_SCHEMES,
+    LEDGER_SCHEMES,
+    AmqpChecked,
+    KeyPrefix,
+    ManagementApi,
+    Modules,
+    Places,
+    Port,
+    RedisChecked,
+    Secrets,
+    Sender,
+    SmtpUrl,
+    SqsChecked,
+    with_scheme,
+)
+from jobyard.settings.urls.broker_kind import BROKER_SCHEMES, REDIS_SCHEMES
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LedgerSettings(Section):
+    url: Annotated[str, with_scheme(*LEDGER_SCHEMES)] | None = Field(
+        None, description="SQLAlchemy URL; default `sqlite:///{home}/jobyard.db`."
+    )
+    busy_timeout: Duration = Field(
+        timedelta(seconds=15), description="How long a statement waits for another writer (SQLite)."
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=10),
+        description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
+    )
+    pool_size: int = Field(
+        5,
+        ge=1,
+        description="Connections kept for each process, as it needs them; ten more when it is busy. "
+        "On PostgreSQL as many again for transactions of one statement.",
+    )
+    inline_bytes: int = Field(
+        64 * 1024, ge=1024, description="Payloads and results that are longer lie in the file store."
+    )
+    retention: Retention = Field(
+        DEFAULT_RETENTION,
+        description="How long jobs are kept after their end: `P30D, dead=P90D, email.send/succeeded=P7D`.",
+    )
+
+
+class BrokerSettings(Section):
+    url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, AmqpChecked, SqsChecked] | None = Field(
+        None, description="Default: the embedded Valkey."
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=5), description="The longest wait for the broker to connect or to answer."
+    )
+    queue_type: Literal["classic", "quorum"] = Field(
+        "classic",
+        description="RabbitMQ: `classic` keeps ten priorities, `quorum` two, and queues that outlive a node.",
+    )
+
+
+class RedisSettings(Section):
+    url: Annotated[str, with_scheme(*REDIS_SCHEMES), RedisChecked] | None = Field(
+        None,
+        description="For schedules and turns at hosts; default: the broker when that is Redis or Sentinel, "
+        "else the embedded Valkey.",
+    )
+    prefix: KeyPrefix = Field(
+        "",
+        description="Stands before the name of every key and channel, in the broker too where that is Redis: "
+        "a yard that shares its Redis has one of its own.",
+    )
+
+
+class ValkeySettings(Section):
+    port: Port = Field(6399, description="Port of the embedded Valkey that `make run` starts.")
+
+
+class ApiSettings(Section):
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: Port = Field(8000, description="Port that the API listens on.")
+    keys: Secrets = Field((), description="Comma-separated API keys; needed on any address but loopback.")
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, description="Largest JSON body of one job.")
+    max_bulk_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body of a bulk call.")
+    max_bulk_jobs: int = Field(10_000, ge=1, description="Most jobs in one bulk call.")
+    max_wait: Duration = Field(timedelta(seconds=60), description="Longest `Prefer: wait=N`.")
+    committer: bool = Field(
+        True,
+        description="Under load a process beside the server commits and publishes (90 MiB).",
+    )
+
+
+class FlowerSettings(Section):
+    host: str = Field("127.0.0.1", description="Address that Flower listens on.")
+    port: Port = Field(5555, description="Port that Flower listens on.")
+    user: str = Field("jobyard", min_length=1, description="Who may look at Flower.")
+    password: SecretStr | None = Field(
+        None, description="Default: generated at first start and kept in `{home}/flower.password`."
+    )
+    broker_api: ManagementApi | None = Field(
+        None,
+        description="RabbitMQ's management API, for Flower's page of queues: "
+        "`http://user:password@host:15672/api/`; default: that port of the broker's host, with its user.",
+    )
+
+
+class SmtpSettings(Section):
+    url: SmtpUrl | None = Field(
+        None,
+        description="`smtp://`, `smtps://` (TLS at once) or `smtp+starttls://`, user:password@host:port; "
+        "default: the mail catcher of `make run`.",
+    )
+    sender: Sender = Field(
+        "jobyard@localhost.localdomain", description="From address where a mail names none."
+    )
+    timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for an answer of the server.")
+    templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")
+
+
+class MailboxSettings(Section):
+    port: Port = Field(2525, description="Port of the SMTP catcher that `make run` starts.")
+
+
+class FilesSettings(Section):
+    url: Annotated[str, with_scheme(*FILES_SCHEMES)] | None = Field(
+        None, description="`s3://`, `gs://`, `az://` or `file://` URL; default: `{home}/files`."
+    )
+    max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="Largest file that is taken or kept.")
+
+
+class TasksSettings(Section):
+    modules: Modules = Field((), description="Comma-separated modules with your own tasks.")
+    max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
+
+
+class WorkerSettings(Section):
+    threads: int = Field(16, ge=1, description="Threads of the worker for waiting work.")
+    coroutines: int = Field(
+        500, ge=1, description="Most jobs of `async def` tasks that one worker process runs at once."
+    )
+    processes: int = Field(2, ge=1, description="Child processes of the worker for computing work.")
+    lease: Duration = Field(
+        timedelta(seconds=30), description="A job whose worker is silent for so long is taken back."
+    )
+    grace: Duration = Field(
+        timedelta(seconds=20),
+        description="How long a worker that is told to stop may finish what it runs; then it hands it back.",
+    )
+    child_memory_bytes: int = Field(
+        2 * 1024**3, ge=256 * 1024**2, description="Address space of a child process (Linux)."
+    )
+
+
+class KeeperSettings(Section):
+    interval: Duration = Field(timedelta(seconds=1), description="Time from one pass to the next.")
+    unsent_after: Duration = Field(
+        timedelta(seconds=2), description="A committed job that was not published by then is published."
+    )
+    resend_after: Duration = Field(
+        timedelta(seconds=30),
+        description="A published job that its queue has passed over for so long is published again; doubles.",
+    )
+    unknown_for: Duration = Field(
+        timedelta(days=1), description="A job whose task no worker has known for so long is dead."
+    )
+    replay_rate: float = Field(
+        50, gt=0, description="Most dead jobs that one order to replay many puts back, a second."
+    )
+    batch: int = Field(
+        500,
+        ge=1,
+        description="Jobs that the keeper moves in one transaction; ten times as many while it is behind.",
+    )
+    max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
+
+
+class CollectSettings(Section):
+    allow: Places = Field(
+        (), description="Comma-separated private networks (or NETWORK:PORT) to collect pages from."
+    )
+    user_agent: str = Field(
+        "Jobyard/0.1 (page.collect)", description="Who asks; robots.txt is read for this name."
+    )
+    timeout: Duration = Field(
+        timedelta(seconds=30), description="Whole time for one page, redirects included."
+    )
+    max_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest page, counted after decompression.")
+    max_redirects: int = Field(5, ge=0, description="Most redirects that are followed for one page.")
+    host_interval: Duration = Field(
+        timedelta(seconds=1), description="Least time between two requests to one host."
+    )
+
+
+class ImagesSettings(Section):
+    max_pixels: int = Field(
+        50_000_000, ge=1, description="Most pixels a picture may declare, frames included."
+    )
+    max_outputs: int = Field(10, ge=1, description="Most pictures that one job may make.")
+
+
+class LogSettings(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is worth a line.")
+    format: Literal["console", "json"] = Field("console", description="For people, or for machines.")

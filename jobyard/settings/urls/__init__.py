@@ -1,0 +1,1 @@
+"""The URLs in settings, taken apart."""

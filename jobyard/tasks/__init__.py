@@ -1,0 +1,1 @@
+"""Declaring tasks and handing in jobs."""

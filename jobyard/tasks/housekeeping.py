@@ -1,0 +1,69 @@
+"""The yard's own jobs: a sign of life, and the pruning of what ended long ago."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.database.engine import writing
+from jobyard.jobs.files.claim_checks import get_claim_checks
+from jobyard.jobs.keeper import pruning
+from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.settings.queues import Queue
+from jobyard.settings.retention import RetentionRule
+from jobyard.settings.settings import get_settings
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import task
+
+SLICE = 500
+
+
+class Heartbeat(Payload):
+    """Carries nothing: that the job ends is the message."""
+
+
+class Beat(Payload):
+    """When a worker ran the heartbeat."""
+
+    at: datetime
+
+
+@task("upkeep.heartbeat", queue=Queue.DEFAULT, time_limit=10)
+def heartbeat(_: Heartbeat) -> Beat:
+    """Show that beat, the broker, a worker and the ledger work together."""
+    return Beat(at=utc_now())
+
+
+class Prune(Payload):
+    """Which finished jobs to delete: as JOBYARD_LEDGER__RETENTION says, or all that ended `keep` ago."""
+
+    keep: timedelta | None = Field(None, ge=timedelta(minutes=1))
+
+
+class Pruned(Payload):
+    """How many jobs were deleted, and how many files of theirs that no job names any longer."""
+
+    jobs: int
+    files: int
+
+
+@task("upkeep.prune", queue=Queue.DEFAULT, time_limit=600)
+def prune(order: Prune) -> Pruned:
+    """Delete finished jobs with their history, in slices that hold nobody up."""
+    rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention
+    with writing(get_ledger().engine) as connection:
+        pruning.forget_old(connection, max(rule.keep for rule in rules))
+    jobs = sum(_prune(rule, rules) for rule in rules)
+    return Pruned(jobs=jobs, files=get_claim_checks().sweep(get_ledger().engine))
+
+
+def _prune(rule: RetentionRule, rules: Sequence[RetentionRule]) -> int:
+    deleted, after = 0, None
+    while True:
+        with writing(get_ledger().engine) as connection:
+            of_slice = pruning.prune(connection, rule, rules, SLICE, after)
+        get_claim_checks().delete(of_slice.with_files)
+        deleted, after = deleted + of_slice.jobs, of_slice.after
+        if after is None:
+            return deleted

@@ -1,0 +1,96 @@
+"""What can be said about a job besides its payload, from Python and over HTTP alike."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypedDict
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.retry import FARTHEST
+from jobyard.settings.durations import Duration, DurationOrZero
+from jobyard.settings.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY, Queue
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _no_earlier(moment: datetime) -> datetime:
+    # What is past means now, however far; but in UTC some of the first dates of year 1 are none at all,
+    # and a ledger that holds one cannot list its jobs any more.
+    return max(moment, EARLIEST)
+
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")]
+
+
+class Options(TypedDict, total=False):
+    """What `submit` takes besides the payload: the fields of `JobOptions`."""
+
+    queue: Queue | None
+    priority: int | None
+    delay: timedelta | None
+    run_at: datetime | None
+    expires_in: timedelta | None
+    max_attempts: int | None
+    unique_key: str | None
+    tags: Sequence[str]
+
+
+class JobOptions(BaseModel):
+    """When, where and how often a job may run. What is left out is as the task says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    queue: Queue | None = Field(None, description="The queue, where it is not the task's own.")
+    priority: int | None = Field(
+        None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="0 to 9; 9 is first."
+    )
+    delay: DurationOrZero | None = Field(None, description="Not before so long: seconds, or ISO 8601 (PT5M).")
+    run_at: Annotated[AwareDatetime, AfterValidator(_no_earlier)] | None = Field(
+        None, description="Not before this time, with its zone; in the past means now."
+    )
+    expires_in: Duration | None = Field(
+        None, description="Never started later than so long after acceptance."
+    )
+    max_attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all, the first included.")
+    unique_key: Key | None = Field(
+        None, description="While a job of this task with this key is on its way, that job is returned."
+    )
+    tags: tuple[Tag, ...] = Field((), alias="tag", max_length=20, description="Words to find the job by.")
+
+    # Each rule stands at the later of the fields that it is about, so that an error names that field.
+
+    @field_validator("delay", "expires_in")
+    @classmethod
+    def _is_not_too_long(cls, duration: timedelta | None) -> timedelta | None:
+        if duration is not None and duration > FARTHEST:
+            raise ValueError(f"is more than {FARTHEST.days} days")
+        return duration
+
+    @field_validator("run_at")
+    @classmethod
+    def _is_the_only_start(cls, run_at: datetime | None, info: ValidationInfo) -> datetime | None:
+        if run_at is not None and info.data.get("delay") is not None:
+            raise ValueError("delay and run_at both say when to start: give one of them")
+        if run_at is not None and run_at - utc_now() > FARTHEST:
+            raise ValueError(f"is more than {FARTHEST.days} days away")
+        return run_at
+
+    @field_validator("expires_in")
+    @classmethod
+    def _ends_after_the_start(cls, expires_in: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        run_at = info.data.get("run_at")
+        starts_in = info.data.get("delay") or (run_at - utc_now() if run_at else timedelta(0))
+        if expires_in is not None and expires_in <= starts_in:
+            raise ValueError("ends before the job may start")
+        return expires_in

@@ -1,0 +1,1 @@
+"""One message in a worker, from claim to settle."""

@@ -1,0 +1,86 @@
+"""The keeper on a thread, in every worker; or alone as `python -m jobyard.worker.keeper_thread`."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from jobyard.broker.checks.broker import broker_fault, end_where_wrong
+from jobyard.broker.publisher import get_publisher
+from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
+from jobyard.jobs.keeper.keeper import Keeper
+from jobyard.jobs.keeper.wakeup import Bell
+from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.settings.log_setup import set_up_logging
+from jobyard.settings.settings import SettingsError, get_settings
+
+log = structlog.get_logger()
+
+
+class KeeperThread:
+    """Makes a pass every `JOBYARD_KEEPER__INTERVAL`, whatever goes wrong in one."""
+
+    def __init__(self, before_pass: Callable[[int], object] = lambda number: None) -> None:
+        self._before_pass = before_pass
+        self._keeper = Keeper(get_ledger().engine, get_publisher(), get_settings())
+        self._stopping = threading.Event()
+        self._bell = Bell(get_ledger().engine, self._stopping)
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        interval, number = get_settings().keeper.interval.total_seconds(), 0
+        while not self._stopping.is_set():
+            self._pass(number)
+            number += 1
+            if not self._keeper.is_behind:
+                self._pause(interval)
+        self._bell.close()
+
+    def _pause(self, seconds: float) -> None:
+        try:
+            self._bell.wait(seconds)
+        except Exception:
+            log.exception("the keeper's bell failed, it looks by itself")
+            self._stopping.wait(seconds)
+
+    def _pass(self, number: int) -> None:
+        try:
+            self._before_pass(number)
+            self._keeper.pass_once()
+        except LedgerUnavailableError as error:
+            log.warning("keeper's pass skipped", reason=str(error))
+        except Exception:
+            # A keeper that ends in silence would be the one fault that nobody puts right.
+            log.exception("keeper's pass failed, the next one follows")
+
+
+def main() -> None:
+    try:
+        set_up_logging(get_settings().log)
+        check_is_migrated(get_ledger().engine)
+    except (SettingsError, JobyardError) as error:
+        sys.exit(str(error))
+    end_where_wrong(broker_fault(get_settings()))
+    done = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    keeper = KeeperThread()
+    keeper.start()
+    log.info("keeping")
+    while not done.wait(3600):
+        continue
+    keeper.stop()
+
+
+if __name__ == "__main__":
+    main()

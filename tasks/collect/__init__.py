@@ -1,0 +1,1 @@
+"""Collects a page of other people's servers."""

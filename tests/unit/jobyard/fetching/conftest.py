@@ -1,0 +1,5 @@
+"""Servers for one test each."""
+
+from tests.support.web_servers import saying, server
+
+__all__ = ["saying", "server"]

@@ -1,0 +1,64 @@
+"""What the keeper asks reads what is due, and not all that waits."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, event
+
+from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.ledger.ledger import Ledger
+
+SOON = timedelta(seconds=2)
+LOOKS: dict[str, Callable[[Connection], object]] = {
+    "what is pending": upkeep.pending,
+    "due": lambda c: upkeep.enqueue_due(c, 10, SOON),
+    "never published": lambda c: upkeep.take_unsent(c, 10, SOON),
+    "lost with a worker": lambda c: upkeep.take_back_lost(c, 10, 3, SOON),
+    "not started in time": lambda c: upkeep.expire_late(c, 10),
+    "lost in the broker": lambda c: upkeep.take_passed_over(c, 10, SOON, ["default"]),
+    "lost in a broker that has something of every queue": lambda c: upkeep.take_passed_over(c, 10, SOON, []),
+}
+# The one question about jobs by their status alone: those that run are few.
+WHAT_RUNS = "max(job.published_at)"
+
+
+@contextmanager
+def explained(ledger: Ledger, explain: str) -> Iterator[tuple[Connection, list[str]]]:
+    """Give a connection, and the plans of what is executed with it."""
+    plans: list[str] = []
+    with ledger.engine.begin() as connection:
+
+        def note(_c: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+            if statement.startswith(("SELECT", "UPDATE")) and WHAT_RUNS not in statement:
+                rows = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+                plans.extend(str(row[-1]) for row in rows.execute(f"{explain} {statement}", parameters))
+
+        event.listen(connection, "before_cursor_execute", note)
+        yield connection, plans
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
+def test_no_look_of_the_keeper_reads_all_that_waits(own_ledger: Ledger, look: str) -> None:
+    with explained(own_ledger, "EXPLAIN QUERY PLAN") as (connection, plans):
+        LOOKS[look](connection)
+    assert plans or look.endswith("every queue")
+    assert [step for step in plans if step == "SCAN job" or "status_id" in step] == []
+
+
+@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
+def test_sqlite_reads_what_is_due_in_its_order(own_ledger: Ledger) -> None:
+    with explained(own_ledger, "EXPLAIN QUERY PLAN") as (connection, plans):
+        LOOKS["due"](connection)
+    assert [step for step in plans if "ix_job_due" in step]
+    assert [step for step in plans if "ORDER BY" in step] == []
+
+
+@pytest.mark.postgresql
+def test_postgresql_reads_what_is_due_in_its_order(postgresql_ledger: Ledger) -> None:
+    with explained(postgresql_ledger, "EXPLAIN") as (connection, plans):
+        LOOKS["due"](connection)
+    assert [step for step in plans if "ix_job_due" in step]
+    assert [step for step in plans if "Sort" in step] == []

@@ -1,0 +1,68 @@
+"""Lists of jobs: filters, pages, and what is counted."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.reading.job_queries import finished_among, queue_figures
+from jobyard.jobs.reading.search import BadCursorError, JobFilter, decode_cursor, encode_cursor, list_jobs
+from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
+
+
+def ids(ledger: Ledger, wanted: JobFilter) -> list[str]:
+    return [job.id for job in list_jobs(ledger.engine, wanted, 100).jobs]
+
+
+def test_a_list_is_newest_first_and_every_filter_narrows_it(own_ledger: Ledger) -> None:
+    first = accepted(own_ledger, queue="email", tags=("a", "b"))
+    second = accepted(own_ledger, task="bad.other", delay=timedelta(hours=1))
+    third = dead(own_ledger)
+    assert ids(own_ledger, JobFilter()) == [third, second, first]
+    assert ids(own_ledger, JobFilter(status=[Status.DEAD, Status.SCHEDULED])) == [third, second]
+    assert ids(own_ledger, JobFilter(task="bad.other")) == [second]
+    assert ids(own_ledger, JobFilter(queue="email")) == [first]
+    assert ids(own_ledger, JobFilter(tag="b")) == [first]
+    assert ids(own_ledger, JobFilter(tag="c")) == []
+    assert ids(own_ledger, JobFilter(since=utc_now() + timedelta(hours=1))) == []
+    assert len(ids(own_ledger, JobFilter(until=utc_now() + timedelta(hours=1)))) == 3
+
+
+def test_pages_stay_in_place_while_jobs_arrive(own_ledger: Ledger) -> None:
+    jobs = [accepted(own_ledger) for _ in range(5)][::-1]
+    first = list_jobs(own_ledger.engine, JobFilter(), 2)
+    accepted(own_ledger)
+    second = list_jobs(own_ledger.engine, JobFilter(), 2, first.next_cursor)
+    third = list_jobs(own_ledger.engine, JobFilter(), 2, second.next_cursor)
+    seen = [job.id for page in (first, second, third) for job in page.jobs]
+    assert seen == jobs
+    assert third.next_cursor is None
+
+
+def test_an_altered_cursor_is_refused(own_ledger: Ledger) -> None:
+    cursor = encode_cursor(accepted(own_ledger))
+    assert encode_cursor(decode_cursor(cursor)) == cursor
+    for wrong in ("", "x", cursor[:-1], cursor + "A", cursor[:-1] + "!", "ü"):
+        with pytest.raises(BadCursorError):
+            list_jobs(own_ledger.engine, JobFilter(), 2, wrong)
+
+
+def test_the_figures_of_the_queues_count_what_moves(own_ledger: Ledger) -> None:
+    accepted(own_ledger, queue="email")
+    accepted(own_ledger, queue="email", delay=timedelta(hours=1))
+    claimed(own_ledger, queue="images")
+    dead(own_ledger)
+    figures = queue_figures(own_ledger.engine)
+    assert figures["email"].counts == {Status.QUEUED: 1, Status.SCHEDULED: 1}
+    assert figures["images"].counts == {Status.RUNNING: 1}
+    assert set(figures) == {"email", "images"}
+    oldest = figures["email"].oldest_queued_at
+    assert oldest is not None
+    assert abs(utc_now() - oldest) < timedelta(seconds=30)
+
+
+def test_only_what_has_ended_is_among_the_finished(own_ledger: Ledger) -> None:
+    ended, waiting = dead(own_ledger), accepted(own_ledger)
+    assert finished_among(own_ledger.engine, [ended, waiting]) == {ended}

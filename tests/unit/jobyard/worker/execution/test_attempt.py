@@ -1,0 +1,184 @@
+"""One attempt: what a task does, and what becomes of the job."""
+
+import asyncio
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from obstore.store import LocalStore
+
+from jobyard.jobs.clock import utc_now
+from jobyard.jobs.errors import Discard, RetryLater
+from jobyard.jobs.files.claim_checks import ClaimChecks
+from jobyard.jobs.job import Cause, ClaimedJob, Failed, Succeeded, new_id
+from jobyard.tasks.context import current_job
+from jobyard.tasks.payload import Payload
+from jobyard.tasks.task import AnyTask, task
+from jobyard.worker.execution.attempt import attempt
+
+
+class Order(Payload):
+    number: int = 0
+
+
+class HiccupError(Exception):
+    pass
+
+
+_names = (f"test.doing_{number}" for number in count())
+
+
+def doing(deed: object) -> AnyTask:
+    """A task that raises or returns what it is given."""
+
+    @task(next(_names), autoretry_for=(HiccupError,), max_retries=2, retry_backoff=4, retry_jitter=False)
+    def do(order: Order) -> int:
+        if isinstance(deed, BaseException):
+            raise deed
+        return deed  # type: ignore[return-value]
+
+    return do
+
+
+def claimed(payload: str = "{}", failures: int = 0) -> ClaimedJob:
+    return ClaimedJob(new_id(), "test.doing", payload, failures + 1, failures, 3, 0, utc_now())
+
+
+def failed(deed: object, failures: int = 0) -> Failed:
+    outcome = attempt(doing(deed), claimed(failures=failures))
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def test_what_the_task_returns_is_the_result() -> None:
+    job = claimed()
+    assert attempt(doing(42), job) == Succeeded(job.id, 1, "42")
+
+
+def test_a_failure_of_the_declared_kind_is_tried_again_with_its_backoff() -> None:
+    assert failed(HiccupError("no")).retry_in == timedelta(seconds=4)
+    assert failed(HiccupError("no"), failures=1).retry_in == timedelta(seconds=8)
+
+
+def test_the_last_attempt_is_the_last() -> None:
+    assert failed(HiccupError("no"), failures=2).retry_in is None
+
+
+def test_a_retry_that_would_come_too_late_is_none() -> None:
+    @task(next(_names), autoretry_for=(HiccupError,), retry_backoff=60, retry_jitter=False, max_age=30)
+    def do(order: Order) -> None:
+        raise HiccupError("no")
+
+    outcome = attempt(do, claimed())
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_in is None
+    assert "older than 30 s" in outcome.failure.message
+
+
+def test_any_other_failure_is_final_with_its_traceback() -> None:
+    outcome = failed(ValueError("as ordered"))
+    assert outcome.retry_in is None
+    failure = outcome.failure
+    assert (failure.cause, failure.type, failure.message) == (Cause.EXCEPTION, "ValueError", "as ordered")
+    assert failure.traceback is not None
+    assert "raise deed" in failure.traceback
+
+
+@pytest.mark.parametrize(
+    ("raised", "cause"),
+    [
+        (MemoryError(), Cause.OUT_OF_MEMORY),
+        (SoftTimeLimitExceeded(), Cause.TIME_LIMIT),
+        (SystemExit(3), Cause.EXCEPTION),
+        (asyncio.CancelledError(), Cause.EXCEPTION),
+        (Discard("never"), Cause.DISCARDED),
+    ],
+)
+def test_what_would_end_a_worker_is_a_failed_attempt(raised: BaseException, cause: Cause) -> None:
+    assert failed(raised).failure.cause is cause
+
+
+def test_a_task_may_ask_to_be_tried_later() -> None:
+    outcome = failed(RetryLater(timedelta(minutes=7), "busy"))
+    assert (outcome.retry_in, outcome.counts) == (timedelta(minutes=7), True)
+    assert outcome.failure.traceback is None
+
+
+def test_a_job_that_is_put_off_uses_up_no_attempt() -> None:
+    outcome = failed(RetryLater(timedelta(0), "not my turn", counts=False), failures=2)
+    assert (outcome.retry_in, outcome.counts) == (timedelta(0), False)
+
+
+def test_a_result_of_the_wrong_type_is_refused() -> None:
+    assert failed("not a number").failure.cause is Cause.RESULT_REFUSED
+
+
+def test_a_stored_payload_that_no_longer_fits_is_final() -> None:
+    outcome = attempt(doing(1), claimed('{"number": "many"}'))
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.cause is Cause.INVALID_PAYLOAD
+    assert "number" in outcome.failure.message
+
+
+def test_words_are_kept_storable_and_short() -> None:
+    message = failed(ValueError("a\x00b" + "x" * 100_000)).failure.message
+    assert "\x00" not in message
+    assert len(message) < 11_000
+
+
+def test_the_job_is_known_inside_the_task_and_nowhere_else() -> None:
+    seen: list[tuple[str, int]] = []
+
+    @task(next(_names))
+    def look(order: Order) -> None:
+        job = current_job()
+        seen.append((job.job_id, job.attempt))
+
+    job = claimed()
+    attempt(look, job)
+    assert seen == [(job.id, 1)]
+    with pytest.raises(LookupError):
+        current_job()
+
+
+def test_a_coroutine_is_run_to_its_end() -> None:
+    @task(next(_names))
+    async def wait(order: Order) -> str:
+        await asyncio.sleep(0)
+        return "awaited"
+
+    outcome = attempt(wait, claimed())
+    assert isinstance(outcome, Succeeded)
+    assert outcome.result == '"awaited"'
+
+
+@pytest.mark.parametrize("returned", [float("nan"), float("inf"), [1.0, float("nan")]])
+def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
+    @task(next(_names))
+    def do(_: Order) -> float | list[float]:
+        return returned  # type: ignore[no-any-return]
+
+    outcome = attempt(do, claimed())
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.cause is Cause.RESULT_REFUSED
+    assert "NaN" in outcome.failure.message
+
+
+def test_a_payload_that_cannot_be_fetched_now_puts_the_job_off_and_uses_no_attempt_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checks = ClaimChecks(lambda: LocalStore(prefix=tmp_path), 1024)
+    monkeypatch.setattr("jobyard.worker.execution.attempt.get_claim_checks", lambda: checks)
+    (tmp_path / "checks").write_text("no folder")
+    outcome = attempt(doing(1), claimed("@payload", failures=2))
+    assert isinstance(outcome, Failed)
+    assert (outcome.counts, outcome.failure.cause) == (False, Cause.RETRY_LATER)
+    assert outcome.retry_in is not None
+    assert outcome.retry_in >= timedelta(seconds=10)
+    (tmp_path / "checks").unlink()
+    outcome = attempt(doing(1), claimed("@payload"))
+    assert isinstance(outcome, Failed)
+    assert (outcome.retry_in, outcome.failure.cause) == (None, Cause.INVALID_PAYLOAD)

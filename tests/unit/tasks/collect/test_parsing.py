@@ -1,0 +1,302 @@
+"""What a body is, and what is read of it: HTML, JSON, feeds and tables, and the hostile ones among them."""
+
+import codecs
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobyard.fetching.fetch import Fetched
+from tasks.collect.feeds import Feed
+from tasks.collect.limits import RESULT_BYTES
+from tasks.collect.pages import Page
+from tasks.collect.parsing import Document, Kind, Parsed, UnreadableError, kind_of, parse
+from tasks.collect.tables import Table
+from tasks.collect.task import Collected, collect_page
+
+URL = "https://example.org/dir/page"
+DECLARATION = b'<?xml version="1.0"?>'
+RSS = b"""<rss version="2.0"><channel><title>News</title>
+<item><title>One</title><link>https://example.org/1</link><pubDate>Mon, 06 Sep 2021 02:01:00 +0200</pubDate>
+<description>First</description></item><item><title>Two</title><pubDate>yesterday</pubDate></item>
+</channel></rss>"""
+ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title><entry><title>One</title>
+<link href="https://example.org/1"/><updated>2021-09-06T00:01:00Z</updated></entry></feed>"""
+
+
+def fetched(body: bytes, content_type: str = "") -> Fetched:
+    return Fetched(URL, 200, {"content-type": content_type} if content_type else {}, body, ())
+
+
+def read(body: bytes, kind: Kind, content_type: str = "") -> Any:
+    """What is read of a body, after it was stored as a result and read again."""
+    return as_stored(parse(fetched(body, content_type), kind), kind)
+
+
+def as_stored(parsed: Parsed | None, kind: Kind) -> Parsed | None:
+    collected = Collected(
+        url=URL,
+        status=200,
+        redirects=(),
+        not_modified=False,
+        kind=kind,
+        media_type="",
+        etag=None,
+        last_modified=None,
+        size=0,
+        file=None,
+        parsed=parsed,
+    )
+    stored = collect_page.result_adapter.validate_json(collect_page.encode(collected))
+    assert stored == collected
+    return stored.parsed
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "kind"),
+    [
+        ("text/html; charset=utf-8", b"hello", Kind.HTML),
+        ("application/xhtml+xml", b"<rss>", Kind.HTML),
+        ("", b" \r\n<!doctype html>", Kind.HTML),
+        ("", RSS, Kind.FEED),
+        ("application/rss+xml", b"", Kind.FEED),
+        ("application/atom+xml", b"", Kind.FEED),
+        ("text/xml", DECLARATION + RSS, Kind.FEED),
+        ("application/xml", ATOM, Kind.FEED),
+        ("text/xml", b"<?xml version='1.0'?><other/>", Kind.RAW),
+        ("application/json", b"", Kind.JSON),
+        ("application/ld+json", b"", Kind.JSON),
+        ("text/csv", b"", Kind.CSV),
+        ("text/tab-separated-values", b"", Kind.CSV),
+        ("image/png", b"<", Kind.RAW),
+        ("", b"\x89PNG", Kind.RAW),
+        ("", b"", Kind.RAW),
+    ],
+)
+def test_a_body_is_what_its_type_or_else_its_first_bytes_say(
+    content_type: str, body: bytes, kind: Kind
+) -> None:
+    assert kind_of(fetched(body, content_type)) is kind
+
+
+def test_a_raw_body_is_not_read() -> None:
+    assert parse(fetched(b"\x00"), Kind.RAW) is None
+
+
+# HTML
+
+
+def test_a_page_has_a_title_its_visible_text_and_absolute_links() -> None:
+    html = b"""<html><head><title> The
+      title </title><style>p {}</style><script>var x = "<a href=/no>";</script></head><body>
+      <svg><title>drawing</title></svg><p>Hello <b>world</b></p><noscript>no</noscript>
+      <a href="other">a</a> <a href="/top#part">b</a> <a href="//cdn.example.org/x">c</a> <a href="?q=1">d</a>
+      <a href="other#again">e</a> <a href="mailto:x@y.org">f</a> <a href="javascript:x()">g</a>
+      <a href="http://[bad">h</a> <a href>i</a></body></html>"""
+    page = read(html, Kind.HTML)
+    assert isinstance(page, Page)
+    assert page.title == "The title"
+    assert page.text.startswith("Hello world a b c")
+    assert not {"no", "var", "drawing"} & set(page.text.split())
+    assert page.links == (
+        "https://example.org/dir/other",
+        "https://example.org/top",
+        "https://cdn.example.org/x",
+        "https://example.org/dir/page?q=1",
+        "https://example.org/dir/page",
+    )
+    assert not page.truncated
+
+
+def test_links_count_from_the_base_that_a_page_names() -> None:
+    assert read(b'<base href="/base/"><a href="x">x</a>', Kind.HTML).links == ("https://example.org/base/x",)
+
+
+@pytest.mark.parametrize(
+    "html", [b"", b"\x00", b"<frameset><frame></frameset>", b"<", b"<!---->", b"\xff\xfe"]
+)
+def test_a_page_that_says_nothing_is_an_empty_page(html: bytes) -> None:
+    page = read(html, Kind.HTML)
+    assert (page.title, page.links) == ("", ())
+
+
+def test_more_than_fits_a_result_is_cut_and_said_to_be() -> None:
+    links = b"".join(b"<a href=/%d></a>" % number for number in range(1001))
+    page = read(links + b"\x01" * RESULT_BYTES, Kind.HTML)  # a control character takes six bytes of JSON
+    assert (len(page.links), page.truncated) == (1000, True)
+    assert len(page.model_dump_json()) < RESULT_BYTES + 100
+
+
+@pytest.mark.parametrize(
+    "html",
+    [b"<div>" * 300_000, b"".join(b"<p><b a=%d></p>" % number for number in range(50_000))],
+    ids=["deep", "wide"],
+)
+def test_a_page_that_is_made_to_be_hard_to_read_costs_no_more_than_a_page_may(html: bytes) -> None:
+    with pytest.raises(UnreadableError, match="takes more than 3 s of computing, or more memory"):
+        read(html, Kind.HTML)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("Grüße €".encode(), "text/html; charset=utf-8"),
+        ("Grüße €".encode("cp1252"), 'text/html; charset="windows-1252"'),
+        ("Grüße €".encode("cp1252"), "text/html; charset=none-such"),
+        ("Grüße €".encode("cp1252"), "text/html; charset=undefined"),
+        ("Grüße €".encode("cp1252"), "text/html"),
+        ("Grüße €".encode(), "text/html; charset=rot13"),
+        ("Grüße €".encode(), "text/html"),
+        ("Grüße €".encode("utf-8-sig"), "text/html; charset=windows-1252"),
+        ("Grüße €".encode("utf-16"), "text/html"),
+        (codecs.BOM_UTF16_BE + "Grüße €".encode("utf-16-be"), "text/html; charset=utf-8"),
+        (b"<meta charset=iso-8859-15>" + "Grüße €".encode("iso-8859-15"), "text/html"),
+    ],
+)
+def test_text_is_read_in_the_charset_that_is_named_or_else_fits(body: bytes, content_type: str) -> None:
+    assert read(body, Kind.HTML, content_type).text == "Grüße €"
+
+
+def test_half_a_character_is_replaced() -> None:
+    page = read(b"<title>a\\ud800b</title>\\udfff", Kind.HTML, "text/html; charset=unicode_escape")
+    assert (page.title, page.text) == ("a?b", "?")
+
+
+@given(
+    body=st.binary(max_size=200),
+    charset=st.sampled_from(["", "utf-7", "utf-16", "idna", "punycode", "hz", "utf-32"]),
+)
+def test_no_table_and_no_feed_is_beyond_reading(body: bytes, charset: str) -> None:
+    read(body, Kind.CSV, f"text/csv; charset={charset}")
+    with suppress(UnreadableError):
+        read(body, Kind.FEED)
+
+
+# JSON
+
+
+def test_a_json_document_is_kept_as_it_is() -> None:
+    value = {"a": [1, 2.5, None, True, "ü", 10**30], "b": {}}
+    document = read(json.dumps(value).encode("utf-8-sig"), Kind.JSON)
+    assert isinstance(document, Document)
+    assert document == Document(value=value, truncated=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"<html>", b"[NaN]", b"[Infinity]", b"[-Infinity]", b"[1e400]", b'["\\ud800"]', b"[1,]"),
+        *(b"[" * 100_000, b'{"a":' * 100_000, b"[" * 191 + b"]" * 191, b"9" * 5000, b"\xff"),
+    ],
+    ids=range(14),
+)
+def test_what_is_not_json_is_said_not_to_be(body: bytes) -> None:
+    with pytest.raises(UnreadableError, match=r"not JSON|nested deeper|too large"):
+        read(body, Kind.JSON)
+
+
+@pytest.mark.parametrize("levels", [1, 100, 190])
+def test_a_document_that_is_accepted_can_be_read_again(levels: int) -> None:
+    assert read(b"[" * levels + b"]" * levels, Kind.JSON).value is not None
+    assert read(b'{"a":' * levels + b"1" + b"}" * levels, Kind.JSON).value is not None
+
+
+def test_a_character_that_no_database_takes_is_replaced_in_json() -> None:
+    assert read(b'{"a\\u0000": ["\\u0000"]}', Kind.JSON).value == {"a�": ["�"]}
+
+
+@pytest.mark.parametrize("body", [b'["' + b"x" * RESULT_BYTES + b'"]', b"[" + b"1e15," * 75_000 + b"0]"])
+def test_a_document_that_is_larger_than_a_result_is_left_to_the_file(body: bytes) -> None:
+    assert read(body, Kind.JSON) == Document(value=None, truncated=True)
+
+
+# Feeds
+
+
+def test_an_rss_feed_has_entries_with_dates_in_utc() -> None:
+    feed = read(RSS, Kind.FEED)
+    assert isinstance(feed, Feed)
+    assert (feed.title, feed.truncated) == ("News", False)
+    one, two = feed.entries
+    assert (one.title, one.link, one.summary) == ("One", "https://example.org/1", "First")
+    assert one.published == "2021-09-06T00:01:00Z"
+    assert (two.title, two.published, two.link) == ("Two", "", "")
+
+
+def test_an_atom_feed_is_read_like_any() -> None:
+    (entry,) = read(ATOM, Kind.FEED).entries
+    assert (entry.title, entry.link, entry.published) == (
+        "One",
+        "https://example.org/1",
+        "2021-09-06T00:01:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"hello", b"<html><body>hello</body></html>", b"/etc/passwd", b'{"a": 1}']
+)
+def test_what_is_no_feed_is_said_not_to_be(body: bytes) -> None:
+    with pytest.raises(UnreadableError, match="neither RSS nor Atom"):
+        read(body, Kind.FEED)
+
+
+def test_a_feed_neither_explodes_nor_reads_files() -> None:
+    entities = b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10))
+    doctype = b'<!DOCTYPE r [<!ENTITY a0 "bomb">%s<!ENTITY file SYSTEM "file:///etc/passwd">]>' % entities
+    feed = read(DECLARATION + doctype + RSS.replace(b"News", b"&a9;").replace(b"First", b"&file;"), Kind.FEED)
+    assert "bomb" not in feed.title
+    assert "root:" not in feed.model_dump_json()
+
+
+def test_a_feed_of_many_entries_is_cut_and_said_to_be() -> None:
+    body = b'<rss version="2.0"><channel>' + b"<item><title>x</title></item>" * 501 + b"</channel></rss>"
+    feed = read(body, Kind.FEED)
+    assert (len(feed.entries), feed.truncated) == (500, True)
+
+
+# Tables
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_of_a_table_is_found_out(delimiter: str) -> None:
+    text = "name,price\nAda,1.5\n".replace(",", delimiter)
+    assert read(text.encode(), Kind.CSV) == Table(
+        columns=("name", "price"), rows=(("Ada", "1.5"),), truncated=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ("a;b\n1,5;2,5\n", ("a", "b"), (("1,5", "2,5"),)),
+        ('a,b\n"x, y",2\n', ("a", "b"), (("x, y", "2"),)),
+        ('a, "b"\n1, "2, 3"\n', ("a", "b"), (("1", "2, 3"),)),
+        ('a,b\n"say ""hi""","one\ntwo"\n', ("a", "b"), (('say "hi"', "one\ntwo"),)),
+        ("name\nAda\nBob\n", ("name",), (("Ada",), ("Bob",))),
+        ("a,b\r1,2\r", ("a", "b"), (("1", "2"),)),
+        ("\ufeffa,b\n1,\x00\n", ("a", "b"), (("1", "�"),)),
+        ("", (), ()),
+    ],
+)
+def test_a_table_is_read_as_it_was_meant(
+    text: str, columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...]
+) -> None:
+    table = read(text.encode(), Kind.CSV, "text/csv; charset=utf-8")
+    assert (table.columns, table.rows) == (columns, rows)
+
+
+def test_a_quote_that_first_comes_late_is_a_quote_all_the_same() -> None:
+    text = "a,b\n" + '"x","y"\n' * 4000 + '"say ""hi""","z"\n'
+    assert read(text.encode(), Kind.CSV).rows[-1] == ('say "hi"', "z")
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n" * 5002, "x" * 130_000 + "x" * 5000, "a,b\n" + ("x" * 999 + ",y\n") * 1000]
+)
+def test_a_table_that_is_larger_than_a_result_is_cut_and_said_to_be(text: str) -> None:
+    table = read(text.encode(), Kind.CSV)
+    assert table.truncated
+    assert len(table.rows) <= 5000

@@ -1,0 +1,140 @@
+"""What a real server's robots.txt allows, and what its absence or its trouble mean (RFC 9309)."""
+
+import asyncio
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from jobyard.fetching.fetch import TemporaryFetchError
+from jobyard.jobs.errors import Discard, RetryLater
+from jobyard.settings.allowed_networks import AllowedPlace
+from jobyard.settings.sections import CollectSettings
+from tasks.collect import robots as web_robots
+from tasks.collect.robots import LONGEST_CRAWL_DELAY, crawl_delay
+from tests.support.http_server import Answer, HttpServer
+
+INTERVAL = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """Two tests may get the same port one after the other: what was kept of one is not the other's."""
+    web_robots.forget()
+
+
+def asked(server: HttpServer, path: str = "/page", interval: timedelta = INTERVAL) -> timedelta:
+    settings = CollectSettings(
+        allow=(AllowedPlace.parse("127.0.0.0/8"),),
+        host_interval=interval,
+        timeout=timedelta(seconds=10),
+        user_agent="Jobyard/0.1 (page.collect)",
+    )
+    return asyncio.run(crawl_delay(httpx.URL(server.url(path)), settings))
+
+
+def robots(server: HttpServer, *lines: str) -> None:
+    server.page("/robots.txt", "\n".join(lines).encode(), "text/plain")
+
+
+def test_a_page_that_robots_may_not_fetch_is_final_and_says_how_to_fetch_it_all_the_same(
+    server: HttpServer,
+) -> None:
+    robots(server, "User-agent: *", "Disallow: /private")
+    with pytest.raises(Discard, match=r"robots\.txt does not let .*/private/x; respect_robots=false"):
+        asked(server, "/private/x")
+    assert asked(server, "/public") == INTERVAL
+
+
+def test_the_rules_for_us_win_over_those_for_all(server: HttpServer) -> None:
+    robots(server, "User-agent: *", "Disallow:", "", "User-agent: jobyard", "Disallow: /*.pdf$", "Allow: /")
+    assert asked(server, "/a.html") == INTERVAL
+    with pytest.raises(Discard):
+        asked(server, "/a.pdf")
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_byte_order_mark_hides_no_rule(server: HttpServer, mark: bytes) -> None:
+    server.page("/robots.txt", mark + b"User-agent: *\r\nDisallow: /\r\n")
+    with pytest.raises(Discard):
+        asked(server)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_4xx_answer_means_that_there_are_no_rules(server: HttpServer, status: int) -> None:
+    server.route("/robots.txt", Answer(b"User-agent: *\nDisallow: /", status))
+    assert asked(server) == INTERVAL
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b"\xff\x00\xfe", b"Disallow: /"])
+def test_what_holds_no_rules_allows_everything(server: HttpServer, body: bytes) -> None:
+    server.page("/robots.txt", body)
+    assert asked(server) == INTERVAL
+
+
+def test_a_server_in_trouble_is_asked_again_later_and_the_trouble_is_not_kept(server: HttpServer) -> None:
+    server.route("/robots.txt", Answer(status=500), Answer(b"User-agent: *\nDisallow: /private"))
+    with pytest.raises(TemporaryFetchError, match=r"robots\.txt first: .*answered 500"):
+        asked(server)
+    assert asked(server) == INTERVAL
+    with pytest.raises(Discard):
+        asked(server, "/private")
+
+
+def test_a_server_that_says_when_to_ask_again_is_obeyed(server: HttpServer) -> None:
+    server.route("/robots.txt", Answer(status=503, headers={"Retry-After": "60"}))
+    with pytest.raises(RetryLater) as caught:
+        asked(server)
+    assert caught.value.delay == timedelta(seconds=60)
+
+
+def test_the_rules_are_asked_for_once_and_kept(server: HttpServer) -> None:
+    robots(server, "User-agent: *", "Disallow: /private")
+    for _ in range(3):
+        asked(server)
+    assert len(server.asked_for("/robots.txt")) == 1
+
+
+def test_each_port_has_rules_of_its_own(server: HttpServer) -> None:
+    robots(server, "User-agent: *", "Disallow: /")
+    with HttpServer() as other:
+        assert asked(other) == INTERVAL
+        with pytest.raises(Discard):
+            asked(server)
+
+
+def test_rules_that_have_moved_are_followed(server: HttpServer) -> None:
+    server.redirect("/robots.txt", "/rules.txt")
+    server.page("/rules.txt", b"User-agent: *\nDisallow: /")
+    with pytest.raises(Discard, match="does not let"):
+        asked(server)
+
+
+def test_rules_at_an_address_that_is_not_allowed_are_not_fetched(server: HttpServer) -> None:
+    server.redirect("/robots.txt", "http://192.168.0.1/robots.txt")
+    with pytest.raises(Discard, match="not a public address"):
+        asked(server)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        ("5", timedelta(seconds=5)),
+        ("2.5", timedelta(seconds=2.5)),
+        ("0.1", INTERVAL),
+        ("3600", LONGEST_CRAWL_DELAY),
+        ("9" * 30, LONGEST_CRAWL_DELAY),
+        ("1e400", INTERVAL),
+        ("nan", INTERVAL),
+        ("-5", INTERVAL),
+        ("soon", INTERVAL),
+    ],
+)
+def test_a_crawl_delay_is_kept_within_reason(server: HttpServer, wanted: str, given: timedelta) -> None:
+    robots(server, "User-agent: *", f"Crawl-delay: {wanted}")
+    assert asked(server) == given
+
+
+def test_no_crawl_delay_makes_us_faster_than_the_settings_say(server: HttpServer) -> None:
+    robots(server, "User-agent: *", "Crawl-delay: 5")
+    assert asked(server, interval=timedelta(minutes=1)) == timedelta(minutes=1)
