@@ -1,1 +1,5 @@
-"""The HTTP side: what Jobyard looks like from outside."""
+"""The HTTP API of this yard."""
+
+from jobyard.settings.application import application_by_default
+
+application_by_default("config.application")

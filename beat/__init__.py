@@ -1,1 +1,1 @@
-"""Schedules: what is to run when, and how a tick becomes an accepted job."""
+"""The schedules of this yard."""

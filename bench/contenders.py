@@ -29,7 +29,7 @@ class Contender:
 
 
 def jobyard(how: str, worker: str = "worker-io", *, by_http: bool = False) -> Contender:
-    """Jobyard with one worker of the Procfile, and its ledger in SQLite."""
+    """Jobyard with one worker of `make run`, and its ledger in SQLite."""
     return Contender(
         f"Jobyard, {how}" if how else "Jobyard",
         partial(Jobyard, worker=worker, by_http=by_http),

@@ -11,7 +11,8 @@ from bench.conversions import Converted, report
 from bench.picture_by_pillow import SHAPES
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import Job
-from tasks.images.task import Convert, Made, Output, Source, convert_image
+from tasks.images.payload import Convert, Made, Output, Source
+from tasks.images.task import convert_image
 
 LONGEST_SECONDS = 3600
 OUTPUTS = tuple(Output(**shape.model_dump()) for shape in SHAPES)

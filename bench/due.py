@@ -101,7 +101,7 @@ def show(contest: Contest[Turn], jobs: int) -> None:
     ]
     print(
         f"\nDue: {jobs:,} jobs with one `run_at`, in turns. One keeper: that of `worker-cpu`, nobody takes "
-        "them;\nevery worker: both of the Procfile, which run them meanwhile. A job is published when its "
+        "them;\nevery worker: both of `make run`, which run them meanwhile. A job is published when its "
         "message is in the\nbroker and the ledger has that on record. Figures are median [least-greatest] of "
         "the rounds.\n"
     )

@@ -17,7 +17,7 @@ from bench.ledgers import postgresql_ledger
 from bench.machine import LOCAL, bare_machine, ending_well, free_port
 from bench.report import look_around, number_of_rounds, save, spread, table, tell
 from jobyard.jobs.job import new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 
 GROUP = 50
 SLOW_MILLIS = 50

@@ -11,11 +11,10 @@ from bench.producer import Producer
 from jobyard.jobs.database.engine import reading
 from jobyard.jobs.database.schema import job, status_is
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.ledger import get_ledger
-from jobyard.settings.queues import Queue
+from jobyard.jobs.ledger import get_ledger
 from jobyard.tasks.options import JobOptions
 
-QUEUE = Queue(os.environ["BENCH_QUEUE"])
+QUEUE = os.environ["BENCH_QUEUE"]
 
 
 class FromCode(Producer):

@@ -1,26 +1,33 @@
-"""Jobyard as one side: the processes of the Procfile, of them only those that a turn needs."""
+"""Jobyard as one side: the processes of `make run`, of them only those that a turn needs."""
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
 from bench.databases import new_database
 from bench.environments import LeftOutError
-from bench.machine import LOCAL, ROOT, Machine
+from bench.machine import LOCAL, Machine
 from bench.sides import Ended, Side, python_producer
 from jobyard.jobs.database.faults import SCHEMA
 from tests.support.rabbitmq_node import RabbitMQNode, missing_programs
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
-# A queue that the worker of that name in the Procfile serves.
+# A queue that the worker of that name serves.
 QUEUES = {"worker-io": "default", "worker-cpu": "images"}
+_JOBYARD = (sys.executable, "-m", "jobyard")
+COMMANDS = {
+    "valkey": (sys.executable, "-m", "jobyard.local.valkey"),
+    "api": (*_JOBYARD, "api"),
+    "worker-io": (*_JOBYARD, "worker", "--kind", "threads"),
+    "worker-cpu": (*_JOBYARD, "worker", "--kind", "prefork"),
+}
 
 
 class Jobyard(Side):
-    """One worker of the Procfile, with the ledger in SQLite or in a database of its own on PostgreSQL."""
+    """One worker of `make run`, with the ledger in SQLite or in a database of its own on PostgreSQL."""
 
     def __init__(
         self,
@@ -36,6 +43,7 @@ class Jobyard(Side):
         self._ledger = f"sqlite:///file:{machine.folder / 'jobyard.db'}?mode=ro&uri=true"
         self._connect_args: dict[str, str] = {}
         machine.environment |= {
+            "JOBYARD_APP": "config.application",
             "JOBYARD_HOME": str(machine.folder),
             "JOBYARD_API__PORT": str(self.port),
             "JOBYARD_VALKEY__PORT": str(self.valkey_port),
@@ -61,7 +69,7 @@ class Jobyard(Side):
         return python_producer("bench.jobyard_by_http" if self._by_http else "bench.jobyard_from_code")
 
     def start_broker(self) -> None:
-        self.machine.run("migrate", "jobyard.jobs.database.migrate")
+        self.machine.run("migrate", "jobyard", "migrate")
         self._start("valkey")
         self.machine.wait_for_port(self.valkey_port, "Valkey")
         if self._rabbitmq:
@@ -90,7 +98,7 @@ class Jobyard(Side):
         )
 
     def _start(self, name: str) -> None:
-        self.machine.start(name, procfile()[name])
+        self.machine.start(name, COMMANDS[name])
 
     def _ask(self, query: str) -> tuple[int, ...]:
         engine = create_engine(self._ledger, connect_args=self._connect_args)
@@ -111,9 +119,3 @@ def ask_for_rabbitmq() -> None:
     """Raise `LeftOutError` where none is installed."""
     if missing := missing_programs():
         raise LeftOutError(f"RabbitMQ is not installed: there is no {' and no '.join(missing)}")
-
-
-def procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
-    """Return the commands of `make run` by name."""
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    return {name: line.strip() for name, _, line in (line.partition(":") for line in lines)}

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from bench.fill import payload_text
 from jobyard.jobs.job import NewJob, Succeeded, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 
 WORKER = "bench@host/1"
 

@@ -13,9 +13,9 @@ from bench.databases import new_database
 from bench.machine import RESULTS, BenchError
 from jobyard.jobs.database.engine import make_engine, make_sqlite_file
 from jobyard.jobs.database.migrate import migrate
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
+from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
-from jobyard.settings.settings import Settings
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"
 SERVER = os.environ.get(SERVER_VARIABLE, "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")

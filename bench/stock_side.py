@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bench.machine import Machine
 from bench.sides import Ended, OnValkey, python_producer
 
-# The broker's heartbeat, gossip and mingle are off where Jobyard's Procfile has them off.
+# The broker's heartbeat, gossip and mingle are off where Jobyard has them off.
 QUIET = ("--without-gossip", "--without-mingle")
 
 

@@ -16,7 +16,7 @@ from bench.jobyard_side import Jobyard
 from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
 from jobyard.jobs.database.schema import worker as worker_table
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.workers import list_workers
 from jobyard.settings.queues import PRIORITIES
 
@@ -26,12 +26,12 @@ TAKES, TAKES_NOTHING = "worker-io", "worker-cpu"
 
 
 class WholeJobyard(Jobyard):
-    """Any of the Procfile's processes, over one queue."""
+    """Any of the processes of `make run`, over one queue."""
 
     longest_fill_seconds = 1_800
 
     def start_and_wait(self, *workers: str) -> None:
-        """Start workers by their names in the Procfile, and wait until the ledger knows them."""
+        """Start workers by their names, and wait until the ledger knows them."""
         before = self._known_workers()
         for worker in workers:
             self._start(worker)

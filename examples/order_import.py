@@ -6,7 +6,7 @@ JOBYARD_TASKS__MODULES=examples.order_import make run
 import sqlite3
 from contextlib import closing
 
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from jobyard.tasks.context import current_job
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import task

@@ -8,9 +8,10 @@ Run beside `make run` (SQLite), or with the JOBYARD_LEDGER__URL of a yard on Pos
 from sqlalchemy import Integer, String, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from jobyard.tasks.handle import JobHandle
-from tasks.mail.task import Email, Receipt, send_email
+from tasks.mail.payload import Email, Receipt
+from tasks.mail.task import send_email
 
 
 class Base(DeclarativeBase): ...

@@ -1,1 +1,105 @@
-"""A job service on Celery: what is accepted is written down, and ends in one recorded outcome."""
+"""A job service on Celery: what is accepted is written down, and ends in one recorded outcome.
+
+The names of `__all__` are the public face. Each is looked up at its first use (PEP 562), so that a program
+that hands jobs in loads neither a server nor what runs jobs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from jobyard.jobs.errors import (
+        Discard,
+        FileNotStoredError,
+        FileTooLargeError,
+        IdempotencyConflictError,
+        IllegalMoveError,
+        JobNotFoundError,
+        JobyardError,
+        LedgerUnavailableError,
+        RetryLater,
+        TaskDeclarationError,
+    )
+    from jobyard.jobs.files.store import FileStore, StoredFile, get_files
+    from jobyard.jobs.job import Job, Status
+    from jobyard.schedules.schedule import Schedule
+    from jobyard.settings.application import Application, SettingsSection
+    from jobyard.settings.errors import SettingsError
+    from jobyard.settings.queues import Queue, QueueKind
+    from jobyard.settings.settings import get_section
+    from jobyard.tasks.context import JobContext, current_job
+    from jobyard.tasks.coroutines import run_coroutine
+    from jobyard.tasks.handle import JobFailedError, JobHandle
+    from jobyard.tasks.options import JobOptions
+    from jobyard.tasks.payload import FileId, Payload
+    from jobyard.tasks.task import JobTask, task
+
+__all__ = [
+    "Application",
+    "Discard",
+    "FileId",
+    "FileNotStoredError",
+    "FileStore",
+    "FileTooLargeError",
+    "IdempotencyConflictError",
+    "IllegalMoveError",
+    "Job",
+    "JobContext",
+    "JobFailedError",
+    "JobHandle",
+    "JobNotFoundError",
+    "JobOptions",
+    "JobTask",
+    "JobyardError",
+    "LedgerUnavailableError",
+    "Payload",
+    "Queue",
+    "QueueKind",
+    "RetryLater",
+    "Schedule",
+    "SettingsError",
+    "SettingsSection",
+    "Status",
+    "StoredFile",
+    "TaskDeclarationError",
+    "current_job",
+    "get_files",
+    "get_section",
+    "run_coroutine",
+    "task",
+]
+
+_MODULES: Final = {
+    "jobyard.jobs.errors": (
+        *("Discard", "FileNotStoredError", "FileTooLargeError", "IdempotencyConflictError"),
+        *("IllegalMoveError", "JobNotFoundError", "JobyardError", "LedgerUnavailableError", "RetryLater"),
+        "TaskDeclarationError",
+    ),
+    "jobyard.jobs.files.store": ("FileStore", "StoredFile", "get_files"),
+    "jobyard.jobs.job": ("Job", "Status"),
+    "jobyard.schedules.schedule": ("Schedule",),
+    "jobyard.settings.application": ("Application", "SettingsSection"),
+    "jobyard.settings.errors": ("SettingsError",),
+    "jobyard.settings.queues": ("Queue", "QueueKind"),
+    "jobyard.settings.settings": ("get_section",),
+    "jobyard.tasks.context": ("JobContext", "current_job"),
+    "jobyard.tasks.coroutines": ("run_coroutine",),
+    "jobyard.tasks.handle": ("JobFailedError", "JobHandle"),
+    "jobyard.tasks.options": ("JobOptions",),
+    "jobyard.tasks.payload": ("FileId", "Payload"),
+    "jobyard.tasks.task": ("JobTask", "task"),
+    # Not public: where `celery -A jobyard` finds the application.
+    "jobyard.worker.entry": ("app",),
+}
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

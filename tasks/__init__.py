@@ -1,1 +1,5 @@
-"""The Celery application and the tasks."""
+"""The tasks of this yard."""
+
+from jobyard.settings.application import application_by_default
+
+application_by_default("config.application")

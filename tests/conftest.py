@@ -41,7 +41,7 @@ from jobyard.jobs.database.engine import get_engine  # noqa: E402
 from jobyard.jobs.database.migrate import migrate  # noqa: E402
 from jobyard.jobs.database.schema import job  # noqa: E402
 from jobyard.jobs.ledger.ledger import Ledger, get_ledger  # noqa: E402
-from jobyard.settings.settings import Settings, get_settings  # noqa: E402
+from jobyard.settings import Settings, get_settings  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
 
 

@@ -1,20 +1,19 @@
-"""Flower's configuration file (`--conf=jobyard/broker/flower.py`): where it listens, its password, whom it
-asks."""
+"""Flower's configuration file, which `jobyard flower` names: where it listens, its password, whom it asks."""
 
 import sys
 from urllib.parse import urlsplit
 
-from celery import current_app
 from kombu.transport import TRANSPORT_ALIASES
 
 from jobyard.broker.broadcast import no_events
-from jobyard.broker.checks.broker import broker_fault, end_where_wrong
+from jobyard.broker.celery_app import app
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.flower_password import flower_password
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from jobyard.settings.urls.amqp import management_api, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
-end_where_wrong(broker_fault(get_settings(), with_queues=False))
+exit_if_misconfigured(broker_fault(get_settings(), with_queues=False))
 
 _settings = get_settings().flower
 
@@ -22,11 +21,11 @@ if _words := no_events(get_settings().broker_url):
     sys.exit(f"Flower does not start: {_words}")
 
 # Flower knows brokers by the names of kombu's transports, so ours goes by such a name here.
-if current_app.conf.broker_transport:
-    TRANSPORT_ALIASES[urlsplit(get_settings().broker_url).scheme] = current_app.conf.broker_transport
-    current_app.conf.broker_transport = None
+if app.conf.broker_transport:
+    TRANSPORT_ALIASES[urlsplit(get_settings().broker_url).scheme] = app.conf.broker_transport
+    app.conf.broker_transport = None
     if broker_kind(get_settings().broker_url) is BrokerKind.RABBITMQ:
-        current_app.conf.update(broker_url=";".join(plain_urls(get_settings().broker_url)))
+        app.conf.update(broker_url=";".join(plain_urls(get_settings().broker_url)))
 
 address = _settings.host
 port = _settings.port

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 
 FILE_NAME = "flower.password"
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import structlog
 from kombu.exceptions import KombuError
 
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.fault_counters import Tally, count_alone
-from jobyard.jobs.ledger.ledger import get_ledger
 
 log = structlog.get_logger()
 

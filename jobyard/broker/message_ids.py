@@ -4,8 +4,8 @@ from uuid import UUID
 
 import structlog
 
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.fault_counters import Tally, count_alone
-from jobyard.jobs.ledger.ledger import get_ledger
 
 log = structlog.get_logger()
 

@@ -24,8 +24,8 @@ from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, reach
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import QueuedJob
-from jobyard.jobs.ledger.ledger import Ledger, get_ledger
-from jobyard.settings.settings import Settings, get_settings
+from jobyard.jobs.ledger import Ledger, get_ledger
+from jobyard.settings import Settings, get_settings
 
 log = structlog.get_logger()
 

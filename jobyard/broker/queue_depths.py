@@ -13,8 +13,8 @@ from amqp.exceptions import AMQPError, NotFound
 from kombu.exceptions import ChannelError
 
 from jobyard.broker.celery_app import app
+from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queues
-from jobyard.settings.settings import Settings
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from celery.app import control
 
 from jobyard.broker.broadcast import no_events
 from jobyard.jobs.errors import RemoteControlError
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 
 
 class Control(control.Control):

@@ -7,13 +7,14 @@ from celery.signals import after_task_publish, before_task_publish, task_sent
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.message_template import shown
+from jobyard.broker.queues import add_queues
 from jobyard.broker.rabbitmq.sender import RabbitMQPost
 from jobyard.broker.redis.early_sender import RedisBell
 from jobyard.broker.redis.sender import RedisPost
 from jobyard.jobs.job import QueuedJob
+from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queue
 from jobyard.settings.queues import broker_priority
-from jobyard.settings.settings import Settings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 MOST_IN_ONE_WRITE: Final = 100
@@ -43,6 +44,7 @@ class CeleryPost:
             with pool_member.batch(MOST_IN_ONE_WRITE):
                 for bundle in bundles:
                     first = bundle[0]
+                    add_queues([first.queue])
                     app.send_task(
                         first.task,
                         args=[[job.id for job in bundle]],

@@ -1,1 +1,1 @@
-"""Commands for operators."""
+"""The command `jobyard`."""

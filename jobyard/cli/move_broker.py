@@ -27,9 +27,10 @@ from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.keeper.broker_move import count_published, has_published, now
 from jobyard.jobs.keeper.keeper import Keeper
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.ledger import get_ledger
+from jobyard.jobs.reading.declared_queues import known_queues
+from jobyard.settings import Settings, SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
-from jobyard.settings.settings import Settings, SettingsError, get_settings
 from jobyard.settings.urls.broker_kind import broker_kind
 from jobyard.settings.urls.secrets import without_secrets
 
@@ -119,7 +120,7 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
     if not options.old:
         return None
     try:
-        old = OldBroker(with_broker(settings, options.old))
+        old = OldBroker(with_broker(settings, options.old), known_queues(get_ledger().engine))
     except ValidationError as error:
         sys.exit(
             "\n".join(f"{NAME}: {wrong['msg'].removeprefix('Value error, ')}" for wrong in error.errors())

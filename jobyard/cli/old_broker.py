@@ -1,17 +1,16 @@
 """The broker that a yard moves away from: what waits in it, and who still listens there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from amqp.exceptions import NotFound
 from celery import Celery
 from kombu.exceptions import ChannelError
 
+from jobyard.settings import Settings
 from jobyard.settings.celery_options import celery_options
 from jobyard.settings.priority_bands import Band, band_name
-from jobyard.settings.queues import Queue
 from jobyard.settings.sections import BrokerSettings
-from jobyard.settings.settings import Settings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 ANSWER_SECONDS: Final = 1.0
@@ -28,14 +27,14 @@ def with_broker(settings: Settings, url: str) -> Settings:
 class OldBroker:
     """A broker beside the one of the settings; its methods raise whatever its client does."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, queues: Collection[str]) -> None:
+        self.settings, self._queues = settings, queues
         self._app = Celery("moving", set_as_current=False)
         self._app.conf.update(celery_options(settings))
 
     def depths(self) -> Mapping[str, int]:
         """Return how many messages wait in each of our queues."""
-        return {queue.value: self._sum(queue, _depth) for queue in Queue}
+        return {queue: self._sum(queue, _depth) for queue in self._queues}
 
     def workers(self) -> list[str]:
         """Return the workers that answer over it."""
@@ -46,18 +45,18 @@ class OldBroker:
 
     def empty(self) -> int:
         """Throw away the messages in our queues, and no others; return how many there were."""
-        return sum(self._sum(queue, _purge) for queue in Queue)
+        return sum(self._sum(queue, _purge) for queue in self._queues)
 
     def close(self) -> None:
         self._app.close()
 
-    def _sum(self, queue: Queue, what: Callable[[Any, str], int]) -> int:
+    def _sum(self, queue: str, what: Callable[[Any, str], int]) -> int:
         return sum(self._of_one(name, what) for name in self._names(queue))
 
-    def _names(self, queue: Queue) -> list[str]:
+    def _names(self, queue: str) -> list[str]:
         # The type of its queues may have been another one too.
         is_rabbitmq = broker_kind(self.settings.broker_url) is BrokerKind.RABBITMQ
-        return [queue.value, *(band_name(queue, band) for band in Band if is_rabbitmq)]
+        return [queue, *(band_name(queue, band) for band in Band if is_rabbitmq)]
 
     def _of_one(self, name: str, what: Callable[[Any, str], int]) -> int:
         # On RabbitMQ a question about a queue that is not there closes the channel.

@@ -13,29 +13,20 @@ from http import HTTPStatus
 import httpcore
 import httpx
 
+from jobyard.fetching.errors import PageRefusedError, TemporaryFetchError
 from jobyard.fetching.guard import GuardedBackend, NameNotResolvedError
 from jobyard.fetching.inflate import ACCEPTED, TooLargeError, UndecodableError, read_body
+from jobyard.fetching.settings import FetchSettings
+from jobyard.fetching.urls import checked_url
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.errors import Discard, JobyardError, RetryLater
-from jobyard.settings.sections import CollectSettings
-from jobyard.settings.settings import get_settings
+from jobyard.jobs.errors import Discard, RetryLater
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
-MAX_URL_LENGTH = 2000
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
-_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,99}/[a-z0-9!#$&^_.+-]{1,99}")  # RFC 6838, 4.2
 
 Gate = Callable[[httpx.URL], Awaitable[None]]
-
-
-class TemporaryFetchError(JobyardError):
-    """The page cannot be had now; later may do."""
-
-
-class PageRefusedError(Discard):
-    """The server answered that there is no such page, or not for us (4xx)."""
 
 
 @dataclass(frozen=True)
@@ -55,45 +46,28 @@ class Fetched:
         return named if _MEDIA_TYPE.fullmatch(named) else ""
 
 
-def checked_url(text: str) -> httpx.URL:
-    """Return a URL that may be asked for; raises `ValueError` that says what is wrong with it."""
-    if len(text) > MAX_URL_LENGTH:
-        raise ValueError(f"longer than {MAX_URL_LENGTH} characters")
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"not a URL: {error}") from None
-    if url.scheme not in ("http", "https"):
-        raise ValueError("only http:// and https:// pages are fetched")
-    if not url.host:
-        raise ValueError("names no host")
-    if not _HOST.fullmatch(url.raw_host) or not (url.port is None or 0 < url.port < 65536):
-        raise ValueError("names a host or a port that cannot be")
-    if url.userinfo:
-        raise ValueError("holds a user name or password, which would stand in the ledger for all to read")
-    return url
-
-
 async def fetch(
     url: str,
+    settings: FetchSettings,
     *,
-    max_bytes: int,
     headers: Mapping[str, str] | None = None,
     gate: Gate | None = None,
-    settings: CollectSettings | None = None,
+    max_bytes: int | None = None,
 ) -> Fetched:
     """Fetch a page; `gate` is awaited before each request, with its URL, and may raise to stop it.
 
+    `max_bytes` is the largest body, where it is not that of the settings.
+
     Raises `TemporaryFetchError` and `RetryLater` where another attempt may do, `Discard` where none will.
     """
-    settings = settings or get_settings().collect
+    limit = settings.max_bytes if max_bytes is None else max_bytes
     try:
         async with asyncio.timeout(settings.timeout.total_seconds()):
-            return await _follow(checked_url(url), max_bytes, headers or {}, gate, settings)
+            return await _follow(checked_url(url), limit, headers or {}, gate, settings)
     except TimeoutError as error:
         seconds = settings.timeout.total_seconds()
         raise TemporaryFetchError(
-            f"{url} took longer than {seconds:.0f} s (JOBYARD_COLLECT__TIMEOUT)"
+            f"{url} took longer than {seconds:.0f} s ({settings.environment_prefix}TIMEOUT)"
         ) from error
     except (httpx.TransportError, httpcore.ConnectError, NameNotResolvedError) as error:
         raise TemporaryFetchError(f"{url}: {error or type(error).__name__}") from error
@@ -102,7 +76,7 @@ async def fetch(
 
 
 async def _follow(
-    url: httpx.URL, max_bytes: int, headers: Mapping[str, str], gate: Gate | None, settings: CollectSettings
+    url: httpx.URL, max_bytes: int, headers: Mapping[str, str], gate: Gate | None, settings: FetchSettings
 ) -> Fetched:
     passed: list[str] = []
     async with _client(settings) as client:
@@ -165,7 +139,7 @@ def retry_after(value: str | None) -> timedelta | None:
     return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)
 
 
-def _client(settings: CollectSettings) -> httpx.AsyncClient:
+def _client(settings: FetchSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=_GuardedTransport(settings),
         trust_env=False,  # a proxy from the environment would do the connecting, unchecked
@@ -177,14 +151,14 @@ def _client(settings: CollectSettings) -> httpx.AsyncClient:
 class _GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport on a connection pool that opens its connections through the guard."""
 
-    def __init__(self, settings: CollectSettings) -> None:
+    def __init__(self, settings: FetchSettings) -> None:
         super().__init__(verify=_trust())
         # httpx offers no way to hand in httpcore's network backend, and no other place is after the
         # name has been resolved. A test fails the day this stops being where connections are made.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trust(),
             http2=True,
-            network_backend=GuardedBackend(settings.allow),
+            network_backend=GuardedBackend(settings),
         )
 
 

@@ -20,6 +20,7 @@ from jobyard.jobs.errors import (
     JobPrunedError,
     JobyardError,
     LedgerUnavailableError,
+    QueueNotFoundError,
     ReplayNotFoundError,
     TaskNotFoundError,
 )
@@ -83,6 +84,7 @@ def _message(error: Mapping[str, Any]) -> str:
 
 _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     TaskNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-task"),
+    QueueNotFoundError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"),
     JobNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-job"),
     JobPrunedError: (HTTPStatus.GONE, "pruned-job"),
     FileNotStoredError: (HTTPStatus.NOT_FOUND, "unknown-file"),
@@ -95,6 +97,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
 }
 _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
+    QueueNotFoundError: "queue",
     JobNotFoundError: "job_id",
     JobPrunedError: "job_id",
     FileNotStoredError: "file_id",

@@ -6,14 +6,15 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from jobyard.http.cursors import Cursor
 from jobyard.http.errors import wrong_option
+from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.reading.search import JobFilter
-from jobyard.settings.queues import Queue
-from jobyard.tasks.options import Tag
+from jobyard.tasks.options import QueueName, Tag
+from jobyard.tasks.queues import check_queue
 
 PAYLOAD_PREFIX: Final = "payload."
 _PATH: Final = r"^[^.\x00]+(\.[^.\x00]+)*$"
@@ -25,13 +26,21 @@ Path = Annotated[str, Field(max_length=200, pattern=_PATH)]
 Value = Annotated[str, Field(max_length=500)]
 
 
+def _declared(queue: str) -> str:
+    try:
+        check_queue(queue)
+    except QueueNotFoundError as error:
+        raise ValueError(str(error)) from None
+    return queue
+
+
 class FilterQuery(BaseModel):
     """What narrows a list of jobs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # `check_query` refuses what is unknown
 
     task: Name | None = None
-    queue: Queue | None = None
+    queue: Annotated[QueueName, AfterValidator(_declared)] | None = None
     tag: Tag | None = None
     cause: Cause | None = Field(None, description="Why the last attempt did not succeed.")
     error: Name | None = Field(None, description="The class of the last failure: `ValueError`.")

@@ -19,6 +19,17 @@ class TaskNotFoundError(JobyardError):
         super().__init__(f"there is no task {name!r}; the tasks are: {', '.join(known)}")
 
 
+class QueueNotFoundError(JobyardError):
+    """No process has declared a queue of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        super().__init__(
+            f"there is no queue {name[:100]!r}; the queues are: {', '.join(known)}. Others are declared by a "
+            "task, by the application, or by JOBYARD_QUEUES"
+        )
+
+
 class JobNotFoundError(JobyardError):
     """No job with that id was ever accepted."""
 
@@ -92,6 +103,14 @@ class FileTooLargeError(JobyardError):
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         super().__init__(f"the file is larger than {limit_bytes} bytes (JOBYARD_FILES__MAX_BYTES)")
+
+
+class ResultRefusedError(JobyardError):
+    """A task returned what cannot be stored: of the wrong type, or too large."""
+
+
+class AttemptFailedError(JobyardError):
+    """Tells Celery, and so Flower, that an attempt failed; the ledger knows already."""
 
 
 class Interruption(BaseException):

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from uuid_utils import uuid7
 
 from jobyard.jobs.clock import utc_from_millis, utc_now
-from jobyard.settings.queues import DEFAULT_PRIORITY, Queue
+from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
 
 def new_id() -> str:
@@ -95,7 +95,7 @@ class NewJob(NamedTuple):
     task: str
     payload: str
     max_attempts: int
-    queue: str = Queue.DEFAULT
+    queue: str = DEFAULT_QUEUE.name
     priority: int = DEFAULT_PRIORITY
     delay: timedelta = timedelta(0)
     run_at: datetime | None = None

@@ -1,1 +1,1 @@
-"""What `make run` adds on one machine: the embedded Valkey, the mail catcher, checks and a welcome."""
+"""What `jobyard run` starts on one machine: every process of an installation, with an embedded Valkey."""

@@ -1,4 +1,7 @@
-"""The mail catcher of `make run`: takes every mail on loopback and keeps it as a file, sends none on."""
+"""A mail catcher for one machine: takes every mail on loopback and keeps it as a file, sends none on.
+
+`python -m jobyard.local.mailbox PORT FOLDER`.
+"""
 
 import signal
 import sys
@@ -9,9 +12,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from jobyard.jobs.job import new_id
-from jobyard.local.idle import stay_idle
+from jobyard.settings import SettingsError, load_settings
 from jobyard.settings.log_setup import set_up_logging
-from jobyard.settings.settings import SettingsError, load_settings
 
 log = structlog.get_logger()
 
@@ -48,19 +50,17 @@ def mail_catcher(folder: Path, port: int) -> Controller:
 
 
 def main() -> None:
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
     try:
-        settings = load_settings()
+        set_up_logging(load_settings().log)
     except SettingsError as error:
         sys.exit(str(error))
-    set_up_logging(settings.log)
-    if settings.smtp.url is not None:
-        stay_idle("mails go to the server of JOBYARD_SMTP__URL, so none are caught")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    catcher = mail_catcher(settings.home / "mails", settings.mailbox.port)
+    catcher = mail_catcher(folder, port)
     try:
         catcher.start()
     except OSError as error:
-        sys.exit(f"port {settings.mailbox.port}: {error}; another is set with JOBYARD_MAILBOX__PORT")
+        sys.exit(f"port {port}: {error}; another is set with JOBYARD_MAILBOX__PORT")
     try:
         signal.pause()
     finally:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobyard.settings.settings import SettingsError, load_settings
+from jobyard.settings import SettingsError, load_settings
 
 OLDEST_VERSION = (6, 2)
 

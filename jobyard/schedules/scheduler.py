@@ -14,17 +14,20 @@ from redbeat.schedulers import (
 )
 from redis.exceptions import RedisError
 
-from beat.schedules import SHIPPED
-from jobyard.broker.checks.broker import broker_fault, end_where_wrong, redis_beside_fault
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, redis_beside_fault
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.crash_points import CrashPoint, reach
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.job import Verdict
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.search import latest_with_tag
-from jobyard.settings.settings import get_settings
+from jobyard.schedules.declared import declared_schedules
+from jobyard.settings import get_settings
 from jobyard.tasks.handle import JobHandle
+from jobyard.tasks.options import JobOptions
 from jobyard.tasks.registry import find_task
+from jobyard.tasks.submission import submit
 
 log = structlog.get_logger()
 
@@ -49,29 +52,32 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
-        """Overridden so that the schedules that ship are installed, and removed when they ship no longer.
+        """Overridden so that the declared schedules are installed, and removed when they are declared no
+        longer.
 
         One that Redis has forgotten goes on from the last tick that the ledger knows of. Where Redis or the
         ledger is not there yet, the next tick installs them.
         """
         settings = get_settings()
-        end_where_wrong(broker_fault(settings), redis_beside_fault(settings))
+        exit_if_misconfigured(broker_fault(settings), redis_beside_fault(settings))
         try:
-            self._install_what_ships()
+            self._install_declared()
         except (RedisError, LedgerUnavailableError) as error:
             log.warning("schedules not installed yet", reason=str(error))
 
-    def _install_what_ships(self) -> None:
+    def _install_declared(self) -> None:
         self.app.redbeat_conf.schedule = {
-            shipped.name: {
-                "task": shipped.task.name,
-                "schedule": shipped.when,
-                "args": [shipped.payload.model_dump(mode="json")],
+            schedule.name: {
+                "task": schedule.task.name,
+                "schedule": schedule.when,
+                "args": [schedule.payload.model_dump(mode="json")],
             }
-            for shipped in SHIPPED
+            for schedule in declared_schedules()
         }
         forgotten = [
-            shipped.name for shipped in SHIPPED if not get_redis(self.app).exists(self._key(shipped.name))
+            schedule.name
+            for schedule in declared_schedules()
+            if not get_redis(self.app).exists(self._key(schedule.name))
         ]
         super().setup_schedule()
         for name in forgotten:
@@ -91,7 +97,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         try:
             if self.lock is not None and self.lock.owned():
                 if not self._is_installed:
-                    self._install_what_ships()
+                    self._install_declared()
                 self._call_back_from_the_future()
                 return float(super().tick(*arguments, **options))
             self._lead_again()
@@ -103,10 +109,10 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         # A clock that was set back leaves a last run in the future, after which nothing would be due for
         # as long as the clock was wrong.
         latest = utc_now() + A_WRONG_CLOCK
-        for shipped in SHIPPED:
-            entry = RedBeatSchedulerEntry.from_key(self._key(shipped.name), app=self.app)
+        for schedule in declared_schedules():
+            entry = RedBeatSchedulerEntry.from_key(self._key(schedule.name), app=self.app)
             if entry.last_run_at is not None and entry.last_run_at > latest:
-                log.warning("last run is in the future, counting from now", schedule=shipped.name)
+                log.warning("last run is in the future, counting from now", schedule=schedule.name)
                 entry.reschedule(utc_now())
 
     def _lead_again(self) -> None:
@@ -116,7 +122,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         elif not self.lock.acquire(blocking=False):
             return
         log.warning("leading again", lock=self.lock_key)
-        self._install_what_ships()
+        self._install_declared()
 
     def apply_async(
         self, entry: RedBeatSchedulerEntry, producer: Any = None, advance: bool = True, **_: Any
@@ -129,16 +135,19 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         nominal = _nominal_time(entry)
         task = find_task(entry.task)
         payload = task.payload_model.model_validate(entry.args[0] if entry.args else {})
-        handle = task.submit(
-            payload, idempotency_key=f"tick:{entry.name}:{nominal.isoformat()}", tags=[_tag(entry.name)]
-        )
+        options = JobOptions(tags=(_tag(entry.name),))
+        [tick] = submit(task, [payload], options, f"tick:{entry.name}:{nominal.isoformat()}")
         reach(CrashPoint.TICKED)
         log.info(
-            "tick", schedule=entry.name, nominal=nominal.isoformat(), job_id=handle.id, is_new=handle.is_new
+            "tick",
+            schedule=entry.name,
+            nominal=nominal.isoformat(),
+            job_id=tick.job_id,
+            is_new=tick.verdict is Verdict.NEW,
         )
         if advance:
             self.reserve(entry)
-        return handle
+        return JobHandle(tick.job_id, task.result_adapter)
 
 
 class _Sender:

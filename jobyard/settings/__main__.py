@@ -1,11 +1,11 @@
-"""`python -m config`: every setting with its value and what it is for; secrets are masked."""
+"""`jobyard config`: every setting with its value and what it is for; secrets are masked."""
 
 import sys
 from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from jobyard.settings.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from jobyard.settings.urls.secrets import without_secrets
 
 
@@ -25,7 +25,6 @@ def in_effect(settings: Settings) -> dict[str, str]:
         f"{ENV_PREFIX}LEDGER__URL": settings.ledger_url,
         f"{ENV_PREFIX}BROKER__URL": settings.broker_url,
         f"{ENV_PREFIX}REDIS__URL": settings.redis_url,
-        f"{ENV_PREFIX}SMTP__URL": settings.smtp_url,
         f"{ENV_PREFIX}FILES__URL": settings.files_url,
     }
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 from kombu import Queue as KombuQueue
 from kombu.transport import TRANSPORT_ALIASES
 
-from jobyard.settings.priority_bands import Band, band_name
-from jobyard.settings.queues import HIGHEST_PRIORITY, PRIORITIES, Queue
+from jobyard.settings import Settings
+from jobyard.settings.application import get_application
+from jobyard.settings.priority_bands import Band, band_name, has_bands
+from jobyard.settings.queues import DEFAULT_QUEUE, HIGHEST_PRIORITY, PRIORITIES
 from jobyard.settings.redis_options import sentinel_options
-from jobyard.settings.settings import Settings
 from jobyard.settings.urls.amqp import amqp_tls, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 from jobyard.settings.urls.redis import RedisPlace, parse_redis_url, plain_url
@@ -43,10 +44,36 @@ def broker_options(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a worker waits for its broker as long as it takes
         "broker_channel_error_retry": True,  # a full Redis answers with errors, and gets room again
-        "task_default_queue": Queue.DEFAULT.value,
+        "task_default_queue": DEFAULT_QUEUE.name,
+        "task_queues": [queue for name in _known_at_once(settings) for queue in kombu_queues(name, settings)],
         "task_create_missing_queues": False,
         **_OF_KIND[broker_kind(settings.broker_url)](settings),
     }
+
+
+def _known_at_once(settings: Settings) -> list[str]:
+    # Those that tasks declare come with the tasks, see `jobyard/broker/queues.py`.
+    queues = (DEFAULT_QUEUE, *get_application().queues, *settings.queues)
+    return sorted({queue.name for queue in queues})
+
+
+def kombu_queues(name: str, settings: Settings) -> list[KombuQueue]:
+    """Return what a queue of ours is at this broker: one queue, or on quorum queues one for each band."""
+    if has_bands(settings):
+        # `celery worker -Q email` finds the usual band by its alias, and `jobyard/worker/both_bands.py` adds
+        # the urgent one.
+        return [
+            KombuQueue(
+                band_name(name, band),
+                alias=name if band is Band.USUAL else None,
+                routing_key=band_name(name, band),
+                queue_arguments={"x-queue-type": "quorum"},
+            )
+            for band in Band
+        ]
+    is_rabbitmq = broker_kind(settings.broker_url) is BrokerKind.RABBITMQ
+    arguments = {"x-max-priority": HIGHEST_PRIORITY} if is_rabbitmq else None
+    return [KombuQueue(name, routing_key=name, queue_arguments=arguments)]
 
 
 def _redis(settings: Settings) -> dict[str, Any]:
@@ -73,7 +100,6 @@ def _of_either_redis(settings: Settings, place: RedisPlace) -> dict[str, Any]:
         "broker_url": plain_url(settings.broker_url),
         "broker_use_ssl": dict(place.tls) or None,
         "broker_transport_options": _redis_transport_options(settings),
-        "task_queues": _queues(),
     }
 
 
@@ -108,9 +134,6 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         # jobs: two threads read one socket then, and the worker is deaf. Who fetches too much claims nothing.
         "worker_enable_prefetch_count_reduction": False,
         "broker_transport_options": AT_ONCE,
-        "task_queues": _quorum_queues()
-        if settings.broker.queue_type == "quorum"
-        else _queues({"x-max-priority": HIGHEST_PRIORITY}),
     }
 
 
@@ -119,21 +142,6 @@ def _kombu_urls(nodes: list[str]) -> str:
     if len(nodes) == 1:
         return nodes[0]
     return ";".join(f"{SCHEME_OF_NODES}://{node.partition('://')[2]}" for node in nodes)
-
-
-def _quorum_queues() -> list[KombuQueue]:
-    # `celery worker -Q email` finds the usual band by its alias, and `jobyard/worker/both_bands.py` adds the
-    # urgent one.
-    return [
-        KombuQueue(
-            band_name(name, band),
-            alias=name.value if band is Band.USUAL else None,
-            routing_key=band_name(name, band),
-            queue_arguments={"x-queue-type": "quorum"},
-        )
-        for name in Queue
-        for band in Band
-    ]
 
 
 def _sqs(settings: Settings) -> dict[str, Any]:
@@ -160,7 +168,6 @@ def _sqs(settings: Settings) -> dict[str, Any]:
                 "tcp_keepalive": True,
             },
         },
-        "task_queues": _queues(),
         # Both need a message that goes to everybody, which SQS does not have.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
@@ -175,10 +182,6 @@ def _invisible_seconds(settings: Settings) -> int:
     """
     hours = max(timedelta(hours=1), 2 * settings.worker.lease)
     return int(min(hours, LONGEST_INVISIBLE).total_seconds())
-
-
-def _queues(arguments: dict[str, Any] | None = None) -> list[KombuQueue]:
-    return [KombuQueue(name.value, routing_key=name.value, queue_arguments=arguments) for name in Queue]
 
 
 _OF_KIND: Final[dict[BrokerKind, Callable[[Settings], dict[str, Any]]]] = {

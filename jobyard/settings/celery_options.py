@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from jobyard.settings import Settings
 from jobyard.settings.broker_options import broker_options
-from jobyard.settings.settings import Settings
 from jobyard.settings.urls.redis import plain_url
 
 BEAT_LOOP_SECONDS = 5

@@ -3,7 +3,7 @@
 import gc
 
 
-def spare_the_collector() -> None:
+def freeze_objects() -> None:
     """Leave what is there now out of every collection, and collect less often; for when all is imported.
 
     Requests and jobs leave few cycles behind, and the modules of a yard are half a million objects: going

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from jobyard.settings.sections import LogSettings
+from jobyard.settings.settings import retired_settings
 
 _SHARED: tuple[Any, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -43,6 +44,8 @@ def set_up_logging(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level)),
         cache_logger_on_first_use=True,
     )
+    for words in retired_settings():
+        structlog.get_logger().warning("setting ignored", reason=words)
 
 
 def join_the_hosts_logging() -> None:

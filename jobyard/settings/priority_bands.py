@@ -7,7 +7,7 @@ queue of the yard is one queue of the broker, whose own priorities do better.
 from enum import StrEnum
 from typing import Final
 
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 # As RabbitMQ 4 itself divides the priorities of quorum queues.
@@ -41,3 +41,11 @@ def broker_queue(queue: str, priority: int, settings: Settings) -> str:
 def broker_queues(queue: str, settings: Settings) -> list[str]:
     """Return all the broker's queues that one of the yard's is made of."""
     return [band_name(queue, band) for band in Band] if has_bands(settings) else [queue]
+
+
+def queue_of(broker_queue: str, settings: Settings) -> str:
+    """Return the queue of ours that one of the broker's queues is, or is a band of."""
+    if has_bands(settings):
+        for band in Band:
+            broker_queue = broker_queue.removesuffix(f".{band}")
+    return broker_queue

@@ -1,11 +1,11 @@
 """The sections of the settings, each with what it is for. What holds across them is in `settings.py`."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from jobyard.settings.application import SettingsSection
 from jobyard.settings.durations import Duration
 from jobyard.settings.retention import DEFAULT as DEFAULT_RETENTION
 from jobyard.settings.retention import Retention
@@ -16,23 +16,16 @@ from jobyard.settings.setting_types import (
     KeyPrefix,
     ManagementApi,
     Modules,
-    Places,
     Port,
     RedisChecked,
     Secrets,
-    Sender,
-    SmtpUrl,
     SqsChecked,
     with_scheme,
 )
 from jobyard.settings.urls.broker_kind import BROKER_SCHEMES, REDIS_SCHEMES
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LedgerSettings(Section):
+class LedgerSettings(SettingsSection):
     url: Annotated[str, with_scheme(*LEDGER_SCHEMES)] | None = Field(
         None, description="SQLAlchemy URL; default `sqlite:///{home}/jobyard.db`."
     )
@@ -58,7 +51,7 @@ class LedgerSettings(Section):
     )
 
 
-class BrokerSettings(Section):
+class BrokerSettings(SettingsSection):
     url: Annotated[str, with_scheme(*BROKER_SCHEMES), RedisChecked, AmqpChecked, SqsChecked] | None = Field(
         None, description="Default: the embedded Valkey."
     )
@@ -71,10 +64,10 @@ class BrokerSettings(Section):
     )
 
 
-class RedisSettings(Section):
+class RedisSettings(SettingsSection):
     url: Annotated[str, with_scheme(*REDIS_SCHEMES), RedisChecked] | None = Field(
         None,
-        description="For schedules and turns at hosts; default: the broker when that is Redis or Sentinel, "
+        description="For schedules and what is live; default: the broker when that is Redis or Sentinel, "
         "else the embedded Valkey.",
     )
     prefix: KeyPrefix = Field(
@@ -84,11 +77,11 @@ class RedisSettings(Section):
     )
 
 
-class ValkeySettings(Section):
+class ValkeySettings(SettingsSection):
     port: Port = Field(6399, description="Port of the embedded Valkey that `make run` starts.")
 
 
-class ApiSettings(Section):
+class ApiSettings(SettingsSection):
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: Port = Field(8000, description="Port that the API listens on.")
     keys: Secrets = Field((), description="Comma-separated API keys; needed on any address but loopback.")
@@ -96,13 +89,15 @@ class ApiSettings(Section):
     max_bulk_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body of a bulk call.")
     max_bulk_jobs: int = Field(10_000, ge=1, description="Most jobs in one bulk call.")
     max_wait: Duration = Field(timedelta(seconds=60), description="Longest `Prefer: wait=N`.")
-    committer: bool = Field(
-        True,
-        description="Under load a process beside the server commits and publishes (90 MiB).",
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Server processes that share the port; one for each core that is the API's.",
     )
 
 
-class FlowerSettings(Section):
+class FlowerSettings(SettingsSection):
     host: str = Field("127.0.0.1", description="Address that Flower listens on.")
     port: Port = Field(5555, description="Port that Flower listens on.")
     user: str = Field("jobyard", min_length=1, description="Who may look at Flower.")
@@ -116,36 +111,19 @@ class FlowerSettings(Section):
     )
 
 
-class SmtpSettings(Section):
-    url: SmtpUrl | None = Field(
-        None,
-        description="`smtp://`, `smtps://` (TLS at once) or `smtp+starttls://`, user:password@host:port; "
-        "default: the mail catcher of `make run`.",
-    )
-    sender: Sender = Field(
-        "jobyard@localhost.localdomain", description="From address where a mail names none."
-    )
-    timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for an answer of the server.")
-    templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")
-
-
-class MailboxSettings(Section):
-    port: Port = Field(2525, description="Port of the SMTP catcher that `make run` starts.")
-
-
-class FilesSettings(Section):
+class FilesSettings(SettingsSection):
     url: Annotated[str, with_scheme(*FILES_SCHEMES)] | None = Field(
         None, description="`s3://`, `gs://`, `az://` or `file://` URL; default: `{home}/files`."
     )
     max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="Largest file that is taken or kept.")
 
 
-class TasksSettings(Section):
+class TasksSettings(SettingsSection):
     modules: Modules = Field((), description="Comma-separated modules with your own tasks.")
     max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
 
 
-class WorkerSettings(Section):
+class WorkerSettings(SettingsSection):
     threads: int = Field(16, ge=1, description="Threads of the worker for waiting work.")
     coroutines: int = Field(
         500, ge=1, description="Most jobs of `async def` tasks that one worker process runs at once."
@@ -163,7 +141,7 @@ class WorkerSettings(Section):
     )
 
 
-class KeeperSettings(Section):
+class KeeperSettings(SettingsSection):
     interval: Duration = Field(timedelta(seconds=1), description="Time from one pass to the next.")
     unsent_after: Duration = Field(
         timedelta(seconds=2), description="A committed job that was not published by then is published."
@@ -186,30 +164,6 @@ class KeeperSettings(Section):
     max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
 
 
-class CollectSettings(Section):
-    allow: Places = Field(
-        (), description="Comma-separated private networks (or NETWORK:PORT) to collect pages from."
-    )
-    user_agent: str = Field(
-        "Jobyard/0.1 (page.collect)", description="Who asks; robots.txt is read for this name."
-    )
-    timeout: Duration = Field(
-        timedelta(seconds=30), description="Whole time for one page, redirects included."
-    )
-    max_bytes: int = Field(10 * 1024 * 1024, ge=1, description="Largest page, counted after decompression.")
-    max_redirects: int = Field(5, ge=0, description="Most redirects that are followed for one page.")
-    host_interval: Duration = Field(
-        timedelta(seconds=1), description="Least time between two requests to one host."
-    )
-
-
-class ImagesSettings(Section):
-    max_pixels: int = Field(
-        50_000_000, ge=1, description="Most pixels a picture may declare, frames included."
-    )
-    max_outputs: int = Field(10, ge=1, description="Most pictures that one job may make.")
-
-
-class LogSettings(Section):
+class LogSettings(SettingsSection):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is worth a line.")
     format: Literal["console", "json"] = Field("console", description="For people, or for machines.")

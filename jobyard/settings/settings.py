@@ -1,7 +1,8 @@
-"""Every setting of the yard, as one frozen object read from the environment (prefix `JOBYARD_`).
+"""Every setting, as one frozen object that is read from the environment (prefix `JOBYARD_`).
 
 Nested settings are separated by two underscores: `JOBYARD_API__PORT=8080`. A `.env` file in the
 working directory, or the file that `JOBYARD_ENV_FILE` names, is read too; the environment wins over it.
+The application adds sections of its own (`jobyard/settings/application.py`).
 """
 
 import os
@@ -11,7 +12,7 @@ from inspect import isclass
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -20,38 +21,49 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    create_model,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingsError
 
+from jobyard.settings.application import (
+    APP_VARIABLE,
+    ENV_FILE_VARIABLE,
+    SettingsSection,
+    environment_file,
+    get_application,
+)
+from jobyard.settings.errors import SettingsError
 from jobyard.settings.sections import (
     ApiSettings,
     BrokerSettings,
-    CollectSettings,
     FilesSettings,
     FlowerSettings,
-    ImagesSettings,
     KeeperSettings,
     LedgerSettings,
     LogSettings,
-    MailboxSettings,
     RedisSettings,
-    SmtpSettings,
     TasksSettings,
     ValkeySettings,
     WorkerSettings,
 )
+from jobyard.settings.setting_types import Queues
 from jobyard.settings.urls.broker_kind import REDIS_SCHEMES
 
-ENV_PREFIX = "JOBYARD_"
-ENV_FILE_VARIABLE = f"{ENV_PREFIX}ENV_FILE"
-NO_SUCH_SETTING = "there is no such setting; `make config` shows all of them"
-SEPARATOR = "\n  - "
+__all__ = ["ENV_PREFIX", "Settings", "SettingsError", "get_section", "get_settings", "load_settings"]
 
+ENV_PREFIX: Final = "JOBYARD_"
+NO_SUCH_SETTING: Final = "there is no such setting; `jobyard config` shows all of them"
+SEPARATOR: Final = "\n  - "
+# Variables that begin like settings and are read before them.
+READ_FIRST: Final = (ENV_FILE_VARIABLE, APP_VARIABLE)
+# Settings of earlier versions, and what to do instead: one that is still given must not stop a start.
+RETIRED: Final = {
+    f"{ENV_PREFIX}API__COMMITTER": f"it has no effect any more; {ENV_PREFIX}API__PROCESSES=2 takes its place"
+}
 
-class SettingsError(ValueError):
-    """One or more settings are wrong; the message lists every one of them."""
+Section = TypeVar("Section", bound=SettingsSection)
 
 
 class Settings(BaseSettings):
@@ -66,20 +78,21 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(Path("var"), description="Where the embedded default keeps its files.")
+    queues: Queues = Field(
+        (),
+        description="More queues, and the kind of workers for them: `reports=threads, gpu=prefork`; what is "
+        "said here wins over what the application says.",
+    )
     ledger: LedgerSettings = LedgerSettings()
     broker: BrokerSettings = BrokerSettings()
     redis: RedisSettings = RedisSettings()
     valkey: ValkeySettings = ValkeySettings()
     api: ApiSettings = ApiSettings()
     flower: FlowerSettings = FlowerSettings()
-    smtp: SmtpSettings = SmtpSettings()
-    mailbox: MailboxSettings = MailboxSettings()
     files: FilesSettings = FilesSettings()
     tasks: TasksSettings = TasksSettings()
     worker: WorkerSettings = WorkerSettings()
     keeper: KeeperSettings = KeeperSettings()
-    collect: CollectSettings = CollectSettings()
-    images: ImagesSettings = ImagesSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -104,10 +117,6 @@ class Settings(BaseSettings):
         return self.broker_url if broker_is_redis else self.embedded_redis_url
 
     @property
-    def smtp_url(self) -> str:
-        return self.smtp.url.get_secret_value() if self.smtp.url else f"smtp://127.0.0.1:{self.mailbox.port}"
-
-    @property
     def files_url(self) -> str:
         return self.files.url or (self.home.absolute() / "files").as_uri()
 
@@ -115,6 +124,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_right_as_a_whole(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         wrong: list[str] = []
+        values = _without(values, [_place(name) for name in RETIRED])
         try:
             settings = handler(values)
         except ValidationError as error:
@@ -140,14 +150,13 @@ class Settings(BaseSettings):
 
     def _ports_taken_twice(self) -> Iterator[str]:
         ports = {
-            "VALKEY__PORT": self.valkey.port,
-            "API__PORT": self.api.port,
-            "FLOWER__PORT": self.flower.port,
-            "MAILBOX__PORT": self.mailbox.port,
+            f"{ENV_PREFIX}{name.upper()}__PORT": section.port
+            for name in type(self).model_fields
+            if hasattr(section := getattr(self, name), "port")
         }
         for (name, port), (other, others) in combinations(ports.items(), 2):
             if port == others:
-                yield f"{ENV_PREFIX}{name} and {ENV_PREFIX}{other} are both {port}: change one of them"
+                yield f"{name} and {other} are both {port}: change one of them"
 
     def _leases_too_short(self) -> Iterator[str]:
         if self.worker.lease < 3 * self.keeper.interval:
@@ -162,14 +171,27 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@cache
+def settings_class() -> type[Settings]:
+    """Return the settings with the sections of the application; raises `SettingsError` for a name that is
+    taken."""
+    sections = get_application().settings
+    if taken := sorted(sections.keys() & Settings.model_fields.keys()):
+        raise SettingsError(
+            f"the application has settings called {', '.join(taken)}, and so has Jobyard: rename its own"
+        )
+    more: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
+    return create_model("Settings", __base__=Settings, **more)
+
+
 def load_settings() -> Settings:
     """Read the settings; raises `SettingsError` that names every wrong one at once."""
-    file = os.environ.get(ENV_FILE_VARIABLE, ".env") or None  # an empty name reads none
-    wrong = _unknown_names([*(dotenv_values(file) if file else ()), *os.environ])
-    if file and ENV_FILE_VARIABLE in os.environ and not Path(file).is_file():
+    file, kind = environment_file(), settings_class()
+    wrong = _unknown_names(kind, _given_names(file))
+    if file and ENV_FILE_VARIABLE in os.environ and not file.is_file():
         wrong.append(f"{ENV_FILE_VARIABLE}: there is no file {file}")
     try:
-        settings = Settings(_env_file=file)
+        settings = kind(_env_file=file)
     except UnreadableSettingsError as error:  # a section that was given as a whole, and is named already
         wrong = wrong or [str(error)]
     except ValidationError as error:
@@ -180,18 +202,32 @@ def load_settings() -> Settings:
     return settings
 
 
+def retired_settings() -> list[str]:
+    """Return a sentence for each setting that is given, and that Jobyard has no longer: it is ignored."""
+    given = {name.upper() for name in _given_names(environment_file())}
+    return [f"{name}: {instead}" for name, instead in RETIRED.items() if name in given]
+
+
+def _given_names(file: Path | None) -> list[str]:
+    return [*(dotenv_values(file) if file else ()), *os.environ]
+
+
 def _without(values: Any, places: Iterable[tuple[Any, ...]]) -> Any:
     rest = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
     for section, *setting in places:
-        if setting:
-            rest[section].pop(setting[0], None)
-        else:
+        if not setting:
             rest.pop(section, None)
+        elif isinstance(rest.get(section), dict):
+            rest[section].pop(setting[0], None)
     return rest
 
 
-def _unknown_names(names: Iterable[str]) -> list[str]:
-    known = {*_names_of(Settings, ENV_PREFIX), ENV_FILE_VARIABLE}
+def _place(variable: str) -> tuple[str, ...]:
+    return tuple(variable.removeprefix(ENV_PREFIX).lower().split("__"))
+
+
+def _unknown_names(kind: type[Settings], names: Iterable[str]) -> list[str]:
+    known = {*_names_of(kind, ENV_PREFIX), *READ_FIRST, *RETIRED}
     return [
         f"{name}: {NO_SUCH_SETTING}"
         for name in names
@@ -219,3 +255,14 @@ def _sentence(detail: Any) -> str:
 def get_settings() -> Settings:
     """Return this process's settings, read once."""
     return load_settings()
+
+
+def get_section(kind: type[Section]) -> Section:
+    """Return a section that the application has added; raises `SettingsError` for one that it has not."""
+    for name, section in get_application().settings.items():
+        if section is kind:
+            found: Section = getattr(get_settings(), name)
+            return found
+    raise SettingsError(
+        f"{kind.__name__} is no section of this application: add it to Application(settings=...)"
+    )

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.jobs.retry import RetryPolicy
-from jobyard.settings.queues import PRIORITIES, Queue
+from jobyard.settings.queues import PRIORITIES
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -22,7 +22,7 @@ class Declaration:
     """What a task says of itself; limits and ages are in seconds."""
 
     name: str
-    queue: Queue
+    queue: str
     priority: int
     policy: RetryPolicy
     time_limit: float | None
@@ -56,8 +56,6 @@ def _about_names(declaration: Declaration, taken: Mapping[str, object]) -> list[
 
 def _about_work(declaration: Declaration) -> list[str]:
     policy, complaints = declaration.policy, []
-    if declaration.queue not in list(Queue):
-        complaints.append(f"there is no queue {declaration.queue!r}; the queues are {', '.join(Queue)}")
     if declaration.priority not in PRIORITIES:
         complaints.append("priority must be 0 to 9, and 9 is first")
     if policy.max_retries < 0:

@@ -9,7 +9,7 @@ from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Failure, Job, Status
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.tasks.context import running_job_id
 

@@ -9,10 +9,9 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.engine import writing
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.keeper import pruning
-from jobyard.jobs.ledger.ledger import get_ledger
-from jobyard.settings.queues import Queue
+from jobyard.jobs.ledger import get_ledger
+from jobyard.settings import get_settings
 from jobyard.settings.retention import RetentionRule
-from jobyard.settings.settings import get_settings
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import task
 
@@ -29,7 +28,7 @@ class Beat(Payload):
     at: datetime
 
 
-@task("upkeep.heartbeat", queue=Queue.DEFAULT, time_limit=10)
+@task("upkeep.heartbeat", time_limit=10)
 def heartbeat(_: Heartbeat) -> Beat:
     """Show that beat, the broker, a worker and the ledger work together."""
     return Beat(at=utc_now())
@@ -48,7 +47,7 @@ class Pruned(Payload):
     files: int
 
 
-@task("upkeep.prune", queue=Queue.DEFAULT, time_limit=600)
+@task("upkeep.prune", time_limit=600)
 def prune(order: Prune) -> Pruned:
     """Delete finished jobs with their history, in slices that hold nobody up."""
     rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention

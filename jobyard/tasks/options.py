@@ -18,7 +18,7 @@ from pydantic import (
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.retry import FARTHEST
 from jobyard.settings.durations import Duration, DurationOrZero
-from jobyard.settings.queues import HIGHEST_PRIORITY, LOWEST_PRIORITY, Queue
+from jobyard.settings.queues import HIGHEST_PRIORITY, LONGEST_NAME, LOWEST_PRIORITY
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,10 +33,15 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 
 
+QueueName = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9_.-]+$")
+]
+
+
 class Options(TypedDict, total=False):
     """What `submit` takes besides the payload: the fields of `JobOptions`."""
 
-    queue: Queue | None
+    queue: str | None
     priority: int | None
     delay: timedelta | None
     run_at: datetime | None
@@ -51,7 +56,7 @@ class JobOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
-    queue: Queue | None = Field(None, description="The queue, where it is not the task's own.")
+    queue: QueueName | None = Field(None, description="A declared queue, where it is not the task's own.")
     priority: int | None = Field(
         None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="0 to 9; 9 is first."
     )

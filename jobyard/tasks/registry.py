@@ -1,56 +1,99 @@
-"""The task modules, by name, and the tasks that they declare."""
+"""The tasks of this process: their definitions by name, and the modules that declare them."""
 
 from functools import cache
 from importlib import import_module
+from typing import Final
 
 from sqlalchemy import Engine
 
 from jobyard.jobs.errors import TaskDeclarationError, TaskNotFoundError
+from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare
-from jobyard.settings.settings import get_settings
-from jobyard.tasks.task import AnyTask, declared
+from jobyard.settings import get_settings
+from jobyard.settings.application import get_application, why_missing
+from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.queues import declared_queues
 
-BUILT_IN = ("jobyard.tasks.housekeeping", "tasks.mail.task", "tasks.images.task", "tasks.collect.task")
+HOUSEKEEPING: Final = "jobyard.tasks.housekeeping"
+
+declared: dict[str, AnyDefinition] = {}
+_by_any_name: dict[str, AnyDefinition] = {}
+
+
+def register(definition: AnyDefinition) -> None:
+    """Make a task known by its name and its former names."""
+    declared[definition.name] = definition
+    _by_any_name.update(dict.fromkeys((definition.name, *definition.aliases), definition))
+
+
+def forget(name: str) -> None:
+    """Make a task unknown again: for tests that declare some."""
+    definition = declared.pop(name, None)
+    if definition is not None:
+        for known in (name, *definition.aliases):
+            _by_any_name.pop(known, None)
 
 
 @cache
-def load_tasks() -> dict[str, AnyTask]:
+def load_tasks() -> dict[str, AnyDefinition]:
     """Import every task module and return the tasks by name; raises `TaskDeclarationError`."""
-    for module in (*BUILT_IN, *get_settings().tasks.modules):
-        _import(module)
+    import_module(HOUSEKEEPING)
+    for module in get_application().tasks:
+        _import(module, "the application names")
+    for module in get_settings().tasks.modules:
+        _import(module, "JOBYARD_TASKS__MODULES names")
+    declared_queues()  # which raises where two declarations differ
     return {name: declared[name] for name in sorted(declared)}
 
 
-def find_task(name: str) -> AnyTask:
+def known_task(name: str) -> AnyDefinition | None:
+    """Return the task of that name, or of which it is an alias, among those that are loaded."""
+    return _by_any_name.get(name)
+
+
+def find_task(name: str) -> AnyDefinition:
     """Return the task of that name, or of which it is an alias; raises `TaskNotFoundError`."""
     tasks = load_tasks()
-    for task in tasks.values():
-        if name == task.name or name in task.aliases:
-            return task
-    raise TaskNotFoundError(name, list(tasks))
+    task = known_task(name)
+    if task is None:
+        raise TaskNotFoundError(name, list(tasks))
+    return task
 
 
-def declare_tasks(engine: Engine) -> None:
-    """Write the tasks down in the ledger, by each of their names, for those who submit in SQL."""
+def declare_all(engine: Engine) -> None:
+    """Write queues and tasks down in the ledger, each task by all its names, for other processes and SQL."""
+    tasks = load_tasks()
+    declare_queues(engine, declared_queues())
     declare(
         engine,
         [
             DeclaredTask(
                 name, task.name, task.declaration.queue, task.declaration.priority, task.policy.max_attempts
             )
-            for task in load_tasks().values()
+            for task in tasks.values()
             for name in (task.name, *task.aliases)
         ],
     )
 
 
-def _import(module: str) -> None:
+def _import(module: str, says: str) -> None:
+    before = len(declared)
     try:
-        import_module(module)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module is there, and something that it imports is not
         raise TaskDeclarationError(
-            f"JOBYARD_TASKS__MODULES names {module!r}, which cannot be imported: put it in this folder or "
-            "on PYTHONPATH"
+            f"{says} {module!r}, which cannot be imported: {why_missing(module)}"
         ) from error
+    if len(declared) == before and not _declares(module):
+        where = getattr(imported, "__file__", None) or "a folder without __init__.py"
+        raise TaskDeclarationError(
+            f"{says} {module!r}, which is {where} and declares no task: is it the one that is meant? "
+            "A task is a function under @task, from jobyard import task"
+        )
+
+
+def _declares(module: str) -> bool:
+    # It may have been imported before, or hand on the tasks of the modules below it.
+    return any(f"{task.function.__module__}.".startswith(f"{module}.") for task in declared.values())

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -19,14 +18,20 @@ from jobyard.jobs.ledger.in_transaction import (
     accept_within_async,
 )
 from jobyard.tasks.context import running_job_id
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
-
-if TYPE_CHECKING:
-    from jobyard.tasks.task import AnyTask
+from jobyard.tasks.queues import check_queue, note_queue
 
 
-def new_job(task: "AnyTask", payload: str, options: JobOptions, idempotency_key: str | None = None) -> NewJob:
-    """Return a job to be accepted; `payload` is JSON text as the task's model dumps it."""
+def new_job(
+    task: AnyDefinition, payload: str, options: JobOptions, idempotency_key: str | None = None
+) -> NewJob:
+    """Return a job to be accepted; `payload` is JSON text as the task's model dumps it.
+
+    Raises `QueueNotFoundError` for a queue that is not declared.
+    """
+    if options.queue is not None:
+        check_queue(options.queue)
     declared = task.declaration
     return NewJob(
         id=new_id(),
@@ -67,7 +72,10 @@ def _checked_in(new: NewJob) -> NewJob:
 
 
 def submit(
-    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None = None
+    task: AnyDefinition,
+    payloads: Sequence[BaseModel],
+    options: JobOptions,
+    idempotency_key: str | None = None,
 ) -> list[Acceptance]:
     """Commit jobs in one transaction and ring for them.
 
@@ -75,6 +83,7 @@ def submit(
     `LedgerUnavailableError` where nothing could be written.
     """
     new = checked_in(new_jobs(task, payloads, options, idempotency_key))
+    note_queue(options.queue or task.declaration.queue)
     doorbell = get_doorbell()
     acceptances = doorbell.accept(get_grouped_ledger().accept, new, doorbell.ring_ahead(new))
     return _without_conflicts(acceptances, idempotency_key)
@@ -82,7 +91,7 @@ def submit(
 
 def submit_within(
     transaction: Transaction,
-    task: "AnyTask",
+    task: AnyDefinition,
     payloads: Sequence[BaseModel],
     options: JobOptions,
     idempotency_key: str | None = None,
@@ -97,7 +106,7 @@ def submit_within(
 
 async def submit_within_async(
     transaction: AsyncTransaction,
-    task: "AnyTask",
+    task: AnyDefinition,
     payloads: Sequence[BaseModel],
     options: JobOptions,
     idempotency_key: str | None = None,
@@ -108,7 +117,10 @@ async def submit_within_async(
 
 
 def new_jobs(
-    task: "AnyTask", payloads: Sequence[BaseModel], options: JobOptions, idempotency_key: str | None = None
+    task: AnyDefinition,
+    payloads: Sequence[BaseModel],
+    options: JobOptions,
+    idempotency_key: str | None = None,
 ) -> list[NewJob]:
     """Return jobs to be accepted, one for each payload."""
     if idempotency_key is not None:

@@ -1,4 +1,5 @@
-"""What Celery loads into every worker: keeper, announcement, events, and how it stops."""
+"""What Celery loads into every worker: the body of its tasks, keeper, announcement, events, and how it
+stops."""
 
 import os
 import sys
@@ -8,24 +9,33 @@ import structlog
 from celery import bootsteps
 
 from jobyard.broker.celery_app import app
-from jobyard.broker.checks.broker import broker_fault, end_where_wrong, redis_beside_fault
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, redis_beside_fault
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.schema_version import check_is_migrated
-from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.errors import JobyardError
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.workers import Announcement, announce
-from jobyard.settings.garbage_collection import spare_the_collector
-from jobyard.settings.settings import get_settings
-from jobyard.tasks.registry import declare_tasks
-from jobyard.worker import both_bands as bands
-from jobyard.worker import control_commands as orders
-from jobyard.worker import prefork_child as children
-from jobyard.worker import unknown_tasks as strangers
+from jobyard.settings import get_settings
+from jobyard.settings.garbage_collection import freeze_objects
+from jobyard.tasks.coroutines import use_runner
+from jobyard.tasks.registry import declare_all
+from jobyard.tasks.task import JobTask
+from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
+from jobyard.worker.execution.event_loop import run_coroutine
+from jobyard.worker.execution.message import run_message
 from jobyard.worker.flower_events import EventsInGroups
 from jobyard.worker.keeper_thread import KeeperThread
 from jobyard.worker.stopping import StoppingStep
 
-__all__ = ["KeeperStep", "StoppingStep", "bands", "children", "orders", "strangers"]
+# The modules are loaded for the signals and commands that they connect.
+__all__ = [
+    "KeeperStep",
+    "StoppingStep",
+    "control_commands",
+    "prefork_child",
+    "served_queues",
+    "unknown_tasks",
+]
 
 log = structlog.get_logger()
 
@@ -41,11 +51,11 @@ class KeeperStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         try:
             check_is_migrated(get_ledger().engine)
-            declare_tasks(get_ledger().engine)
-        except LedgerUnavailableError as error:
+            declare_all(get_ledger().engine)
+        except JobyardError as error:
             sys.exit(str(error))
         settings = get_settings()
-        end_where_wrong(broker_fault(settings), redis_beside_fault(settings))
+        exit_if_misconfigured(broker_fault(settings), redis_beside_fault(settings))
         if warning := eviction_warning(settings):
             log.warning("broker", warning=warning)
 
@@ -54,7 +64,7 @@ class KeeperStep(bootsteps.StartStopStep):
             if number % ANNOUNCE_EVERY_PASSES == 0:
                 announce(get_ledger().engine, _announcement(worker))
 
-        spare_the_collector()
+        freeze_objects()
         self._keeper = KeeperThread(announce_at_times)
         self._keeper.start()
 
@@ -68,9 +78,11 @@ def _announcement(worker: Any) -> Announcement:
         pid=os.getpid(),
         pool=worker.pool_cls.__module__.rpartition(".")[2],
         concurrency=worker.pool.num_processes,  # which may have been told to grow
-        queues=",".join(sorted(bands.served_queues(worker.app.amqp.queues.consume_from))),
+        queues=",".join(sorted(served_queues.served_queues(worker.app.amqp.queues.consume_from))),
     )
 
 
+JobTask.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
+use_runner(run_coroutine)
 app.steps["worker"].update({KeeperStep, StoppingStep})
 app.steps["consumer"].add(EventsInGroups)

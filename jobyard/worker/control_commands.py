@@ -4,16 +4,19 @@ from typing import Any
 
 from celery.worker.control import control_command
 
+from jobyard.broker.queues import add_queues
+from jobyard.jobs.errors import JobyardError
+from jobyard.settings import get_settings
 from jobyard.settings.priority_bands import broker_queues
-from jobyard.settings.queues import Queue
-from jobyard.settings.settings import get_settings
+from jobyard.tasks.queues import check_queue
 
 
 @control_command(args=[("queue", str)], signature="<queue>")
 def add_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
     """Tell worker(s) to serve a queue."""
-    if queue not in set(Queue):
-        return _no_such(queue)
+    if refusal := _refusal(queue):
+        return refusal
+    add_queues([queue])
     for name in broker_queues(queue, get_settings()):
         state.consumer.call_soon(state.consumer.add_task_queue, name)
     return {"ok": f"serving {queue}"}
@@ -22,13 +25,18 @@ def add_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
 @control_command(args=[("queue", str)], signature="<queue>")
 def cancel_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
     """Tell worker(s) to leave a queue to others."""
-    if queue not in set(Queue):
-        return _no_such(queue)
+    if refusal := _refusal(queue):
+        return refusal
+    add_queues([queue])
     for name in broker_queues(queue, get_settings()):
         state.consumer.call_soon(state.consumer.cancel_task_queue, name)
     return {"ok": f"no longer serving {queue}"}
 
 
-def _no_such(queue: str) -> dict[str, str]:
+def _refusal(queue: str) -> dict[str, str] | None:
     # Celery would make one, which no job ever comes to.
-    return {"error": f"there is no queue {queue!r}: {', '.join(Queue)}"}
+    try:
+        check_queue(queue)
+    except JobyardError as error:
+        return {"error": str(error)}
+    return None

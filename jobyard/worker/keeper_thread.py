@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import structlog
 
-from jobyard.broker.checks.broker import broker_fault, end_where_wrong
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.keeper.keeper import Keeper
 from jobyard.jobs.keeper.wakeup import Bell
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.ledger import get_ledger
+from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
-from jobyard.settings.settings import SettingsError, get_settings
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ def main() -> None:
         check_is_migrated(get_ledger().engine)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
-    end_where_wrong(broker_fault(get_settings()))
+    exit_if_misconfigured(broker_fault(get_settings()))
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())

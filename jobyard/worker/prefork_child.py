@@ -10,10 +10,10 @@ from typing import Any
 from celery.signals import task_postrun, worker_process_init
 
 from jobyard.jobs.ledger.leases import get_leases
-from jobyard.settings.garbage_collection import spare_the_collector
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
+from jobyard.settings.garbage_collection import freeze_objects
+from jobyard.settings.processes import end_with_parent
 from jobyard.worker.execution.attempt_thread import threads_left_behind
-from jobyard.worker.execution.isolated import end_with_parent
 from jobyard.worker.malloc import keep_freed_memory
 
 # By which the worker asks its children to hand back what they run.
@@ -43,7 +43,7 @@ def _be_told_by_the_worker_alone(**_: Any) -> None:
 
 @worker_process_init.connect
 def _collect_less(**_: Any) -> None:
-    spare_the_collector()
+    freeze_objects()
 
 
 @worker_process_init.connect

@@ -15,7 +15,7 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 
 from jobyard.jobs.ledger.leases import get_leases
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from jobyard.worker.prefork_child import HAND_BACK_SIGNAL
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from celery.signals import task_unknown
 
 from jobyard.broker.message_ids import job_ids_of
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.ledger import get_ledger
 
 log = structlog.get_logger()
 

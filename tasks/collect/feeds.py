@@ -4,28 +4,11 @@ from io import BytesIO
 
 import feedparser
 
-from jobyard.tasks.payload import Payload
+from tasks.collect.documents import Entry, Feed
 from tasks.collect.limits import Budget
 
 MAX_ENTRIES = 500
 MAX_SUMMARY = 2000
-
-
-class Entry(Payload):
-    """One entry; `published` is ISO 8601 in UTC, or empty where the feed does not say."""
-
-    title: str
-    link: str
-    published: str
-    summary: str
-
-
-class Feed(Payload):
-    """A feed and its entries, in its own order."""
-
-    title: str
-    entries: tuple[Entry, ...]
-    truncated: bool
 
 
 class NotAFeedError(ValueError):

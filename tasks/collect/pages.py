@@ -5,22 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobyard.tasks.payload import Payload
+from tasks.collect.documents import Page
 from tasks.collect.limits import Budget
 from tasks.collect.outline import CPU_SECONDS
 
 _PROGRAM = Path(__file__).with_name("outline.py")
 # Counted by the clock on the wall, for a machine that is busy with other things.
 _LONGEST_SECONDS = 10 * CPU_SECONDS
-
-
-class Page(Payload):
-    """A page as a person would read it; links are absolute, each once, in the order of the page."""
-
-    title: str
-    text: str
-    links: tuple[str, ...]
-    truncated: bool
 
 
 class TangledPageError(ValueError):

@@ -2,18 +2,17 @@
 
 import codecs
 import re
-from enum import StrEnum
 from math import isfinite
 from typing import Any
 
 import pydantic_core
 
 from jobyard.fetching.fetch import Fetched
-from jobyard.tasks.payload import Payload
-from tasks.collect.feeds import Feed, NotAFeedError, read_feed
+from tasks.collect.documents import Document, Kind, Parsed
+from tasks.collect.feeds import NotAFeedError, read_feed
 from tasks.collect.limits import RESULT_BYTES, storable
-from tasks.collect.pages import Page, TangledPageError, read_page
-from tasks.collect.tables import Table, read_table
+from tasks.collect.pages import TangledPageError, read_page
+from tasks.collect.tables import read_table
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _FEED_START = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
@@ -22,25 +21,6 @@ _LOOKED_AT = 2048
 _DEEPEST = 190
 # A byte order mark tells more than a header does (WHATWG Encoding, "decode").
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-
-
-class Kind(StrEnum):
-    AUTO = "auto"
-    HTML = "html"
-    JSON = "json"
-    FEED = "feed"
-    CSV = "csv"
-    RAW = "raw"
-
-
-class Document(Payload):
-    """A JSON document; null and truncated where it is larger than a result may be."""
-
-    value: Any
-    truncated: bool
-
-
-Parsed = Page | Feed | Table | Document
 
 
 class UnreadableError(ValueError):

@@ -12,11 +12,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from jobyard import RetryLater
 from jobyard.broker.redis.client import open_async_redis
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.errors import RetryLater
+from jobyard.settings import get_settings
 from jobyard.settings.celery_options import key_prefix
-from jobyard.settings.settings import get_settings
 
 log = structlog.get_logger()
 

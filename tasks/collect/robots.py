@@ -6,10 +6,11 @@ from datetime import timedelta
 import httpx
 from protego import Protego
 
-from jobyard.fetching.fetch import PageRefusedError, TemporaryFetchError, fetch
+from config.settings import CollectSettings
+from jobyard import Discard
+from jobyard.fetching.errors import PageRefusedError, TemporaryFetchError
+from jobyard.fetching.fetch import fetch
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.errors import Discard
-from jobyard.settings.sections import CollectSettings
 
 MAX_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB
 KEPT_FOR = timedelta(hours=1)
@@ -59,7 +60,7 @@ async def _rules(origin: str, settings: CollectSettings) -> Protego:
 
 async def _text(origin: str, settings: CollectSettings) -> str:
     try:
-        fetched = await fetch(f"{origin}/robots.txt", max_bytes=MAX_BYTES, settings=settings)
+        fetched = await fetch(f"{origin}/robots.txt", settings, max_bytes=MAX_BYTES)
     except PageRefusedError:
         return ""  # a 4xx answer: the server has no rules (RFC 9309, 2.3.1.3)
     except TemporaryFetchError as error:

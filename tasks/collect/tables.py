@@ -4,21 +4,13 @@ import csv
 from io import StringIO
 from itertools import islice
 
-from jobyard.tasks.payload import Payload
+from tasks.collect.documents import Table
 from tasks.collect.limits import Budget, storable
 
 MAX_ROWS = 5000
 _DELIMITERS = ",;\t|"
 _SAMPLE = 16 * 1024
 _LINES_LOOKED_AT = 20
-
-
-class Table(Payload):
-    """A table: its first line as the columns' names, the others as rows of text."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    truncated: bool
 
 
 def read_table(text: str) -> Table:

@@ -11,7 +11,7 @@ from io import BytesIO
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image, UnidentifiedImageError
 
-from jobyard.jobs.errors import Discard
+from jobyard import Discard
 
 OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 DECLARES = "the picture declares"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from jobyard.tasks.payload import Payload
+from jobyard import Payload
 
 MAX_SIDE = 16_383  # WebP's limit, and the smallest of the five formats'
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
-from jobyard.jobs.errors import Discard, JobyardError
-from jobyard.settings.settings import get_settings
+from config.settings import SmtpSettings, smtp_url
+from jobyard import Discard, JobyardError, get_section
 
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 HINT = "see JOBYARD_SMTP__URL"
@@ -32,10 +32,9 @@ def deliver(message: EmailMessage, recipients: Sequence[str]) -> tuple[list[str]
 
 @contextmanager
 def _session() -> Iterator[smtplib.SMTP]:
-    settings = get_settings()
-    url = urlsplit(settings.smtp_url)
+    url = urlsplit(smtp_url())
     host, port = url.hostname or "localhost", url.port or DEFAULT_PORTS[url.scheme]
-    timeout, trust = settings.smtp.timeout.total_seconds(), ssl.create_default_context()
+    timeout, trust = get_section(SmtpSettings).timeout.total_seconds(), ssl.create_default_context()
     server = (
         smtplib.SMTP_SSL(host, port, timeout=timeout, context=trust)
         if url.scheme == "smtps"

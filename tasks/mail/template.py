@@ -8,15 +8,15 @@ from typing import Any
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, select_autoescape
 from jinja2.sandbox import SandboxedEnvironment
 
-from jobyard.jobs.errors import Discard
-from jobyard.settings.settings import get_settings
+from config.settings import SmtpSettings
+from jobyard import Discard, get_section
 
 
 def render(name: str, variables: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return a template's text and HTML, or the one that it has; raises `Discard` where it cannot be used."""
     text, html = (_render_one(f"{name}.{ending}.j2", variables) for ending in ("txt", "html"))
     if text is None and html is None:
-        folder = get_settings().smtp.templates
+        folder = get_section(SmtpSettings).templates
         names = sorted({path.name.split(".")[0] for path in folder.glob("*.j2")})
         raise Discard(f"there is no mail template {name!r} in {folder}; there are: {', '.join(names)}")
     return text, html
@@ -24,7 +24,7 @@ def render(name: str, variables: Mapping[str, Any]) -> tuple[str | None, str | N
 
 def _render_one(file: str, variables: Mapping[str, Any]) -> str | None:
     try:
-        template = _environment(get_settings().smtp.templates).get_template(file)
+        template = _environment(get_section(SmtpSettings).templates).get_template(file)
     except TemplateNotFound:
         return None
     except TemplateError as error:

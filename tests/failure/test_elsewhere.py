@@ -92,9 +92,9 @@ def test_row_30_a_full_disk_fails_the_attempt_and_shows_no_half_file(own: OwnYar
     own.start_api()
     own.start_worker()
     base = f"http://127.0.0.1:{own.port('API')}"
-    source = httpx.post(
-        f"{base}/v1/files", content=(ROOT / "jobyard" / "local" / "sample.png").read_bytes()
-    ).json()["id"]
+    source = httpx.post(f"{base}/v1/files", content=(ROOT / "config" / "sample.png").read_bytes()).json()[
+        "id"
+    ]
     (tiny_disk / "filler").write_bytes(b"x" * (900 * 1024))
     before = {path for path in tiny_disk.rglob("*") if path.is_file()}
     order = {

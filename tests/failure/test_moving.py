@@ -82,7 +82,7 @@ def moved(own: OwnYard, *options: str, code: int = 0) -> str:
 
 
 def depth(own: OwnYard, url: str) -> int:
-    broker = OldBroker(with_broker(own.ledger._settings, url))
+    broker = OldBroker(with_broker(own.ledger._settings, url), ["default", "email", "collect", "images"])
     try:
         return sum(broker.depths().values())
     finally:

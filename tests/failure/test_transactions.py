@@ -15,7 +15,7 @@ from tests.support.postgresql import new_database
 ORDER = """
 import os, signal, sys
 from sqlalchemy import create_engine, text
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from tests.support.bad_tasks import Deed, deed
 
 engine = create_engine(get_settings().ledger_url)

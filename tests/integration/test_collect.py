@@ -12,14 +12,12 @@ import pytest
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import Cause, Failure, Job, Status
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts
 from jobyard.tasks.handle import JobHandle
-from tasks.collect.feeds import Feed
-from tasks.collect.pages import Page
-from tasks.collect.parsing import Document, Kind
-from tasks.collect.tables import Table
-from tasks.collect.task import Collect, Collected, collect_page
+from tasks.collect.documents import Document, Feed, Kind, Page, Table
+from tasks.collect.payload import Collect, Collected
+from tasks.collect.task import collect_page
 from tests.support.http_server import Answer, HttpServer
 from tests.support.waiting import wait_until
 

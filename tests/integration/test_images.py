@@ -14,11 +14,10 @@ from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.database.schema import file as file_table
 from jobyard.jobs.files.store import FileStore
 from jobyard.jobs.job import Cause, Failure, Job, NewJob, Status, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
-from jobyard.settings.queues import Queue
-from jobyard.settings.settings import Settings
-from tasks.images.task import Convert, Converted
+from jobyard.settings import Settings
+from tasks.images.payload import Convert, Converted
 from tests.support.http_server import Answer, HttpServer
 from tests.support.pictures import (
     EPS,
@@ -63,7 +62,7 @@ class Darkroom:
     def convert(self, source: dict[str, str], *outputs: dict[str, Any]) -> Job:
         """Hand in one job and return it once it has ended."""
         payload = Convert.model_validate({"source": source, "outputs": outputs or [WEBP]}).model_dump_json()
-        new = NewJob(new_id(), "image.convert", payload, MAX_ATTEMPTS, queue=Queue.IMAGES)
+        new = NewJob(new_id(), "image.convert", payload, MAX_ATTEMPTS, queue="images")
         self.ledger.accept([new])
         wait_until(lambda: self.found(new.id).status.is_final, 60, f"job {new.id} to end")
         return self.found(new.id)

@@ -13,9 +13,8 @@ from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.clock import monotonic, utc_now
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
-from jobyard.settings.queues import Queue
 from jobyard.tasks.handle import JobFailedError, JobHandle
 from jobyard.worker.flower_events import FLUSH_EVERY_SECONDS, MOST_TOGETHER
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
@@ -163,8 +162,8 @@ def test_the_more_urgent_job_runs_first(yard: YardProcesses, tmp_path: Path, led
     order = Deed(journal=str(journal))
     blockers = deed.submit_many([Deed(then="sleep", seconds=1.0) for _ in range(12)])
     wait_until(lambda: any(b.status is Status.RUNNING for b in blockers), 20, "the worker to be busy")
-    low = [deed.submit(order, priority=0, queue=Queue.DEFAULT) for _ in range(3)]
-    high = [deed.submit(order, priority=9, queue=Queue.DEFAULT) for _ in range(3)]
+    low = [deed.submit(order, priority=0, queue="default") for _ in range(3)]
+    high = [deed.submit(order, priority=9, queue="default") for _ in range(3)]
     for handle in (*low, *high):
         handle.get(timeout=30)
     ran = [line.split(":")[0] for line in journal.read_text().splitlines()]

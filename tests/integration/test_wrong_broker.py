@@ -10,8 +10,8 @@ from kombu import Connection, Queue
 
 from jobyard.broker.checks.broker import broker_fault, redis_beside_fault
 from jobyard.broker.checks.fault import Fault
+from jobyard.settings import Settings
 from jobyard.settings.sections import BrokerSettings, RedisSettings
-from jobyard.settings.settings import Settings
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.guarded_brokers import (
     ENCODED,

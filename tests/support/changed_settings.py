@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jobyard.settings.settings import ENV_PREFIX, Settings, get_settings
+from jobyard.settings import ENV_PREFIX, Settings, get_settings
 
 
 @contextmanager

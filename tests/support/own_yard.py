@@ -16,14 +16,14 @@ from jobyard.jobs.crash_points import CrashPoint
 from jobyard.jobs.database.engine import make_engine, writing
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.job import Job, NewJob, Status, new_id
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import Tally, all_counted
-from jobyard.jobs.ledger.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.settings import Settings
 from jobyard.settings.celery_options import celery_options
 from jobyard.settings.queues import DEFAULT_PRIORITY, broker_priority
 from jobyard.settings.sections import BrokerSettings, KeeperSettings, LedgerSettings, ValkeySettings
-from jobyard.settings.settings import Settings
 from tests.support.bad_tasks import Deed
 from tests.support.broker import Broker
 from tests.support.moves import forbid_illegal_moves

@@ -2,7 +2,7 @@
 
 from jobyard.broker.sender import CeleryPost, post_for
 from jobyard.jobs.job import QueuedJob
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 from jobyard.tasks.registry import load_tasks
 
 

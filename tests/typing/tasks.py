@@ -5,7 +5,8 @@ from datetime import timedelta
 from jobyard.tasks.handle import JobHandle
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import JobTask, task
-from tasks.mail.task import Email, Receipt, send_email
+from tasks.mail.payload import Email, Receipt
+from tasks.mail.task import send_email
 
 
 class Order(Payload):

@@ -9,9 +9,11 @@ import pytest
 
 from jobyard.jobs.database.engine import make_engine
 from jobyard.jobs.database.migrate import migrate
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.declared_queues import declare_queues
+from jobyard.settings import Settings
 from jobyard.settings.sections import KeeperSettings, LedgerSettings, WorkerSettings
-from jobyard.settings.settings import Settings
+from jobyard.tasks.queues import declared_queues
 from tests.support.moves import forbid_illegal_moves
 from tests.support.postgresql import new_database
 
@@ -29,6 +31,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("template")
     engine = make_engine(Settings(home=home))
     migrate(engine)
+    declare_queues(engine, declared_queues())
     forbid_illegal_moves(engine)
     engine.dispose()  # the last to close a WAL file writes it back into the one that is copied
     return home / "jobyard.db"
@@ -58,6 +61,7 @@ def _on_postgresql() -> Iterator[Ledger]:
         settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
         engine = make_engine(settings)
         migrate(engine)
+        declare_queues(engine, declared_queues())
         forbid_illegal_moves(engine)
         yield Ledger(engine, settings)
         engine.dispose()

@@ -14,8 +14,8 @@ from jobyard.broker.checks.fault import Fault
 from jobyard.broker.checks.rabbitmq import rabbitmq_fault
 from jobyard.broker.checks.redis import redis_fault
 from jobyard.broker.checks.sentinel import sentinels_fault
+from jobyard.settings import ENV_PREFIX, Settings
 from jobyard.settings.broker_options import broker_options
-from jobyard.settings.settings import ENV_PREFIX, Settings
 from jobyard.settings.urls.amqp import amqp_tls, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
@@ -43,15 +43,15 @@ def redis_beside_fault(settings: Settings) -> Fault | None:
     return _named(REDIS_SETTING, ask(url, _patience(settings)))
 
 
-def end_where_wrong(*faults: Fault | None) -> None:
+def exit_if_misconfigured(*faults: Fault | None) -> None:
     """End the process with what is wrong; say once what is only away."""
     found = [fault for fault in faults if fault is not None]
     if is_wrong := [fault.sentence for fault in found if fault.is_wrong]:
         sys.exit("\n".join(is_wrong))
-    say_what_is_wrong(*found)
+    log_faults(*found)
 
 
-def say_what_is_wrong(*faults: Fault | None) -> None:
+def log_faults(*faults: Fault | None) -> None:
     """Log every fault, in a process that goes on."""
     for fault in faults:
         if fault is not None:

@@ -10,11 +10,12 @@ from amqp.exceptions import AMQPError
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.message_template import MessageForm
+from jobyard.broker.queues import kombu_queue
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import QueuedJob
+from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queue
 from jobyard.settings.queues import broker_priority
-from jobyard.settings.settings import Settings
 
 log = structlog.get_logger()
 
@@ -34,10 +35,7 @@ class RabbitMQPost:
 
     def send(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
         """Send a message for each bundle, and return when RabbitMQ has confirmed them all."""
-        messages = [
-            (broker_queue(bundle[0].queue, bundle[0].priority, self._settings), self._message(bundle))
-            for bundle in bundles
-        ]
+        messages = [(self._queue_of(bundle[0]), self._message(bundle)) for bundle in bundles]
         if self._line is not None and self._has_sent_over_the_old_line(messages):
             return
         self._line = _Line(self._patience)
@@ -47,7 +45,7 @@ class RabbitMQPost:
             self._hang_up()
             raise
 
-    def _has_sent_over_the_old_line(self, messages: "Sequence[tuple[str, Message]]") -> bool:
+    def _has_sent_over_the_old_line(self, messages: "Sequence[tuple[Any, Message]]") -> bool:
         # RabbitMQ may have closed it since, which nobody notices who says nothing. Silence is no such sign.
         assert self._line is not None
         try:
@@ -62,6 +60,9 @@ class RabbitMQPost:
             self._hang_up()
             raise
         return True
+
+    def _queue_of(self, job: QueuedJob) -> Any:
+        return kombu_queue(broker_queue(job.queue, job.priority, self._settings), job.queue)
 
     def _message(self, bundle: Sequence[QueuedJob]) -> Message:
         form = self._form(bundle[0].task)
@@ -86,6 +87,7 @@ class _Line:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._sent = 0
+        self._declared: set[str] = set()
         self._unconfirmed: set[int] = set()
         self._refusal: str | None = None
         self._is_blocked = False
@@ -99,8 +101,6 @@ class _Line:
 
     def _open_channel(self) -> Any:
         channel = self._connection.default_channel
-        for queue in app.amqp.queues.values():
-            queue(channel).declare()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)
@@ -108,12 +108,18 @@ class _Line:
         self._connection.connection.on_blocked = self._on_blocked
         return channel
 
-    def send(self, messages: Iterable[tuple[str, Message]]) -> None:
+    def send(self, messages: Iterable[tuple[Any, Message]]) -> None:
         for queue, message in messages:
+            self._declare(queue)
             self._sent += 1
             self._unconfirmed.add(self._sent)
-            self._channel.basic_publish(message, "", queue, mandatory=True, timeout=self._patience)
+            self._channel.basic_publish(message, "", queue.name, mandatory=True, timeout=self._patience)
         self._wait_for_confirms()
+
+    def _declare(self, queue: Any) -> None:
+        if queue.name not in self._declared:
+            queue(self._channel).declare()
+            self._declared.add(queue.name)
 
     def _wait_for_confirms(self) -> None:
         until = monotonic() + self._patience

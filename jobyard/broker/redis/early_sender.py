@@ -14,7 +14,7 @@ from jobyard.broker.redis.sender import RedisLine
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import Interruption
 from jobyard.jobs.job import QueuedJob
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from redis.exceptions import RedisError
 
 from jobyard.broker.redis.client import open_redis
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 SAFE_POLICY = "noeviction"

@@ -14,8 +14,8 @@ from kombu.utils import json
 from jobyard.broker.celery_app import app
 from jobyard.broker.message_template import FIRST_ID, SHOWN, MessageForm, shown
 from jobyard.jobs.job import QueuedJob
+from jobyard.settings import Settings
 from jobyard.settings.queues import broker_priority
-from jobyard.settings.settings import Settings
 
 BODY: Final = "@body@"
 TAG: Final = "@delivery-tag@"

@@ -10,12 +10,12 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.deps import Yard
 from jobyard.http.errors import Problem, invalid
+from jobyard.http.parts import Parts
 from jobyard.jobs.job import Job
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import FILE_ID_FORMAT
 from jobyard.tasks.registry import find_task
-from jobyard.tasks.task import AnyTask
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -83,12 +83,12 @@ def may_hold_no_numbers(body: bytes) -> bool:
     return b"NaN" in body or b"Infinity" in body
 
 
-def decode(validate_json: Callable[..., T], body: bytes, yard: Yard) -> T:
+def decode(validate_json: Callable[..., T], body: bytes, parts: Parts) -> T:
     """Return what pydantic's `validate_json` reads; raises a 400 or 422 `Problem` that names the field."""
     if may_hold_no_numbers(body):
         refuse_what_is_no_json(body)
     try:
-        return validate_json(body, context={"files": yard.files})
+        return validate_json(body, context={"files": parts.files})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         if any(detail["type"] == "json_invalid" for detail in details):
@@ -96,24 +96,24 @@ def decode(validate_json: Callable[..., T], body: bytes, yard: Yard) -> T:
         raise invalid(details) from error
 
 
-async def payload_of(task: AnyTask, body: bytes, yard: Yard) -> BaseModel:
+async def payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseModel:
     """Return the payload in a body, as `decode` does, without holding up other requests."""
     validate_json: Callable[..., BaseModel] = task.payload_model.model_validate_json
     if FILE_ID_FORMAT in str(task.payload_schema):  # looks into the ledger whether the file is there
-        return await run_in_threadpool(decode, validate_json, body, yard)
-    return decode(validate_json, body, yard)
+        return await run_in_threadpool(decode, validate_json, body, parts)
+    return decode(validate_json, body, parts)
 
 
-async def read_model(request: Request, model: type[Model], limit_bytes: int, yard: Yard) -> Model:
+async def read_model(request: Request, model: type[Model], limit_bytes: int, parts: Parts) -> Model:
     """Return a body of ours, which is no payload; raises a 4xx `Problem` that names the field."""
     body = await read_json_body(request, limit_bytes)
-    return await run_in_threadpool(decode, model.model_validate_json, body, yard)
+    return await run_in_threadpool(decode, model.model_validate_json, body, parts)
 
 
-def mended(job: Job, payload: dict[str, Any], yard: Yard) -> str:
+def mended(job: Job, payload: dict[str, Any], parts: Parts) -> str:
     """Return a payload as the task of a job writes it; raises a 422 `Problem` that names the field."""
     task = find_task(job.task)
-    context = {"files": yard.files}
+    context = {"files": parts.files}
     try:
         model: BaseModel = task.payload_model.model_validate_json(json.dumps(payload), context=context)
     except ValidationError as error:

@@ -9,43 +9,43 @@ from fastapi import Request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from jobyard.http.accept.body import NDJSON, decode, media_type, refuse_what_is_no_json
-from jobyard.http.deps import Yard
 from jobyard.http.errors import Problem, invalid
-from jobyard.tasks.task import AnyTask
+from jobyard.http.parts import Parts
+from jobyard.tasks.definition import AnyDefinition
 
 
-def payloads_of(task: AnyTask, request: Request, body: bytes, yard: Yard) -> Sequence[BaseModel]:
+def payloads_of(task: AnyDefinition, request: Request, body: bytes, parts: Parts) -> Sequence[BaseModel]:
     """Return every payload; raises a `Problem` that names the place and field of each wrong one.
 
     All or nothing: where one payload is wrong, none is accepted.
     """
-    payloads = (_lines if media_type(request) in NDJSON else _array)(task, body, yard)
+    payloads = (_lines if media_type(request) in NDJSON else _array)(task, body, parts)
     if not payloads:
         raise _problem("the body holds no payload")
     return payloads
 
 
-def _array(task: AnyTask, body: bytes, yard: Yard) -> Sequence[BaseModel]:
-    return decode(_array_of(task, yard.settings.api.max_bulk_jobs).validate_json, body, yard)
+def _array(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel]:
+    return decode(_array_of(task, parts.settings.api.max_bulk_jobs).validate_json, body, parts)
 
 
 @cache
-def _array_of(task: AnyTask, most: int) -> TypeAdapter[list[BaseModel]]:
+def _array_of(task: AnyDefinition, most: int) -> TypeAdapter[list[BaseModel]]:
     # The length is a rule of the list, so that a million payloads are not built only to be counted.
     array = Annotated[list[task.payload_model], Field(max_length=most)]  # type: ignore[name-defined]
     return TypeAdapter(array)
 
 
-def _lines(task: AnyTask, body: bytes, yard: Yard) -> Sequence[BaseModel]:
+def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel]:
     lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
-    if len(lines) > yard.settings.api.max_bulk_jobs:
-        raise _problem(f"{len(lines)} payloads, and at most {yard.settings.api.max_bulk_jobs} in one call")
+    if len(lines) > parts.settings.api.max_bulk_jobs:
+        raise _problem(f"{len(lines)} payloads, and at most {parts.settings.api.max_bulk_jobs} in one call")
     payloads: list[BaseModel] = []
     errors: list[dict[str, Any]] = []
     for number, line in lines:
         refuse_what_is_no_json(line, f"line {number}")
         try:
-            payloads.append(task.payload_model.model_validate_json(line, context={"files": yard.files}))
+            payloads.append(task.payload_model.model_validate_json(line, context={"files": parts.files}))
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             errors += [

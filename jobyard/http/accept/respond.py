@@ -10,34 +10,34 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.accept.waiting import wanted_wait
-from jobyard.http.deps import Yard
+from jobyard.http.commit.waiting import wanted_wait
 from jobyard.http.errors import Problem
+from jobyard.http.parts import Parts
 from jobyard.http.schemas import BulkAccepted, JobDetail, JobView, job_links
 from jobyard.http.whole_job import shown_whole
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.job import Acceptance, NewJob, Status, Verdict, accepted_at
 from jobyard.jobs.ledger.dead_letters import interventions
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.submission import checked_in, has_large, new_job, new_jobs
-from jobyard.tasks.task import AnyTask
 
 
 class Asked(NamedTuple):
     """What a request says besides its payload."""
 
-    task: AnyTask
+    task: AnyDefinition
     options: JobOptions
     idempotency_key: str | None
     prefer: str | None
 
 
-async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
+async def accept_one(asked: Asked, payload: BaseModel, parts: Parts) -> Response:
     """Commit one job: 202 with the job, or 200 where it ended within the time of `Prefer: wait`."""
-    seconds = wanted_wait(asked.prefer, yard.settings.api.max_wait.total_seconds())
+    seconds = wanted_wait(asked.prefer, parts.settings.api.max_wait.total_seconds())
     new = new_job(asked.task, asked.task.dump(payload), asked.options, asked.idempotency_key)
-    [acceptance] = await _accept([new], yard)
+    [acceptance] = await _accept([new], parts)
     if acceptance.verdict is Verdict.CONFLICT:
         raise IdempotencyConflictError(asked.idempotency_key or "")
     headers = {"Location": f"/v1/jobs/{acceptance.job_id}"}
@@ -45,15 +45,15 @@ async def accept_one(asked: Asked, payload: BaseModel, yard: Yard) -> Response:
         headers["Jobyard-Duplicate"] = acceptance.verdict
     if seconds:
         headers["Preference-Applied"] = f"wait={seconds:.0f}"
-        if await yard.waiting.for_end(acceptance.job_id, seconds):
-            return _answer(await run_in_threadpool(detail, yard, acceptance.job_id), HTTPStatus.OK, headers)
+        if await parts.waiting.for_end(acceptance.job_id, seconds):
+            return _answer(await run_in_threadpool(detail, parts, acceptance.job_id), HTTPStatus.OK, headers)
     if acceptance.verdict is Verdict.NEW and not seconds:
         return _answer(JobView(**just_accepted(new)), HTTPStatus.ACCEPTED, headers)
-    job = await run_in_threadpool(get_job, yard.ledger.engine, acceptance.job_id)
+    job = await run_in_threadpool(get_job, parts.ledger.engine, acceptance.job_id)
     return _answer(JobView.of(job), HTTPStatus.ACCEPTED, headers)
 
 
-async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -> Response:
+async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], parts: Parts) -> Response:
     """Commit many jobs in one transaction: all of them or none."""
     if asked.options.unique_key is not None and len(payloads) > 1:
         detail = (
@@ -62,22 +62,22 @@ async def accept_bulk(asked: Asked, payloads: Sequence[BaseModel], yard: Yard) -
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="unique_key")
     key = asked.idempotency_key
     new = new_jobs(asked.task, payloads, asked.options) if key is None else _keyed(asked, key, payloads)
-    acceptances = await _accept(new, yard)
+    acceptances = await _accept(new, parts)
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(asked.idempotency_key or "")
     ids = [acceptance.job_id for acceptance in acceptances]
     return _answer(BulkAccepted(accepted=len(ids), ids=ids), HTTPStatus.ACCEPTED, {})
 
 
-async def _accept(new: Sequence[NewJob], yard: Yard) -> list[Acceptance]:
+async def _accept(new: Sequence[NewJob], parts: Parts) -> list[Acceptance]:
     if has_large(new):
         new = await run_in_threadpool(checked_in, new)
-    return await yard.intake.accept(new)
+    return await parts.group_commit.accept(new)
 
 
-def detail(yard: Yard, job_id: str) -> JobDetail:
+def detail(parts: Parts, job_id: str) -> JobDetail:
     """Return a job with all that belongs to it; raises `JobNotFoundError`."""
-    engine = yard.ledger.engine
+    engine = parts.ledger.engine
     job = shown_whole(get_job(engine, job_id))
     return JobDetail.of(job, get_attempts(engine, job_id), interventions(engine, job_id))
 

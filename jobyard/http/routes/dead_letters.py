@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import read_model
-from jobyard.http.deps import TheYard, Yard
 from jobyard.http.filters import (
     PAYLOAD_PARAMETER,
     BodyFilter,
@@ -20,6 +19,7 @@ from jobyard.http.filters import (
     as_filter,
 )
 from jobyard.http.openapi import body_of
+from jobyard.http.parts import Parts, TheParts
 from jobyard.http.routes.jobs import Reason
 from jobyard.http.routes.replays import ReplayView, replay_view
 from jobyard.http.schemas import JobList, View
@@ -87,51 +87,51 @@ class CauseView(View):
 
 
 @router.get("", openapi_extra=PAYLOAD_PARAMETER)
-def search(yard: TheYard, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
+def search(parts: TheParts, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
     """Dead letters, newest first, each with its failure."""
     wanted = as_filter(query, Status.DEAD, payload=payload)
-    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
+    return JobList.of(list_jobs(parts.ledger.engine, wanted, query.limit, query.cursor))
 
 
 @router.get("/causes")
-def list_causes(yard: TheYard, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
+def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
     """Why jobs are dead, the most frequent cause first; what names a cause is a filter to replay by."""
-    groups = causes(yard.ledger.engine, as_filter(query, Status.DEAD))
+    groups = causes(parts.ledger.engine, as_filter(query, Status.DEAD))
     return [CauseView.model_validate(group) for group in groups]
 
 
 @router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(ReplayOrder))
-async def replay(request: Request, yard: TheYard) -> ReplayView:
+async def replay(request: Request, parts: TheParts) -> ReplayView:
     """Order a replay of many dead letters, which is carried out at a bounded rate."""
-    order = await read_model(request, ReplayOrder, yard.settings.api.max_bulk_bytes, yard)
-    return await run_in_threadpool(_replay, order, yard)
+    order = await read_model(request, ReplayOrder, parts.settings.api.max_bulk_bytes, parts)
+    return await run_in_threadpool(_replay, order, parts)
 
 
 @router.post("/discard", openapi_extra=body_of(DiscardOrder))
-async def discard_many(request: Request, yard: TheYard) -> Discarded:
+async def discard_many(request: Request, parts: TheParts) -> Discarded:
     """Give dead letters up for good: they stay in the ledger, cancelled, with failure and reason."""
-    order = await read_model(request, DiscardOrder, yard.settings.api.max_bulk_bytes, yard)
-    return await run_in_threadpool(_discard, order, yard)
+    order = await read_model(request, DiscardOrder, parts.settings.api.max_bulk_bytes, parts)
+    return await run_in_threadpool(_discard, order, parts)
 
 
-def _replay(order: ReplayOrder, yard: Yard) -> ReplayView:
-    keeper = yard.settings.keeper
-    ids = _selected(order, yard)
-    with writing(yard.ledger.engine) as connection:
+def _replay(order: ReplayOrder, parts: Parts) -> ReplayView:
+    keeper = parts.settings.keeper
+    ids = _selected(order, parts)
+    with writing(parts.ledger.engine) as connection:
         replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
         queued = advance_replay(connection, replay_id, keeper.replay_rate, keeper.batch, keeper.unsent_after)
-    yard.publisher.publish(queued)
-    return replay_view(yard, replay_id)
+    parts.publisher.publish(queued)
+    return replay_view(parts, replay_id)
 
 
-def _discard(order: DiscardOrder, yard: Yard) -> Discarded:
-    ids = _selected(order, yard)
-    with writing(yard.ledger.engine) as connection:
+def _discard(order: DiscardOrder, parts: Parts) -> Discarded:
+    ids = _selected(order, parts)
+    with writing(parts.ledger.engine) as connection:
         return Discarded(discarded=discard(connection, ids, order.reason))
 
 
-def _selected(selection: Selection, yard: Yard) -> list[str]:
+def _selected(selection: Selection, parts: Parts) -> list[str]:
     if selection.filter is not None:
         wanted = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
-        return matching_ids(yard.ledger.engine, wanted, selection.limit)
+        return matching_ids(parts.ledger.engine, wanted, selection.limit)
     return [str(job_id) for job_id in selection.ids or ()]

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from jobyard.http.deps import TheYard
 from jobyard.http.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQuery, as_filter
+from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
 from jobyard.http.whole_job import shown_whole
 from jobyard.jobs.job import Job
@@ -54,21 +54,21 @@ class CountView(View):
 
 
 @router.get("/count", openapi_extra=PAYLOAD_PARAMETER)
-def count(yard: TheYard, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
+def count(parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
     """How many jobs fit a filter: exact while they are few, and honest about it where they are many."""
     wanted = as_filter(query, *query.status, payload=payload)
-    return CountView.model_validate(count_jobs(yard.ledger.engine, wanted))
+    return CountView.model_validate(count_jobs(parts.ledger.engine, wanted))
 
 
 @router.get("/export", response_class=StreamingResponse, openapi_extra=PAYLOAD_PARAMETER)
 def export(
-    yard: TheYard, query: Annotated[ExportQuery, Query()], payload: PayloadConditions
+    parts: TheParts, query: Annotated[ExportQuery, Query()], payload: PayloadConditions
 ) -> StreamingResponse:
     """Every job of a filter, newest first, one on a line, with payload and result.
 
     Whatever goes wrong in the middle ends the connection, and never a file that looks whole.
     """
-    pages = each_page(yard.ledger.engine, as_filter(query, *query.status, payload=payload), PAGE)
+    pages = each_page(parts.ledger.engine, as_filter(query, *query.status, payload=payload), PAGE)
     first = next(pages)  # asked for before anything is answered, so that an error is one
     lines = _LINES[query.format](chain([first], pages))
     headers = {"Content-Disposition": f'attachment; filename="jobs.{query.format}"'}

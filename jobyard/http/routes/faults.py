@@ -4,7 +4,7 @@ from datetime import datetime
 
 from fastapi import APIRouter
 
-from jobyard.http.deps import TheYard
+from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
 from jobyard.jobs.ledger.fault_counters import Tally, all_counted
 
@@ -20,6 +20,6 @@ class FaultView(View):
 
 
 @router.get("")
-def list_all(yard: TheYard) -> list[FaultView]:
+def list_all(parts: TheParts) -> list[FaultView]:
     """Late results, bad messages, unknown tasks, threads left behind, lost workers: those that ever were."""
-    return [FaultView.model_validate(counted) for counted in all_counted(yard.ledger.engine)]
+    return [FaultView.model_validate(counted) for counted in all_counted(parts.ledger.engine)]

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from jobyard.http.accept.body import media_type
-from jobyard.http.deps import TheYard, Yard
 from jobyard.http.errors import Problem
+from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import FileView
 from jobyard.jobs.errors import FileTooLargeError
 from jobyard.jobs.files.store import UNKNOWN_MEDIA_TYPE, StoredFile
@@ -45,13 +45,13 @@ UPLOAD_BODY = {
 async def upload(
     request: Request,
     response: Response,
-    yard: TheYard,
+    parts: TheParts,
     name: Annotated[str | None, Query(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] = None,
 ) -> FileView:
     """Keep a file: the field `file` of a form, or the body itself with its Content-Type and `?name=`."""
-    request = _bounded(request, yard.settings.files.max_bytes)
+    request = _bounded(request, parts.settings.files.max_bytes)
     is_form = media_type(request) == MULTIPART
-    stored = await (_from_form(request, yard, name) if is_form else _from_body(request, yard, name))
+    stored = await (_from_form(request, parts, name) if is_form else _from_body(request, parts, name))
     response.headers["Location"] = f"/v1/files/{stored.id}"
     return _view(stored)
 
@@ -74,23 +74,23 @@ def _bounded(request: Request, max_bytes: int) -> Request:
     return Request(request.scope, receive)
 
 
-async def _from_form(request: Request, yard: Yard, name: str | None) -> StoredFile:
+async def _from_form(request: Request, parts: Parts, name: str | None) -> StoredFile:
     try:
         async with request.form(max_files=1, max_fields=10) as form:
             part = form.get("file")
             if not isinstance(part, UploadFile):
                 raise _wrong_file("the form has no file in its field `file`")
-            return await _store(yard, _chunks_of(part), name or part.filename, part.content_type)
+            return await _store(parts, _chunks_of(part), name or part.filename, part.content_type)
     except HTTPException as error:
         raise _wrong_file(f"the form cannot be read: {error.detail}") from error
 
 
-async def _from_body(request: Request, yard: Yard, name: str | None) -> StoredFile:
-    return await _store(yard, request.stream(), name, media_type(request))
+async def _from_body(request: Request, parts: Parts, name: str | None) -> StoredFile:
+    return await _store(parts, request.stream(), name, media_type(request))
 
 
 async def _store(
-    yard: Yard, chunks: AsyncIterator[bytes], name: str | None, its_type: str | None
+    parts: Parts, chunks: AsyncIterator[bytes], name: str | None, its_type: str | None
 ) -> StoredFile:
     first = b""
     async for first in chunks:
@@ -100,7 +100,9 @@ async def _store(
         raise _wrong_file("the file holds no bytes")
     printable = "".join(character for character in name or "file" if character.isprintable())
     known_type = its_type if its_type and MEDIA_TYPE.fullmatch(its_type) else None
-    return await yard.files.save_async(_after(first, chunks), name=printable or "file", media_type=known_type)
+    return await parts.files.save_async(
+        _after(first, chunks), name=printable or "file", media_type=known_type
+    )
 
 
 async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -119,9 +121,9 @@ def _wrong_file(detail: str) -> Problem:
 
 
 @router.get("/{file_id}", response_class=StreamingResponse)
-async def download(file_id: UUID, yard: TheYard) -> StreamingResponse:
+async def download(file_id: UUID, parts: TheParts) -> StreamingResponse:
     """The file's bytes, as they were stored."""
-    stored = await run_in_threadpool(yard.files.describe, str(file_id))
+    stored = await run_in_threadpool(parts.files.describe, str(file_id))
     headers = {
         "Content-Type": stored.media_type,  # as it came: no charset is known, and none is made up
         "Content-Length": str(stored.size),
@@ -131,7 +133,7 @@ async def download(file_id: UUID, yard: TheYard) -> StreamingResponse:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return StreamingResponse(yard.files.stream(stored.id), headers=headers)
+    return StreamingResponse(parts.files.stream(stored.id), headers=headers)
 
 
 def _view(stored: StoredFile) -> FileView:

@@ -11,11 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import mended, read_model
 from jobyard.http.accept.respond import detail
-from jobyard.http.accept.waiting import wanted_wait
-from jobyard.http.deps import TheYard, Yard
+from jobyard.http.commit.waiting import wanted_wait
 from jobyard.http.errors import Problem
 from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
 from jobyard.http.openapi import body_of
+from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import JobDetail, JobList, JobView
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Status
@@ -36,27 +36,27 @@ JobIdPath = Annotated[str, Depends(job_id_of)]
 
 
 @router.get("", openapi_extra=PAYLOAD_PARAMETER)
-def search(yard: TheYard, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
+def search(parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
     """Jobs, newest first; there is more as long as there is a cursor, whatever the page holds."""
     wanted = as_filter(query, *query.status, payload=payload)
-    return JobList.of(list_jobs(yard.ledger.engine, wanted, query.limit, query.cursor))
+    return JobList.of(list_jobs(parts.ledger.engine, wanted, query.limit, query.cursor))
 
 
 @router.get("/{job_id}")
-def show(job_id: JobIdPath, yard: TheYard) -> JobDetail:
+def show(job_id: JobIdPath, parts: TheParts) -> JobDetail:
     """One job with its payload, its result and the history of its failures."""
-    return detail(yard, job_id)
+    return detail(parts, job_id)
 
 
 @router.get("/{job_id}/result", responses={202: {"model": JobView, "description": "It has not ended yet."}})
 async def result(
-    job_id: JobIdPath, yard: TheYard, prefer: Annotated[str | None, Header()] = None
+    job_id: JobIdPath, parts: TheParts, prefer: Annotated[str | None, Header()] = None
 ) -> Response:
     """The result alone, as the task returned it; 202 while there is none, 409 where there will be none."""
-    seconds = wanted_wait(prefer, yard.settings.api.max_wait.total_seconds())
-    job = await run_in_threadpool(get_job, yard.ledger.engine, job_id)
-    if seconds and not job.status.is_final and await yard.waiting.for_end(job_id, seconds):
-        job = await run_in_threadpool(get_job, yard.ledger.engine, job_id)
+    seconds = wanted_wait(prefer, parts.settings.api.max_wait.total_seconds())
+    job = await run_in_threadpool(get_job, parts.ledger.engine, job_id)
+    if seconds and not job.status.is_final and await parts.waiting.for_end(job_id, seconds):
+        job = await run_in_threadpool(get_job, parts.ledger.engine, job_id)
     if not job.status.is_final:
         return Response(
             JobView.of(job).model_dump_json(),
@@ -72,10 +72,10 @@ async def result(
 
 
 @router.post("/{job_id}/cancel")
-def cancel(job_id: JobIdPath, yard: TheYard) -> JobView:
+def cancel(job_id: JobIdPath, parts: TheParts) -> JobView:
     """Cancel a job that waits; 409 for one that runs or has ended."""
-    yard.ledger.cancel(job_id)
-    return JobView.of(get_job(yard.ledger.engine, job_id))
+    parts.ledger.cancel(job_id)
+    return JobView.of(get_job(parts.ledger.engine, job_id))
 
 
 class Mending(BaseModel):
@@ -98,27 +98,27 @@ class Discarding(BaseModel):
 @router.post(
     "/{job_id}/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(Mending, required=False)
 )
-async def replay(job_id: JobIdPath, request: Request, yard: TheYard) -> JobView:
+async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobView:
     """Run a dead job again, with its history; 409 for one that is not dead.
 
     With a body its payload is mended first: checked as the task checks it, and what changed is kept.
     """
     mending = Mending()
     if request.headers.get("content-type") or request.headers.get("content-length", "0") != "0":
-        mending = await read_model(request, Mending, yard.settings.api.max_body_bytes, yard)
-    return await run_in_threadpool(_replay, job_id, mending, yard)
+        mending = await read_model(request, Mending, parts.settings.api.max_body_bytes, parts)
+    return await run_in_threadpool(_replay, job_id, mending, parts)
 
 
 @router.post("/{job_id}/discard", openapi_extra=body_of(Discarding))
-async def discard(job_id: JobIdPath, request: Request, yard: TheYard) -> JobDetail:
+async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDetail:
     """Give a dead job up for good: it stays in the ledger, cancelled, with its failure and the reason."""
-    reason = (await read_model(request, Discarding, yard.settings.api.max_body_bytes, yard)).reason
-    await run_in_threadpool(yard.ledger.discard, job_id, reason)
-    return await run_in_threadpool(detail, yard, job_id)
+    reason = (await read_model(request, Discarding, parts.settings.api.max_body_bytes, parts)).reason
+    await run_in_threadpool(parts.ledger.discard, job_id, reason)
+    return await run_in_threadpool(detail, parts, job_id)
 
 
-def _replay(job_id: str, mending: Mending, yard: Yard) -> JobView:
-    engine = yard.ledger.engine
-    payload = mended(get_job(engine, job_id), mending.payload, yard) if mending.payload is not None else None
-    yard.publisher.publish([yard.ledger.replay(job_id, payload, mending.reason)])
+def _replay(job_id: str, mending: Mending, parts: Parts) -> JobView:
+    engine = parts.ledger.engine
+    payload = mended(get_job(engine, job_id), mending.payload, parts) if mending.payload is not None else None
+    parts.publisher.publish([parts.ledger.replay(job_id, payload, mending.reason)])
     return JobView.of(get_job(engine, job_id))

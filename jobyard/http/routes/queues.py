@@ -5,11 +5,13 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from jobyard.http.deps import TheYard
+from jobyard.http.parts import TheParts
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Status
+from jobyard.jobs.reading.declared_queues import known_queues
 from jobyard.jobs.reading.job_queries import QueueFigures, queue_figures
-from jobyard.settings.queues import PURPOSES, Queue
+from jobyard.jobs.reading.workers import slots_by_queue
+from jobyard.settings.queues import Queue
 
 router = APIRouter(prefix="/v1/queues", tags=["queues"])
 
@@ -19,6 +21,12 @@ class QueueView(BaseModel):
 
     name: str
     purpose: str
+    kind: str = Field(
+        description="What serves it: `threads` for work that waits, `prefork` for what computes."
+    )
+    slots: int = Field(
+        description="How many jobs of it the living workers can run at once; 0 where none serves it."
+    )
     queued: int
     scheduled: int
     retrying: int
@@ -29,19 +37,30 @@ class QueueView(BaseModel):
 
 
 @router.get("")
-def list_queues(yard: TheYard) -> list[QueueView]:
-    """Every queue with its depth, its oldest job and what runs."""
-    figures = queue_figures(yard.ledger.engine)
-    depths = yard.publisher.depths(Queue)
+def list_queues(parts: TheParts) -> list[QueueView]:
+    """Every queue that was declared, with its depth, its oldest job, what runs, and whether a worker serves
+    it."""
+    figures = queue_figures(parts.ledger.engine)
+    # Jobs may wait in a queue that was handed over in SQL, before any process has declared it.
+    known = dict(
+        sorted(({name: Queue(name) for name in figures} | known_queues(parts.ledger.engine)).items())
+    )
+    slots = slots_by_queue(parts.ledger.engine, parts.settings.worker.lease)
+    depths = parts.publisher.depths(known)
     empty = QueueFigures({}, None)
-    return [_view(queue, figures.get(queue, empty), depths.get(queue)) for queue in Queue]
+    return [
+        _view(queue, figures.get(name, empty), slots.get(name, 0), depths.get(name))
+        for name, queue in known.items()
+    ]
 
 
-def _view(queue: Queue, figures: QueueFigures, messages: int | None) -> QueueView:
+def _view(queue: Queue, figures: QueueFigures, slots: int, messages: int | None) -> QueueView:
     oldest = figures.oldest_queued_at
     return QueueView(
-        name=queue,
-        purpose=PURPOSES[queue],
+        name=queue.name,
+        purpose=queue.purpose,
+        kind=queue.kind,
+        slots=slots,
         queued=figures.counts.get(Status.QUEUED, 0),
         scheduled=figures.counts.get(Status.SCHEDULED, 0),
         retrying=figures.counts.get(Status.RETRYING, 0),

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from jobyard.http.deps import TheYard, Yard
+from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import View
 from jobyard.jobs.database.engine import writing
 from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals, stop_replay
@@ -48,8 +48,8 @@ class ReplayView(ReplaySummary):
     links: dict[str, str]
 
 
-def replay_view(yard: Yard, replay_id: str) -> ReplayView:
-    engine = yard.ledger.engine
+def replay_view(parts: Parts, replay_id: str) -> ReplayView:
+    engine = parts.ledger.engine
     summary = ReplaySummary.model_validate(get_replay(engine, replay_id))
     reasons = refusals(engine, replay_id, MOST_REFUSALS_SHOWN)
     own = f"/v1/replays/{replay_id}"
@@ -61,20 +61,20 @@ def replay_view(yard: Yard, replay_id: str) -> ReplayView:
 
 
 @router.get("")
-def list_all(yard: TheYard, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[ReplaySummary]:
+def list_all(parts: TheParts, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[ReplaySummary]:
     """The latest orders, newest first."""
-    return [ReplaySummary.model_validate(order) for order in list_replays(yard.ledger.engine, limit)]
+    return [ReplaySummary.model_validate(order) for order in list_replays(parts.ledger.engine, limit)]
 
 
 @router.get("/{replay_id}")
-def show(replay_id: UUID, yard: TheYard) -> ReplayView:
+def show(replay_id: UUID, parts: TheParts) -> ReplayView:
     """One order, and what was refused."""
-    return replay_view(yard, str(replay_id))
+    return replay_view(parts, str(replay_id))
 
 
 @router.post("/{replay_id}/stop")
-def stop(replay_id: UUID, yard: TheYard) -> ReplayView:
+def stop(replay_id: UUID, parts: TheParts) -> ReplayView:
     """Replay nothing more of an order; what has been released runs on."""
-    with writing(yard.ledger.engine) as connection:
+    with writing(parts.ledger.engine) as connection:
         stop_replay(connection, str(replay_id))
-    return replay_view(yard, str(replay_id))
+    return replay_view(parts, str(replay_id))

@@ -1,8 +1,7 @@
 """Handing in jobs: one typed endpoint for each task, its bulk twin, and the short doors."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from inspect import cleandoc
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -12,12 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from jobyard.http.accept.body import NDJSON, payload_of, read_json_body
 from jobyard.http.accept.bulk import payloads_of
 from jobyard.http.accept.respond import Asked, accept_bulk, accept_one
-from jobyard.http.deps import TheYard
 from jobyard.http.openapi import payload_reference
+from jobyard.http.parts import TheParts
 from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
+from jobyard.settings import SettingsError
+from jobyard.settings.application import get_application
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions, Key
 from jobyard.tasks.registry import find_task, load_tasks
-from jobyard.tasks.task import AnyTask
 
 IdempotencyKey = Annotated[
     Key | None,
@@ -35,8 +36,6 @@ Prefer = Annotated[
 Options = Annotated[JobOptions, Query()]
 Endpoint = Callable[..., Awaitable[Response]]
 
-DOORS = {"/email": "email.send", "/images": "image.convert", "/collect": "page.collect"}
-
 router = APIRouter(tags=["tasks"])
 
 
@@ -46,7 +45,7 @@ async def list_tasks() -> list[dict[str, Any]]:
     return [_described(task) for task in load_tasks().values()]
 
 
-def _described(task: AnyTask) -> dict[str, Any]:
+def _described(task: AnyDefinition) -> dict[str, Any]:
     declared = task.declaration
     return {
         "name": task.name,
@@ -61,8 +60,18 @@ def _described(task: AnyTask) -> dict[str, Any]:
     }
 
 
-def _description(task: AnyTask) -> str:
-    return cleandoc(task.__doc__ or "")
+def _description(task: AnyDefinition) -> str:
+    return task.doc
+
+
+def doors() -> dict[str, AnyDefinition]:
+    """Return the tasks of the application that have a short path, by that path; raises `SettingsError`."""
+    application = get_application()
+    paths: Mapping[str, str] = application.load(application.doors, "DOORS", {})
+    tasks = load_tasks()
+    if strange := sorted(set(paths.values()) - tasks.keys()):
+        raise SettingsError(f"{application.doors} names {strange[0]!r}, which is no task of this application")
+    return {path: tasks[name] for path, name in paths.items()}
 
 
 def task_router() -> APIRouter:
@@ -71,10 +80,8 @@ def task_router() -> APIRouter:
     for task in load_tasks().values():
         _add(typed, f"/v1/tasks/{task.name}/jobs", _one_of(task), task, _one_body(task))
         _add(typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_of(task), task, _bulk_body(task), bulk=True)
-    for path, name in DOORS.items():
-        if name in load_tasks():
-            task = load_tasks()[name]
-            _add(typed, path, _one_of(task), task, _one_body(task))
+    for path, task in doors().items():
+        _add(typed, path, _one_of(task), task, _one_body(task))
     _add_the_rest(typed)
     return typed
 
@@ -83,7 +90,7 @@ def _add(
     router: APIRouter,
     path: str,
     endpoint: Endpoint,
-    task: AnyTask,
+    task: AnyDefinition,
     body: dict[str, Any],
     *,
     bulk: bool = False,
@@ -105,28 +112,28 @@ def _add(
     )
 
 
-def _one_of(task: AnyTask) -> Endpoint:
+def _one_of(task: AnyDefinition) -> Endpoint:
     async def create(
         request: Request,
-        yard: TheYard,
+        parts: TheParts,
         options: Options,
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        body = await read_json_body(request, yard.settings.api.max_body_bytes)
-        payload = await payload_of(task, body, yard)
-        return await accept_one(Asked(task, options, idempotency_key, prefer), payload, yard)
+        body = await read_json_body(request, parts.settings.api.max_body_bytes)
+        payload = await payload_of(task, body, parts)
+        return await accept_one(Asked(task, options, idempotency_key, prefer), payload, parts)
 
     return create
 
 
-def _bulk_of(task: AnyTask) -> Endpoint:
+def _bulk_of(task: AnyDefinition) -> Endpoint:
     async def create_many(
-        request: Request, yard: TheYard, options: Options, idempotency_key: BulkIdempotencyKey = None
+        request: Request, parts: TheParts, options: Options, idempotency_key: BulkIdempotencyKey = None
     ) -> Response:
-        body = await read_json_body(request, yard.settings.api.max_bulk_bytes, also=NDJSON)
-        payloads = await run_in_threadpool(payloads_of, task, request, body, yard)
-        return await accept_bulk(Asked(task, options, idempotency_key, None), payloads, yard)
+        body = await read_json_body(request, parts.settings.api.max_bulk_bytes, also=NDJSON)
+        payloads = await run_in_threadpool(payloads_of, task, request, body, parts)
+        return await accept_bulk(Asked(task, options, idempotency_key, None), payloads, parts)
 
     return create_many
 
@@ -136,21 +143,21 @@ def _add_the_rest(router: APIRouter) -> None:
     async def by_alias(
         task: str,
         request: Request,
-        yard: TheYard,
+        parts: TheParts,
         options: Options,
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        return await _one_of(find_task(task))(request, yard, options, idempotency_key, prefer)
+        return await _one_of(find_task(task))(request, parts, options, idempotency_key, prefer)
 
     async def bulk_by_alias(
         task: str,
         request: Request,
-        yard: TheYard,
+        parts: TheParts,
         options: Options,
         idempotency_key: BulkIdempotencyKey = None,
     ) -> Response:
-        return await _bulk_of(find_task(task))(request, yard, options, idempotency_key)
+        return await _bulk_of(find_task(task))(request, parts, options, idempotency_key)
 
     router.add_api_route("/v1/tasks/{task}/jobs", by_alias, methods=["POST"], include_in_schema=False)
     router.add_api_route(
@@ -158,14 +165,14 @@ def _add_the_rest(router: APIRouter) -> None:
     )
 
 
-def _one_body(task: AnyTask) -> dict[str, Any]:
+def _one_body(task: AnyDefinition) -> dict[str, Any]:
     schema = payload_reference(task.payload_model)
     example = next(iter(task.payload_schema.get("examples", ())), None)
     content: dict[str, Any] = {"schema": schema} | ({"example": example} if example else {})
     return {"required": True, "content": {"application/json": content}}
 
 
-def _bulk_body(task: AnyTask) -> dict[str, Any]:
+def _bulk_body(task: AnyDefinition) -> dict[str, Any]:
     one = payload_reference(task.payload_model)
     return {
         "required": True,

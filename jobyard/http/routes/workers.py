@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from jobyard.http.deps import TheYard
+from jobyard.http.parts import TheParts
 from jobyard.jobs.reading.workers import list_workers
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
@@ -25,7 +25,7 @@ class WorkerView(BaseModel):
 
 
 @router.get("")
-def list_all(yard: TheYard) -> list[WorkerView]:
+def list_all(parts: TheParts) -> list[WorkerView]:
     """Every worker that was heard of in the last hour."""
-    known = list_workers(yard.ledger.engine, yard.settings.worker.lease)
+    known = list_workers(parts.ledger.engine, parts.settings.worker.lease)
     return [WorkerView(**{**vars(worker), "queues": worker.queues.split(",")}) for worker in known]

@@ -23,7 +23,7 @@ from jobyard.jobs.database.write_connections import (
     writers_of,
 )
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.settings.settings import Settings, get_settings
+from jobyard.settings import Settings, get_settings
 
 _READS = "jobyard_reads"
 

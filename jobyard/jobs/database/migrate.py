@@ -17,7 +17,7 @@ from jobyard.jobs.database.faults import SCHEMA, named_faults
 from jobyard.jobs.database.fork_gate import inside_gate
 from jobyard.jobs.database.schema_version import check_server, version_of
 from jobyard.jobs.errors import JobyardError
-from jobyard.settings.settings import SettingsError
+from jobyard.settings import SettingsError
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _LOCK = 4_626_182  # of those who migrate; any number that nobody else uses

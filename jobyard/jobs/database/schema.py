@@ -232,6 +232,16 @@ declared_task = Table(
     Column("max_attempts", Integer, nullable=False),
 )
 
+# The queues that workers, the API and programs have declared.
+declared_queue = Table(
+    "declared_queue",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
 # How long a job of a task takes, as the workers have measured it.
 pace = Table(
     "pace",

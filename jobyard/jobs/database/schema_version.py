@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.errors import LedgerUnavailableError
 
-WANTED: Final = "0006"  # the newest of jobyard/jobs/migrations/versions/
+WANTED: Final = "0007"  # the newest of jobyard/jobs/migrations/versions/
 # SQLite since it knows RETURNING and MATERIALIZED.
 OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite": (3, 35)}
 _ALEMBICS: Final = table("alembic_version", column("version_num"))

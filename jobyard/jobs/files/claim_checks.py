@@ -21,7 +21,7 @@ from jobyard.jobs.database.engine import reading
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.store import open_store
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from jobyard.jobs.database.engine import get_engine, reading, writing
 from jobyard.jobs.database.schema import file as file_table
 from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError, LedgerUnavailableError
 from jobyard.jobs.job import new_id
-from jobyard.settings.settings import get_settings
+from jobyard.settings import get_settings
 
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 MAX_NAME_LENGTH = 255
@@ -42,12 +42,12 @@ class FileStore:
     """Saves, describes and reads files; a file is visible only once all of it is stored."""
 
     def __init__(self, store: ObjectStore, engine: Engine, max_bytes: int) -> None:
-        self._store, self._engine, self._max_bytes = store, engine, max_bytes
+        self._store, self._engine, self.max_bytes = store, engine, max_bytes
 
     def save(self, data: bytes | Iterable[bytes], *, name: str, media_type: str | None = None) -> StoredFile:
         """Store bytes, or chunks of them; raises `FileTooLargeError` and then keeps nothing."""
         chunks = [data] if isinstance(data, bytes) else data
-        file_id, tally = new_id(), _Tally(self._max_bytes)
+        file_id, tally = new_id(), _Tally(self.max_bytes)
         obstore.put(self._store, _key(file_id), tally.count(chunks))
         return self._record(file_id, name, media_type, tally)
 
@@ -55,7 +55,7 @@ class FileStore:
         self, chunks: AsyncIterable[bytes], *, name: str, media_type: str | None = None
     ) -> StoredFile:
         """Store chunks as they arrive; raises `FileTooLargeError` and then keeps nothing."""
-        file_id, tally = new_id(), _Tally(self._max_bytes)
+        file_id, tally = new_id(), _Tally(self.max_bytes)
         await obstore.put_async(self._store, _key(file_id), tally.count_async(chunks))
         return self._record(file_id, name, media_type, tally)
 

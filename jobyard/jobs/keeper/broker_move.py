@@ -4,7 +4,7 @@ A queued job that was published becomes one that never was, and is published lik
 in between has lost nothing: what is called unsent is taken up by the keepers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, up
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.schema import QUEUED_JOB, job, status_is
 from jobyard.jobs.job import QueuedJob, Status
-from jobyard.settings.queues import PRIORITIES, Queue
+from jobyard.settings.queues import PRIORITIES
 
 
 def now(connection: Connection) -> datetime:
@@ -21,7 +21,7 @@ def now(connection: Connection) -> datetime:
 
 
 def take_published(
-    connection: Connection, until: datetime, limit: int, unsent_after: timedelta
+    connection: Connection, until: datetime, limit: int, unsent_after: timedelta, queues: Collection[str]
 ) -> list[QueuedJob]:
     """Return queued jobs that were published up to a moment, as if they never were.
 
@@ -30,7 +30,7 @@ def take_published(
     """
     taken: list[QueuedJob] = []
     for priority in reversed(PRIORITIES):
-        for queue in Queue:
+        for queue in queues:
             if len(taken) < limit:
                 which = and_(_published(until), job.c.queue == queue, job.c.priority == priority)
                 taken += _take(connection, which, limit - len(taken), unsent_after)

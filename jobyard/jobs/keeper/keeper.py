@@ -23,8 +23,8 @@ from jobyard.jobs.keeper.batch_size import Stride
 from jobyard.jobs.keeper.duties import Duty
 from jobyard.jobs.ledger.accept import PUBLISHED_IN_THAT_TIME
 from jobyard.jobs.ledger.replay_orders import advance_replay, running_replays
-from jobyard.settings.queues import Queue
-from jobyard.settings.settings import Settings
+from jobyard.jobs.reading.declared_queues import known_queues
+from jobyard.settings import Settings
 
 log = structlog.get_logger()
 
@@ -72,9 +72,10 @@ class Keeper:
 
         For a broker that has no message of theirs: the yard has moved to it from another.
         """
+        queues = known_queues(self._engine)
         return self._move(
             "moved to another broker",
-            lambda c, size: moving.take_published(c, published_before, size, self._after(size)),
+            lambda c, size: moving.take_published(c, published_before, size, self._after(size), queues),
         )
 
     def _whatever_happens(self, duty: Callable[[], int]) -> int:
@@ -168,7 +169,8 @@ class Keeper:
         if monotonic() < self._look_for_lost_at:
             return 0
         self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
-        empty = [Queue(queue) for queue, depth in self._doorbell.depths(Queue).items() if depth == 0]
+        depths = self._doorbell.depths(known_queues(self._engine))
+        empty = [queue for queue, depth in depths.items() if depth == 0]
         return self._move(
             "lost in the broker",
             lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),

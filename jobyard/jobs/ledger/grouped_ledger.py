@@ -7,8 +7,8 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from jobyard.jobs.job import Acceptance, ClaimedJob, NewJob, Outcome
+from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.jobs.ledger.group_commit import GroupCommit
-from jobyard.jobs.ledger.ledger import Ledger, get_ledger
 
 T = TypeVar("T")
 

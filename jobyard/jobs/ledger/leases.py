@@ -19,8 +19,8 @@ import structlog
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob
-from jobyard.jobs.ledger.ledger import Ledger, get_ledger
-from jobyard.settings.settings import get_settings
+from jobyard.jobs.ledger import Ledger, get_ledger
+from jobyard.settings import get_settings
 
 log = structlog.get_logger()
 

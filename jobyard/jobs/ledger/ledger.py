@@ -52,7 +52,7 @@ from jobyard.jobs.ledger.accept import accept, are_all_inserted
 from jobyard.jobs.ledger.fault_counters import Tally, count, count_alone
 from jobyard.jobs.ledger.settle import HELD, Key, queued_again, runs, settle, settle_succeeded
 from jobyard.jobs.reading.job_queries import missing, status_of
-from jobyard.settings.settings import Settings, get_settings
+from jobyard.settings import Settings, get_settings
 
 log = structlog.get_logger()
 

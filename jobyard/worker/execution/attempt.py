@@ -1,4 +1,5 @@
-"""One attempt at one claimed job: decode, run, encode, and what became of it. Touches no ledger."""
+"""One attempt at one claimed job: fetch, decode, call, encode, store; and what became of it. Touches no
+ledger."""
 
 import asyncio
 import os
@@ -7,22 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.errors import ClaimCheckError, Discard, RetryLater
+from jobyard.jobs.errors import ClaimCheckError, Discard, ResultRefusedError, RetryLater
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
 from jobyard.jobs.retry import retry_delay
 from jobyard.tasks.context import JobContext, running
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.masking import masked
-
-if TYPE_CHECKING:
-    from jobyard.tasks.task import AnyTask
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
@@ -34,10 +33,6 @@ SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 _TAKEN = (Exception, SystemExit, asyncio.CancelledError)
 
 
-class ResultRefusedError(Exception):
-    """A task returned what cannot be stored: of the wrong type, or too large."""
-
-
 class _NothingToRunError(Exception):
     """The attempt is over before it has begun."""
 
@@ -46,12 +41,14 @@ class _NothingToRunError(Exception):
         self.outcome = outcome
 
 
-def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
+def attempt(task: AnyDefinition, job: ClaimedJob) -> Outcome:
     """Run one attempt to its end; whatever the task raises becomes a `Failed`."""
     process = os.getpid()
     with _named(job):
         try:
-            return _succeeded(job, task.encode(task.call(_payload(task, job))))
+            payload = _fetch_and_decode(task, job)
+            returned = task.call(payload)
+            return _store(job, task.encode(returned))
         except _NothingToRunError as nothing:
             return nothing.outcome
         except _TAKEN as error:
@@ -61,7 +58,7 @@ def attempt(task: "AnyTask", job: ClaimedJob) -> Outcome:
 
 
 async def attempt_async(
-    task: "AnyTask", job: ClaimedJob, interruption: Callable[[], BaseException | None]
+    task: AnyDefinition, job: ClaimedJob, interruption: Callable[[], BaseException | None]
 ) -> Outcome:
     """Run one attempt of an `async def` to its end, on the event loop that this is awaited on.
 
@@ -69,10 +66,14 @@ async def attempt_async(
     """
     with _named(job):
         try:
-            payload = await _beside(_payload, task, job) if is_check(job.payload) else _payload(task, job)
+            # The file store blocks, and the event loop has other attempts to run.
+            if is_check(job.payload):
+                payload = await asyncio.to_thread(_fetch_and_decode, task, job)
+            else:
+                payload = _fetch_and_decode(task, job)
             text = task.encode(await task.function(payload))
             is_large = get_claim_checks().is_large(text)
-            return await _beside(_succeeded, job, text) if is_large else _succeeded(job, text)
+            return await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
         except _NothingToRunError as nothing:
             return nothing.outcome
         except _TAKEN as error:
@@ -85,10 +86,6 @@ async def attempt_async(
             raise asked from None
 
 
-# The file store blocks, and the event loop is everybody's.
-_beside = asyncio.to_thread
-
-
 @contextmanager
 def _named(job: ClaimedJob) -> Iterator[None]:
     in_logs = bind_contextvars(job_id=job.id, attempt=job.attempt)
@@ -99,7 +96,7 @@ def _named(job: ClaimedJob) -> Iterator[None]:
         reset_contextvars(**in_logs)
 
 
-def _payload(task: "AnyTask", job: ClaimedJob) -> Any:
+def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
     try:
         return task.decode(get_claim_checks().fetch(job.id, job.payload))
     except ValidationError as error:
@@ -109,18 +106,18 @@ def _payload(task: "AnyTask", job: ClaimedJob) -> Any:
         raise _NothingToRunError(_without_payload(task, job, error)) from error
 
 
-def _without_payload(task: "AnyTask", job: ClaimedJob, error: ClaimCheckError) -> Failed:
+def _without_payload(task: AnyDefinition, job: ClaimedJob, error: ClaimCheckError) -> Failed:
     if error.is_lost:
         return _dead(job, Failure(Cause.INVALID_PAYLOAD, type(error).__qualname__, str(error)))
     return failed(task, job, RetryLater(WITHOUT_STORE, str(error), counts=False))
 
 
-def _succeeded(job: ClaimedJob, text: str) -> Succeeded:
+def _store(job: ClaimedJob, text: str) -> Succeeded:
     result = get_claim_checks().check_in(job.id, f"{RESULT}-{job.attempt}", text)
     return Succeeded(job.id, job.attempt, result)
 
 
-def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
+def failed(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failed:
     """Return what becomes of a job whose attempt raised `error`."""
     failure = _describe(task, error)
     wanted = error.delay if isinstance(error, RetryLater) else None
@@ -136,7 +133,7 @@ def failed(task: "AnyTask", job: ClaimedJob, error: BaseException) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts)
 
 
-def _is_too_old(task: "AnyTask", job: ClaimedJob, delay: timedelta) -> bool:
+def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
     max_age = task.declaration.max_age
     return max_age is not None and utc_now() + delay - job.created_at > timedelta(seconds=max_age)
 
@@ -145,7 +142,7 @@ def _dead(job: ClaimedJob, failure: Failure) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=None)
 
 
-def _describe(task: "AnyTask", error: BaseException) -> Failure:
+def _describe(task: AnyDefinition, error: BaseException) -> Failure:
     cause, kind = _cause(error), type(error).__qualname__
     words = f"stopped at its limit of {task.soft_limit} s" if kind == SOFT_LIMIT else _words_of(error)
     expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)

@@ -1,7 +1,7 @@
 """A thread that runs what a worker's thread hands it, so that the worker's thread can watch, and leave.
 
 Python cannot stop a thread from outside. It can raise an exception in it, which takes effect at the thread's
-next bytecode; a thread that blocks in C until kingdom come is left behind, counted, and replaced.
+next bytecode. A thread that blocks in C and does not return is left behind, counted, and replaced.
 """
 
 import ctypes
@@ -20,8 +20,8 @@ _own = threading.local()
 _left_behind: set[threading.Thread] = set()
 
 
-class Run(Generic[T]):
-    """One call on a runner's thread; `began` and `ended` are monotonic."""
+class ThreadCall(Generic[T]):
+    """One call on an attempt thread; `began` and `ended` are monotonic."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self.function = function
@@ -33,14 +33,14 @@ class Run(Generic[T]):
         self._lock = threading.Lock()
         self._thread_id = 0
         self._coroutine: Future[Any] | None = None
-        self._asked: BaseException | None = None
+        self._interruption: BaseException | None = None
 
     def interrupt(self, error: BaseException) -> None:
         """Raise `error` in the function, wherever it is; nothing happens when it is over."""
         with self._lock:
             if self.is_over:
                 return
-            self._asked = error
+            self._interruption = error
             if self._coroutine is not None:
                 self._coroutine.cancel()
             else:
@@ -50,19 +50,19 @@ class Run(Generic[T]):
         """Wait in the function for a coroutine, which is cancelled where the function is interrupted."""
         with self._lock:
             self._coroutine = future
-            if self._asked is not None:
+            if self._interruption is not None:
                 future.cancel()
         try:
             return future.result()
         except CancelledError:
-            raise (self._asked or CancelledError()) from None
+            raise (self._interruption or CancelledError()) from None
         finally:
             with self._lock:
                 self._coroutine = None
 
     def execute(self) -> None:
         """Call the function on this thread, and end with `value` or `error` whatever is raised when."""
-        self._thread_id, _own.run, has_begun, process = threading.get_ident(), self, False, os.getpid()
+        self._thread_id, _own.call, has_begun, process = threading.get_ident(), self, False, os.getpid()
         self.began = monotonic()
         while not self.is_over:
             try:
@@ -76,40 +76,40 @@ class Run(Generic[T]):
                 self.error = error
             if os.getpid() != process:
                 os._exit(_exit_code(self.error))  # a child that the task has forked, and that came back here
-        self.ended, _own.run = monotonic(), None
+        self.ended, _own.call = monotonic(), None
 
 
-class Line(Generic[T]):
-    """Calls on a runner's thread, one after another; `changed` is set when it is over.
+class CallSequence(Generic[T]):
+    """Calls on an attempt thread, one after another; `changed` is set when the last is over.
 
-    So short ones cost no more than the calls: nobody is woken between them.
+    Between two calls no other thread is woken, so short ones cost little more than the calls themselves.
     """
 
     def __init__(self, functions: Iterable[Callable[[], T]]) -> None:
-        self.runs = [Run(function) for function in functions]
+        self.calls = [ThreadCall(function) for function in functions]
         self.changed = threading.Event()
         self._lock = threading.Lock()
-        self._begun, self._end = 0, len(self.runs)
+        self._begun, self._end = 0, len(self.calls)
 
     def __len__(self) -> int:
         return self._end
 
     def cut(self) -> None:
-        """Let nothing more begin: the line is as long as it has come."""
+        """Let nothing more begin: the sequence ends with the call that began last."""
         with self._lock:
             self._end = self._begun
 
     def execute(self) -> None:
-        while (run := self._next()) is not None:
-            run.execute()
+        while (call := self._next()) is not None:
+            call.execute()
         self.changed.set()
 
-    def _next(self) -> Run[T] | None:
+    def _next(self) -> ThreadCall[T] | None:
         with self._lock:
             if self._begun == self._end:
                 return None
             self._begun += 1
-            return self.runs[self._begun - 1]
+            return self.calls[self._begun - 1]
 
 
 def _exit_code(error: BaseException | None) -> int:
@@ -125,51 +125,52 @@ def raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
     )
 
 
-def current_run() -> Run[Any] | None:
-    """Return the run that this thread is executing, or None where it is no runner's thread."""
-    return getattr(_own, "run", None)
+def current_call() -> ThreadCall[Any] | None:
+    """Return the call that this thread is executing, or None where it is no attempt thread."""
+    return getattr(_own, "call", None)
 
 
-class Runner:
-    """A thread with a queue of lines, one at a time."""
+class AttemptThread:
+    """A thread with a queue of call sequences, one at a time."""
 
     def __init__(self) -> None:
-        self._lines: SimpleQueue[Line[Any] | None] = SimpleQueue()
+        self._sequences: SimpleQueue[CallSequence[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="attempts", daemon=True)
         self._thread.start()
 
-    def start(self, functions: Iterable[Callable[[], T]]) -> Line[T]:
-        """Begin a line of calls; wait for `changed`, and look at its runs."""
-        line = Line(functions)
-        self._lines.put(line)
-        return line
+    def start(self, functions: Iterable[Callable[[], T]]) -> CallSequence[T]:
+        """Begin a sequence of calls; wait for `changed`, and look at its calls."""
+        sequence = CallSequence(functions)
+        self._sequences.put(sequence)
+        return sequence
 
     def leave_behind(self) -> None:
-        """Give the thread up: it ends when what it runs does, and the next line gets a new thread."""
+        """Give the thread up: it ends when its call does, and the next sequence gets a new thread."""
         leave_thread_behind(self._thread)
-        self._lines.put(None)
-        _own.runner = None
+        self._sequences.put(None)
+        _own.thread = None
 
     def _work(self) -> None:
-        while (line := self._lines.get()) is not None:
-            line.execute()
-        has_come_back(threading.current_thread())
+        while (sequence := self._sequences.get()) is not None:
+            sequence.execute()
+        forget_left_behind(threading.current_thread())
 
 
-def get_runner() -> Runner:
-    """Return the runner of this worker's thread."""
-    runner: Runner | None = getattr(_own, "runner", None)
-    if runner is None:
-        runner = _own.runner = Runner()
-    return runner
+def get_attempt_thread() -> AttemptThread:
+    """Return the attempt thread that belongs to this thread of the worker's."""
+    thread: AttemptThread | None = getattr(_own, "thread", None)
+    if thread is None:
+        thread = _own.thread = AttemptThread()
+    return thread
 
 
 def leave_thread_behind(thread: threading.Thread) -> None:
-    """Count a thread among those that still run what was given up, until it `has_come_back`."""
+    """Count a thread among those that still run what was given up, until `forget_left_behind`."""
     _left_behind.add(thread)
 
 
-def has_come_back(thread: threading.Thread) -> None:
+def forget_left_behind(thread: threading.Thread) -> None:
+    """Count a thread no longer among those that still run what was given up."""
     _left_behind.discard(thread)
 
 

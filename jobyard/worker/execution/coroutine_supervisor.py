@@ -1,7 +1,8 @@
-"""Attempts of an `async def` task, all at once on the event loop, looked after from the worker's thread.
+"""Runs attempts of an `async def` task side by side on the event loop, and watches them from the worker's
+thread.
 
-What `jobyard/worker/execution/supervisor.py` does for one attempt after another, this does for many side by
-side: each has its own limits and its own lease, and what has not begun in time goes back.
+Each has its own limits and its own lease, and what has not begun in time goes back, as in
+`jobyard/worker/execution/supervisor.py`.
 """
 
 import math
@@ -9,34 +10,28 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import thread_time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
 
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import ClaimedJob, HandedBack, NotStarted, Outcome
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.fault_counters import Tally, count_alone
 from jobyard.jobs.ledger.leases import Held, Lease
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.attempt import attempt_async, failed
-from jobyard.worker.execution.event_loop import get_async_loop, give_up
-from jobyard.worker.execution.interruptions import (
-    STOP_GRACE_SECONDS,
-    AttemptStopped,
-    SoftLimitReached,
-    TimeLimitExceeded,
-)
-
-if TYPE_CHECKING:
-    from jobyard.tasks.task import AnyTask
+from jobyard.worker.execution.event_loop import get_event_loop, give_up
+from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
+from jobyard.worker.execution.next_step import GiveUp, Interrupt, Limits, Told, Wait, Withdraw, next_step
 
 log = structlog.get_logger()
 
-# Until one that has not begun is looked at again, where its limits are to be kept from its beginning.
-_SOON: Final = 0.05
+# Until an attempt that has not begun yet is looked at again, where its limits count from its beginning.
+LOOK_AGAIN_SECONDS: Final = 0.05
 
 
-class Member:
+class Running:
     """One attempt: `began` and how it ended are set on the loop's thread, the rest on the worker's."""
 
     def __init__(self, job: ClaimedJob, lease: Lease) -> None:
@@ -46,159 +41,157 @@ class Member:
         self.error: BaseException | None = None
         self.is_over = False
         self.is_withdrawn = False
-        self.asked: BaseException | None = None
-        self.give_up_at = math.inf
+        self.told: Told | None = None
         self.cancel: Callable[[], object] = lambda: None
 
 
-class Crowd:
+class CoroutineSupervisor:
     """The attempts at some jobs of one task, which begin as soon as this is made."""
 
-    def __init__(self, task: "AnyTask", held: Sequence[Held], patience_seconds: float) -> None:
+    def __init__(self, task: AnyDefinition, held: Sequence[Held], patience_seconds: float) -> None:
         self._task = task
-        self._members = [Member(job, lease) for job, lease in held]
-        self._cut_at = monotonic() + patience_seconds
+        self._attempts = [Running(job, lease) for job, lease in held]
+        self._begins_before = monotonic() + patience_seconds
+        self._limits = Limits.of(task.soft_limit, task.hard_limit)
         self._changed = threading.Event()
         self._lock = threading.Lock()
-        self._under_way = len(self._members)
+        self._under_way = len(self._attempts)
         self._cpu, self._ended, self._busy = 0.0, 0, (0.0, 0)
-        self._soft, self._hard = task.soft_limit or math.inf, task.hard_limit or math.inf
-        self._loop = get_async_loop()
-        for member in self._members:
-            member.lease.wake = self._changed.set
+        self._loop = get_event_loop()
+        for running in self._attempts:
+            running.lease.wake = self._changed.set
         self._loop.call(self._begin_all)
 
     # On the loop's thread.
 
     def _begin_all(self) -> None:
         self._cpu, self._ended = thread_time(), self._loop.ended
-        for member in self._members:
-            task = self._loop.loop.create_task(self._attempt(member), name=member.job.id)
-            member.cancel = task.cancel
+        for running in self._attempts:
+            task = self._loop.loop.create_task(self._attempt(running), name=running.job.id)
+            running.cancel = task.cancel
 
-    async def _attempt(self, member: Member) -> None:
+    async def _attempt(self, running: Running) -> None:
         process = os.getpid()
-        async with self._loop.room:
-            if self._may_begin(member):
+        async with self._loop.slots:
+            if self._may_begin(running):
                 try:
-                    member.value = await attempt_async(self._task, member.job, lambda: member.asked)
+                    running.value = await attempt_async(
+                        self._task, running.job, lambda: running.told.interruption if running.told else None
+                    )
                 except BaseException as error:
-                    member.error = error
+                    running.error = error
         if os.getpid() != process:
             os._exit(1)  # a child that the task has forked, and that came back here
-        self._has_ended(member)
+        self._on_ended(running)
 
-    def _may_begin(self, member: Member) -> bool:
+    def _may_begin(self, running: Running) -> bool:
         with self._lock:
-            if not member.is_withdrawn:
-                member.began = monotonic()
-            return not member.is_withdrawn
+            if not running.is_withdrawn:
+                running.began = monotonic()
+            return not running.is_withdrawn
 
-    def _has_ended(self, member: Member) -> None:
-        self._loop.ended += member.began is not None
+    def _on_ended(self, running: Running) -> None:
+        self._loop.ended += running.began is not None
         self._busy = thread_time() - self._cpu, self._loop.ended - self._ended
-        member.is_over = True
+        running.is_over = True
         self._under_way -= 1
-        if not self._under_way or monotonic() >= self._cut_at:
+        if not self._under_way or monotonic() >= self._begins_before:
             self._changed.set()
 
     # On the worker's thread.
 
     def outcomes(self) -> Iterator[list[Outcome]]:
         """Yield how they ended: all at once, or where that takes too long, as they end."""
-        rest, ended = self._members, list[Outcome]()
+        rest, ended = self._attempts, list[Outcome]()
         while rest:
             now = monotonic()
-            looked_after = [(member, self._look_after(member, now)) for member in rest]
-            ended += [outcome for _, outcome in looked_after if outcome is not None]
-            rest = [member for member, outcome in looked_after if outcome is None]
-            if ended and (not rest or now >= self._cut_at):
+            looked_at = [(running, self._take_next_step(running, now)) for running in rest]
+            ended += [outcome for _, outcome in looked_at if not isinstance(outcome, Wait)]
+            waits = {running: wait.until for running, wait in looked_at if isinstance(wait, Wait)}
+            rest = list(waits)
+            if ended and (not rest or now >= self._begins_before):
                 yield ended
                 ended = []
-            if rest:
-                self._wait(rest, self._cut_at if ended else math.inf)
+            if waits:
+                self._wait(min(*waits.values(), self._begins_before if ended else math.inf))
 
     def measured(self) -> tuple[float, int]:
         """Return the seconds for which the attempts held up the loop, and how many there were.
 
         By its processor's time; or by the time from one beginning to the next, where they block.
         """
-        begun = sorted(member.began for member in self._members if member.began is not None)
+        begun = sorted(running.began for running in self._attempts if running.began is not None)
         busy, among = self._busy
         apart = (begun[-1] - begun[0]) / (len(begun) - 1) if len(begun) > 1 else 0.0
         return max(busy / max(among, 1), apart) * len(begun), len(begun)
 
-    def _look_after(self, member: Member, now: float) -> Outcome | None:
-        if member.is_over and member.began is not None:
-            return self._outcome(member)
-        reason = member.lease.reason_to_stop(now)
-        if (began := member.began) is None:
-            if reason is None and now < self._cut_at:
-                return None
-            return self._withdraw(member, reason)
-        if now >= member.give_up_at:
-            return self._given_up(member)
-        if reason is not None and not isinstance(member.asked, AttemptStopped):
-            member.give_up_at = now + STOP_GRACE_SECONDS
-            self._interrupt(member, AttemptStopped(reason))
-        elif now >= began + self._hard:
-            return self._timed_out(member)
-        elif now >= began + self._soft and member.asked is None:
-            self._interrupt(member, SoftLimitReached(self._task.soft_limit))
-        return None
+    def _take_next_step(self, running: Running, now: float) -> Outcome | Wait:
+        """Do what is to be done about one attempt: return how it ended, or until when to wait for it."""
+        if running.is_over and running.began is not None:
+            return self._outcome(running)
+        step = next_step(
+            now,
+            began=running.began,
+            told=running.told,
+            reason_to_stop=running.lease.reason_to_stop(now),
+            fenced_at=running.lease.fenced_at,
+            begins_before=self._begins_before,
+            limits=self._limits,
+        )
+        match step:
+            case Withdraw():
+                return self._withdraw(running) or self._take_next_step(running, now)
+            case Interrupt(interruption):
+                running.told = Told(interruption, now)
+                self._loop.call(running.cancel)
+                return self._take_next_step(running, now)
+            case GiveUp(None):
+                return self._given_up_at_hard_limit(running, now)
+            case GiveUp(stop):
+                self._leave_behind(running, str(stop))
+                return self._stopped(running, str(stop))
+            case Wait(until):
+                has_limits = self._limits != Limits()
+                is_to_begin = running.began is None and has_limits
+                return Wait(min(until, now + LOOK_AGAIN_SECONDS) if is_to_begin else until)
 
-    def _wait(self, rest: Sequence[Member], deadline: float) -> None:
-        deadline = min(deadline, *map(self._deadline, rest))
-        self._changed.wait(max(0.0, deadline - monotonic()))
-        self._changed.clear()  # before anybody looks, so that what changes from here on is not missed
+    def _wait(self, until: float) -> None:
+        self._changed.wait(max(0.0, until - monotonic()))
+        self._changed.clear()  # before the next look, which then misses nothing
 
-    def _deadline(self, member: Member) -> float:
-        if member.began is None:
-            has_limits = self._soft < math.inf
-            return min(member.lease.fenced_at, self._cut_at, monotonic() + _SOON if has_limits else math.inf)
-        if member.give_up_at < math.inf:
-            return member.give_up_at
-        soft = member.began + self._soft if member.asked is None else math.inf
-        return min(member.lease.fenced_at, soft, member.began + self._hard)
-
-    def _withdraw(self, member: Member, reason: str | None) -> Outcome | None:
+    def _withdraw(self, running: Running) -> Outcome | None:
         """Keep it from beginning, unless it does so at this very moment."""
-        job = member.job
+        job = running.job
         with self._lock:
-            if member.began is not None:
+            if running.began is not None:
                 return None
-            member.is_withdrawn = True
-        return HandedBack(job.id, job.attempt, reason) if reason else NotStarted(job.id, job.attempt)
+            running.is_withdrawn = True
+        return NotStarted(job.id, job.attempt)
 
-    def _interrupt(self, member: Member, error: BaseException) -> None:
-        member.asked = error
-        self._loop.call(member.cancel)
+    def _outcome(self, running: Running) -> Outcome:
+        if running.value is not None:
+            return (
+                running.value
+            )  # even if it was told to stop; whether it still counts is for the ledger to say
+        if running.told is not None and isinstance(running.told.interruption, AttemptStopped):
+            return self._stopped(running, str(running.told.interruption))
+        error = running.error or RuntimeError("the attempt ended without an outcome")
+        return failed(self._task, running.job, error)
 
-    def _outcome(self, member: Member) -> Outcome:
-        if member.value is not None:
-            return member.value  # even if it was to stop; whether it still counts is for the ledger to say
-        if isinstance(member.asked, AttemptStopped):
-            return self._stopped(member)
-        error = member.error or RuntimeError("the attempt ended without an outcome")
-        return failed(self._task, member.job, error)
+    def _given_up_at_hard_limit(self, running: Running, now: float) -> Outcome:
+        error = TimeLimitExceeded(self._task.soft_limit, self._task.hard_limit)
+        running.told = Told(AttemptStopped(str(error)), now)
+        self._loop.call(running.cancel)
+        self._leave_behind(running, str(error))
+        return failed(self._task, running.job, error)
 
-    def _given_up(self, member: Member) -> Outcome:
-        self._leave_behind(member, str(member.asked))
-        return self._stopped(member)
-
-    def _timed_out(self, member: Member) -> Outcome:
-        error = TimeLimitExceeded(self._soft, self._hard)
-        self._interrupt(member, AttemptStopped(str(error)))
-        self._leave_behind(member, str(error))
-        return failed(self._task, member.job, error)
-
-    def _stopped(self, member: Member) -> Outcome:
-        job, reason = member.job, str(member.asked)
+    def _stopped(self, running: Running, reason: str) -> Outcome:
+        job = running.job
         log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
         return HandedBack(job.id, job.attempt, reason)
 
-    def _leave_behind(self, member: Member, reason: str) -> None:
+    def _leave_behind(self, running: Running, reason: str) -> None:
         if give_up(self._loop):
             count_alone(get_ledger().engine, Tally.THREAD_LEFT_BEHIND)
-            job = member.job
+            job = running.job
             log.error("event loop left behind", job_id=job.id, attempt=job.attempt, reason=reason)

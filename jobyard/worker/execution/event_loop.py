@@ -15,8 +15,13 @@ from typing import Final, TypeVar, cast
 import structlog
 
 from jobyard.jobs.clock import monotonic
-from jobyard.settings.settings import get_settings
-from jobyard.worker.execution.attempt_thread import current_run, has_come_back, leave_thread_behind, raise_in
+from jobyard.settings import get_settings
+from jobyard.worker.execution.attempt_thread import (
+    current_call,
+    forget_left_behind,
+    leave_thread_behind,
+    raise_in,
+)
 from jobyard.worker.execution.interruptions import AttemptStopped
 
 T = TypeVar("T")
@@ -28,12 +33,12 @@ STANDSTILL_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 0.5
 
 
-class AsyncLoop:
-    """A running loop; `room` lets in as many attempts as run at once, and `ended` counts those that did."""
+class EventLoop:
+    """A running loop; `slots` bound how many attempts run at once, and `ended` counts those that did."""
 
     def __init__(self, most_at_once: int) -> None:
         self.loop = asyncio.new_event_loop()
-        self.room = asyncio.Semaphore(most_at_once)
+        self.slots = asyncio.Semaphore(most_at_once)
         self.ended = 0
         self._beat_at = monotonic()
         self.is_left_behind = False
@@ -88,7 +93,7 @@ class AsyncLoop:
             if os.getpid() != process:
                 os._exit(1)  # a child that a coroutine has forked, and that would run the others again
             self.loop.close()
-        has_come_back(self._thread)
+        forget_left_behind(self._thread)
 
     def _beat(self) -> None:
         self._beat_at = monotonic()
@@ -99,10 +104,10 @@ class AsyncLoop:
 
 
 _lock = threading.Lock()
-_own: AsyncLoop | None = None
+_own: EventLoop | None = None
 
 
-def get_async_loop() -> AsyncLoop:
+def get_event_loop() -> EventLoop:
     """Return the loop of this process that begins what is new."""
     global _own
     with _lock:
@@ -110,11 +115,11 @@ def get_async_loop() -> AsyncLoop:
             _own.leave_behind()
             _own = None
         if _own is None:
-            _own = AsyncLoop(get_settings().worker.coroutines)
+            _own = EventLoop(get_settings().worker.coroutines)
         return _own
 
 
-def give_up(loop: AsyncLoop) -> bool:
+def give_up(loop: EventLoop) -> bool:
     """Break off what holds this loop up, where something does; tell whether it did."""
     global _own
     if loop.is_left_behind:
@@ -142,6 +147,6 @@ os.register_at_fork(after_in_child=_start_anew)
 
 def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
     """Run a coroutine to its end; it is cancelled where the attempt that awaits it is interrupted."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, get_async_loop().loop)
-    run = current_run()
-    return future.result() if run is None else cast(T, run.await_coroutine(future))
+    future = asyncio.run_coroutine_threadsafe(coroutine, get_event_loop().loop)
+    call = current_call()
+    return future.result() if call is None else cast(T, call.await_coroutine(future))

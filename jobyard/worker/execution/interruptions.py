@@ -6,7 +6,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from jobyard.jobs.errors import Interruption
 
-# From being told to stop to being left behind: what is cleaned up in a `finally` gets so much time.
+# From being told to stop until its thread or loop is left behind: for what is cleaned up in a `finally`. Less
+# than the 5 s that a worker takes for handing back (`jobyard/worker/stopping.py`).
 STOP_GRACE_SECONDS: Final = 2.0
 
 
@@ -21,8 +22,9 @@ class TimeLimitExceeded(SoftTimeLimitExceeded):
     """An attempt that did not heed its soft limit was given up at the hard one."""
 
     def __init__(self, soft_limit: float | None, hard_limit: float | None) -> None:
-        words = f"not done after {hard_limit} s, and it did not heed its soft limit of {soft_limit} s"
-        super().__init__(words)
+        super().__init__(
+            f"not done after {hard_limit} s, and it did not heed its soft limit of {soft_limit} s"
+        )
 
     def __str__(self) -> str:
         return str(self.args[0])

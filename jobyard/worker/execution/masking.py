@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from jobyard.settings.settings import Settings, get_settings
+from jobyard.settings import Settings, get_settings
 
 MASK: Final = "********"
 SHORTEST: Final = 4  # masking shorter ones would riddle every text with holes

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.ledger.ledger import get_ledger
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.run_times import note_paces
 
 log = structlog.get_logger()
@@ -33,7 +33,9 @@ class Stopwatch:
         self._tell_at = self._tell_all_at = 0.0
 
     def note(self, task: str, seconds: float, jobs: int) -> None:
-        """Add jobs that took so long together; whoever comes when it is time tells the ledger."""
+        """Add jobs that took so long together; the caller that comes when it is time tells the ledger."""
+        if not jobs:
+            return
         with self._lock:
             in_all, number = self._measured.get(task, (0.0, 0))
             self._measured[task] = (in_all + seconds, number + jobs)

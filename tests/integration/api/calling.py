@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select
 from jobyard.jobs.database.engine import make_engine, reading
 from jobyard.jobs.database.schema import file, job
 from jobyard.jobs.job import FINAL
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
 

@@ -22,7 +22,7 @@ from tests.integration.api.calling import (
 )
 from tests.support.processes import ROOT, YardProcesses
 
-SAMPLE = ROOT / "jobyard" / "local" / "sample.png"
+SAMPLE = ROOT / "config" / "sample.png"
 
 
 def at(text: str) -> datetime:

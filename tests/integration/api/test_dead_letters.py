@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from tests.integration.api.calling import (
     NOBODYS_ID,
     a_word,

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Failed, Status
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from tests.integration.api.calling import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, shown
 from tests.support.waiting import wait_until
 from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, claimed, dead

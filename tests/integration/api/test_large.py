@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from tests.integration.api.calling import DEEDS, accepted, deed, ended, problem, shown
 from tests.support.bad_tasks import Deed

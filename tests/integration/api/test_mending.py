@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import Tally, count_alone
-from jobyard.jobs.ledger.ledger import Ledger
 from tests.integration.api.calling import NOBODYS_ID, deed, ended, problem, raw, shown
 from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 

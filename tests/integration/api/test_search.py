@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from jobyard.http.routes.export import COLUMNS
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from tests.integration.api.calling import DEEDS, a_word, accepted, deed, ended, problem
 from tests.unit.jobyard.jobs.keeper.test_pruning import DAY, prune_all
 from tests.unit.jobyard.jobs.keeper.test_pruning import ended as ended_ago

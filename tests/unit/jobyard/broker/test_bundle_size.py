@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from jobyard.broker.bundle_size import MOST_JOBS, Bundling
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import QueuedJob, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.run_times import known_paces, note_paces
 from jobyard.jobs.reading.workers import Announcement, announce
 from jobyard.worker.execution.run_times import TELL_ALL_EVERY_SECONDS, TELL_EVERY_SECONDS, Stopwatch

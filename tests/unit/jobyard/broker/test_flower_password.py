@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from jobyard.broker.flower_password import FILE_NAME, flower_password
+from jobyard.settings import Settings
 from jobyard.settings.sections import FlowerSettings
-from jobyard.settings.settings import Settings
 
 
 def test_a_password_that_is_set_is_used_and_nothing_is_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jobyard.broker.publisher import QUIET_SECONDS, Publisher
 from jobyard.broker.redis.early_sender import Rung
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import NewJob, QueuedJob, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from tests.support.waiting import wait_until
 

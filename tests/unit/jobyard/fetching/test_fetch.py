@@ -10,19 +10,12 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from jobyard.fetching.fetch import (
-    LONGEST_RETRY_AFTER,
-    Fetched,
-    Gate,
-    PageRefusedError,
-    TemporaryFetchError,
-    fetch,
-    retry_after,
-)
+from config.settings import CollectSettings
+from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.errors import PageRefusedError, TemporaryFetchError
+from jobyard.fetching.fetch import LONGEST_RETRY_AFTER, Fetched, Gate, fetch, retry_after
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import Discard, RetryLater
-from jobyard.settings.allowed_networks import AllowedPlace
-from jobyard.settings.sections import CollectSettings
 from tests.support.http_server import Answer, HttpServer, needs_second_loopback
 
 LIMIT = 10_000
@@ -42,7 +35,7 @@ def got(
     settings = CollectSettings(
         allow=places, timeout=timedelta(seconds=seconds), max_redirects=redirects, user_agent="Tester/1"
     )
-    return asyncio.run(fetch(url, max_bytes=LIMIT, headers=headers, gate=gate, settings=settings))
+    return asyncio.run(fetch(url, settings, max_bytes=LIMIT, headers=headers, gate=gate))
 
 
 def test_a_page_comes_with_its_status_headers_and_body(server: HttpServer) -> None:

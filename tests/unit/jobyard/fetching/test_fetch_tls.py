@@ -12,11 +12,12 @@ import h2.connection
 import h2.events
 import pytest
 
+from config.settings import CollectSettings
 from jobyard.fetching import fetch as fetching
-from jobyard.fetching.fetch import Fetched, TemporaryFetchError, fetch
+from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.errors import TemporaryFetchError
+from jobyard.fetching.fetch import Fetched, fetch
 from jobyard.jobs.errors import Discard
-from jobyard.settings.allowed_networks import AllowedPlace
-from jobyard.settings.sections import CollectSettings
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.http_server import HttpServer, needs_second_loopback
 
@@ -37,7 +38,7 @@ def trusted(certificate: Certificate) -> Iterator[None]:
 
 def got(url: str, *allow: str) -> Fetched:
     settings = CollectSettings(allow=tuple(AllowedPlace.parse(place) for place in allow or ("127.0.0.0/8",)))
-    return asyncio.run(fetch(url, max_bytes=10_000, settings=settings))
+    return asyncio.run(fetch(url, settings, max_bytes=10_000))
 
 
 @contextmanager

@@ -9,17 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from jobyard.fetching.guard import (
-    GuardedBackend,
-    NameNotResolvedError,
-    is_public,
-    literal_address,
-    may_connect,
-    resolve,
-)
+from config.settings import CollectSettings
+from jobyard.fetching.addresses import is_public, literal_address, may_connect
+from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.guard import GuardedBackend, NameNotResolvedError, resolve
 from jobyard.jobs.errors import Discard
-from jobyard.settings.allowed_networks import AllowedPlace
-from tasks.collect.task import Collect
+from tasks.collect.payload import Collect
 from tests.support.changed_settings import changed_settings
 from tests.support.http_server import HttpServer
 from tests.support.processes import free_port
@@ -50,6 +45,10 @@ LOOPBACK = IPv4Address("127.0.0.1")
 
 def places(*texts: str) -> tuple[AllowedPlace, ...]:
     return tuple(AllowedPlace.parse(text) for text in texts)
+
+
+def allowing(*texts: str) -> CollectSettings:
+    return CollectSettings(allow=places(*texts))
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
@@ -145,7 +144,7 @@ def test_what_is_allowed_is_allowed_in_its_ipv6_form_too() -> None:
 
 def connected(loop: ScriptedLoop, host: str, port: int, *allowed: str) -> None:
     async def connect() -> None:
-        stream = await GuardedBackend(places(*allowed)).connect_tcp(host, port, timeout=5)
+        stream = await GuardedBackend(allowing(*allowed)).connect_tcp(host, port, timeout=5)
         await stream.aclose()
 
     run_with_names(loop, connect())
@@ -196,7 +195,7 @@ def test_localhost_is_resolved_to_what_it_is() -> None:
 
 def test_no_socket_file_is_ever_connected_to() -> None:
     async def connect() -> None:
-        await GuardedBackend(places("0.0.0.0/0")).connect_unix_socket("/run/some.sock")
+        await GuardedBackend(allowing("0.0.0.0/0")).connect_unix_socket("/run/some.sock")
 
     with pytest.raises(Discard, match="socket file"):
         asyncio.run(connect())

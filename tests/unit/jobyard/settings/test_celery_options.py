@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 from kombu.transport import TRANSPORT_ALIASES
 
+from config.queues import QUEUES
+from jobyard.settings import Settings
 from jobyard.settings.celery_options import celery_options
-from jobyard.settings.queues import COMPUTING, PRIORITIES, PURPOSES, WAITING, Queue, broker_priority
+from jobyard.settings.queues import PRIORITIES, broker_priority
 from jobyard.settings.sections import BrokerSettings, RedisSettings
-from jobyard.settings.settings import Settings
+
+NAMES = {"default", *(queue.name for queue in QUEUES)}
 
 
 def options(broker_url: str, **settings: Any) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def test_redis_has_a_list_for_each_priority_and_is_waited_for_no_longer_than_set
 @pytest.mark.parametrize("url", [AMQP, "amqps://example.org"])
 def test_rabbitmq_has_queues_with_ten_priorities(url: str) -> None:
     told = options(url)
-    assert {queue.name for queue in told["task_queues"]} == set(Queue)
+    assert {queue.name for queue in told["task_queues"]} == NAMES
     assert all(queue.queue_arguments == {"x-max-priority": 9} for queue in told["task_queues"])
     assert "priority_steps" not in told["broker_transport_options"]
     assert "socket_timeout" not in told["broker_transport_options"]
@@ -72,7 +75,7 @@ def test_kombu_keeps_our_transport_when_it_goes_on_to_another_node() -> None:
 def test_quorum_queues_come_in_two_bands_and_answer_to_the_name_of_the_queue() -> None:
     told = celery_options(Settings(broker=BrokerSettings(url=AMQP, queue_type="quorum")))
     assert {queue.name: queue.alias for queue in told["task_queues"]} == {
-        f"{name}.{band}": name if band == "usual" else None for name in Queue for band in ("usual", "urgent")
+        f"{name}.{band}": name if band == "usual" else None for name in NAMES for band in ("usual", "urgent")
     }
     assert all(queue.queue_arguments == {"x-queue-type": "quorum"} for queue in told["task_queues"])
 
@@ -119,7 +122,7 @@ def test_no_queue_comes_into_being_by_a_slip_of_the_pen() -> None:
     told = options(REDIS)
     assert told["task_create_missing_queues"] is False
     assert told["task_default_queue"] == "default"
-    assert {queue.routing_key for queue in told["task_queues"]} == set(Queue)
+    assert {queue.routing_key for queue in told["task_queues"]} == NAMES
 
 
 def test_beat_keeps_its_schedules_in_redis_whatever_the_broker_is() -> None:
@@ -139,6 +142,5 @@ def test_nine_is_first_elsewhere_where_nine_is(url: str) -> None:
     assert [broker_priority(priority, url) for priority in PRIORITIES] == list(PRIORITIES)
 
 
-def test_every_queue_has_a_purpose_and_one_kind_of_worker() -> None:
-    assert PURPOSES.keys() == set(Queue)
-    assert sorted((*WAITING, *COMPUTING)) == sorted(Queue)
+def test_every_queue_of_this_application_has_a_purpose() -> None:
+    assert all(queue.purpose for queue in QUEUES)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queue, broker_queues
 from jobyard.settings.queues import PRIORITIES
 from jobyard.settings.sections import BrokerSettings
-from jobyard.settings.settings import Settings
 
 
 def settings(url: str, queue_type: str) -> Settings:

@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobyard.local.ports import needs_valkey
+from jobyard.local.processes import needs_valkey
 from jobyard.settings.sections import ApiSettings, KeeperSettings, LedgerSettings, WorkerSettings
-from jobyard.settings.settings import ENV_PREFIX, Settings, SettingsError, is_loopback, load_settings
+from jobyard.settings.settings import (
+    ENV_PREFIX,
+    Settings,
+    SettingsError,
+    is_loopback,
+    load_settings,
+    settings_class,
+)
 from tests.support.processes import ROOT
 
 UNKNOWN = "there is no such setting"
@@ -58,7 +65,6 @@ def test_everything_has_a_default() -> None:
     assert (settings.api.host, settings.api.port, settings.flower.port) == ("127.0.0.1", 8000, 5555)
     assert settings.ledger_url == f"sqlite:///{Path('var').absolute()}/jobyard.db"
     assert settings.broker_url == settings.redis_url == "redis://127.0.0.1:6399/0"
-    assert settings.smtp_url == "smtp://127.0.0.1:2525"
     assert settings.files_url == (Path("var").absolute() / "files").as_uri()
 
 
@@ -86,7 +92,7 @@ def test_the_case_of_a_name_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_empty_variable_counts_as_not_set(loaded: Any) -> None:
     settings = loaded(HOME="", API__PORT="", API__KEYS="", LEDGER__URL="")
-    assert settings == Settings()
+    assert settings == settings_class()()
     assert settings.home == Path("var")
 
 

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ConfigDict, Field, SecretStr
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
-from jobyard.settings.queues import Queue
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import declared, task
+from jobyard.tasks.registry import declared, forget
+from jobyard.tasks.task import task
 from tests.support.bad_tasks import deed
 
 
@@ -45,7 +45,7 @@ def test_a_name_or_alias_is_taken_once() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"queue": "nowhere"}, "there is no queue"),
+        ({"queue": "no where"}, "cannot be called 'no where'"),
         ({"priority": 10}, "0 to 9"),
         ({"max_retries": -1}, "max_retries"),
         ({"max_retries": 0, "autoretry_for": (ValueError,)}, "drop one"),
@@ -77,18 +77,18 @@ def test_a_function_takes_one_model_and_says_what_it_returns(function: Callable[
 
 
 def test_a_declared_task_is_still_a_function() -> None:
-    @task("test.echo", queue=Queue.EMAIL, priority=7)
+    @task("test.echo", queue="email", priority=7)
     def echo(order: Order) -> Order:
         """Say it again."""
         return order
 
     try:
         assert echo(Order(text="hi")) == Order(text="hi")
-        assert (echo.declaration.queue, echo.declaration.priority) == (Queue.EMAIL, 7)
+        assert (echo.definition.declaration.queue, echo.definition.declaration.priority) == ("email", 7)
         assert echo.__doc__ == "Say it again."
-        assert echo.payload_schema["properties"]["text"]["type"] == "string"
+        assert echo.definition.payload_schema["properties"]["text"]["type"] == "string"
     finally:
-        declared.pop("test.echo")
+        forget("test.echo")
 
 
 class Secretive(Payload):
@@ -115,11 +115,11 @@ def test_a_model_that_does_not_read_what_it_writes_is_refused_before_a_job_is_ac
     try:
         renamed = task("test.renamed")(_renamed)
         with pytest.raises(TaskDeclarationError, match="does not read"):
-            renamed.dump(Renamed.model_validate({"no": 1}))
+            renamed.definition.dump(Renamed.model_validate({"no": 1}))
     finally:
-        declared.pop("test.renamed", None)
+        forget("test.renamed")
 
 
 def test_only_the_tasks_own_payload_is_taken() -> None:
     with pytest.raises(TypeError, match="takes a Deed, not a Order"):
-        deed.dump(Order())  # type: ignore[arg-type]
+        deed.definition.dump(Order())  # type: ignore[arg-type]

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobyard.fetching.fetch import Fetched
-from tasks.collect.feeds import Feed
+from tasks.collect.documents import Document, Feed, Kind, Page, Parsed, Table
 from tasks.collect.limits import RESULT_BYTES
-from tasks.collect.pages import Page
-from tasks.collect.parsing import Document, Kind, Parsed, UnreadableError, kind_of, parse
-from tasks.collect.tables import Table
-from tasks.collect.task import Collected, collect_page
+from tasks.collect.parsing import UnreadableError, kind_of, parse
+from tasks.collect.payload import Collected
+from tasks.collect.task import collect_page
 
 URL = "https://example.org/dir/page"
 DECLARATION = b'<?xml version="1.0"?>'
@@ -50,7 +49,7 @@ def as_stored(parsed: Parsed | None, kind: Kind) -> Parsed | None:
         file=None,
         parsed=parsed,
     )
-    stored = collect_page.result_adapter.validate_json(collect_page.encode(collected))
+    stored = collect_page.definition.result_adapter.validate_json(collect_page.definition.encode(collected))
     assert stored == collected
     return stored.parsed
 

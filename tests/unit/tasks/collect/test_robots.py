@@ -6,10 +6,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from jobyard.fetching.fetch import TemporaryFetchError
+from config.settings import CollectSettings
+from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.errors import TemporaryFetchError
 from jobyard.jobs.errors import Discard, RetryLater
-from jobyard.settings.allowed_networks import AllowedPlace
-from jobyard.settings.sections import CollectSettings
 from tasks.collect import robots as web_robots
 from tasks.collect.robots import LONGEST_CRAWL_DELAY, crawl_delay
 from tests.support.http_server import Answer, HttpServer

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.images.task import Convert, convert_image
+from tasks.images.payload import Convert
+from tasks.images.task import convert_image
 from tests.support.changed_settings import changed_settings
 
 FILE = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -25,7 +26,7 @@ def order(source: Any = None, outputs: Any = (THUMBNAIL,)) -> dict[str, Any]:
 
 
 def test_the_documented_example_is_accepted() -> None:
-    examples = convert_image.payload_schema["examples"]
+    examples = convert_image.definition.payload_schema["examples"]
     assert examples
     for example in examples:
         Convert.model_validate(example)

@@ -17,7 +17,7 @@ from jobyard.jobs.errors import Discard
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import new_id
 from tasks.mail.message import MAX_ATTACHED_BYTES, build_message
-from tasks.mail.task import Email
+from tasks.mail.payload import Email
 from tests.support.changed_settings import changed_settings
 
 JOB_ID = new_id()

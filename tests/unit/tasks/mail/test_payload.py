@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobyard.jobs.job import new_id
-from tasks.mail.task import MAX_RECIPIENTS, Attachment, Email
+from tasks.mail.payload import MAX_RECIPIENTS, Attachment, Email
 
 # Whatever ends a line for some reader of headers: RFC 5322, Python's str.splitlines, or a terminal.
 LINE_ENDERS = ("\r\n", "\r", "\n", "\v", "\f", "\x1c", "\x1e", "\x85", "\u2028", "\u2029")

@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError
 from jobyard.broker.redis import early_sender as redis_bell
 from jobyard.broker.redis.early_sender import Kind, RedisBell, Rung
 from jobyard.jobs.job import QueuedJob
-from jobyard.settings.settings import Settings
+from jobyard.settings import Settings
 from jobyard.worker.execution.interruptions import AttemptStopped, SoftLimitReached
 
 

@@ -24,10 +24,10 @@ from jobyard.jobs.database.schema import job, metadata
 from jobyard.jobs.database.schema_version import WANTED, check_is_migrated, check_takes_writes
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import FINAL, MOVES, NewJob, Status, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
-from jobyard.settings.settings import Settings
 from tests.support.postgresql import new_database
 from tests.support.processes import ROOT, YardProcesses
 

@@ -13,8 +13,8 @@ from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, HandedBack, NewJob, NotStarted, Status, Succeeded, new_id
 from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.dead_letters import causes
-from jobyard.jobs.ledger.ledger import Ledger
 from jobyard.jobs.reading.job_queries import queue_figures
 from jobyard.jobs.reading.search import JobFilter, list_jobs
 from tests.support.looking import looking

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from jobyard.jobs.database.engine import make_engine
 from jobyard.jobs.database.migrate import _config, migrate
 from jobyard.jobs.job import NewJob, Succeeded, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from jobyard.jobs.keeper import duties as upkeep
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 
 SOON = timedelta(seconds=2)
 LOOKS: dict[str, Callable[[Connection], object]] = {

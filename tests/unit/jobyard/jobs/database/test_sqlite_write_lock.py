@@ -8,7 +8,7 @@ import pytest
 from jobyard.jobs.database.engine import writing
 from jobyard.jobs.database.sqlite_write_lock import own_turn
 from jobyard.jobs.job import NewJob, Verdict, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 
 only_sqlite = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from jobyard.jobs.database import statement as single_statements
 from jobyard.jobs.errors import Interruption, JobNotFoundError
 from jobyard.jobs.job import NewJob, Status, Succeeded, Verdict, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from tests.support.waiting import wait_until
 

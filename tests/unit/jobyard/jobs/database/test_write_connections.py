@@ -22,9 +22,9 @@ from jobyard.jobs.database.statement import SingleStatement
 from jobyard.jobs.database.write_connections import Outlives, take_write_lock, writers_of
 from jobyard.jobs.errors import Interruption, LedgerUnavailableError
 from jobyard.jobs.job import NewJob, Succeeded, Verdict, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
+from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
-from jobyard.settings.settings import Settings
 
 only_sqlite = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 

@@ -14,7 +14,7 @@ from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.claim_checks import PAYLOAD, ClaimChecks, is_check
 from jobyard.jobs.job import Succeeded, new_id
 from jobyard.jobs.keeper.pruning import prune
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.settings.retention import RetentionRule
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed
 

@@ -10,7 +10,7 @@ from obstore.store import LocalStore
 from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError
 from jobyard.jobs.files.store import FileStore
 from jobyard.jobs.job import new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 
 
 @pytest.fixture

@@ -6,16 +6,17 @@ from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.keeper.broker_move import count_published, has_published, now, take_published
 from jobyard.jobs.keeper.duties import Duty, pending
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from tests.support.waiting import wait_until
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, found
 
 LATER = timedelta(hours=1)
+QUEUES = ("default", "email")
 
 
 def taken(ledger: Ledger, limit: int = 100, again_after: timedelta = LATER) -> list[QueuedJob]:
     with writing(ledger.engine) as connection:
-        return take_published(connection, now(connection), limit, again_after)
+        return take_published(connection, now(connection), limit, again_after, QUEUES)
 
 
 def published(ledger: Ledger, **fields: object) -> str:
@@ -49,7 +50,7 @@ def test_what_was_published_after_the_moment_is_left_alone(own_ledger: Ledger) -
     published(own_ledger, queue="email")
     with writing(own_ledger.engine) as connection:
         assert not has_published(connection, moment)
-        assert take_published(connection, moment, 10, LATER) == []
+        assert take_published(connection, moment, 10, LATER, QUEUES) == []
         assert count_published(connection) == {"email": 1}
         assert has_published(connection, now(connection))
 

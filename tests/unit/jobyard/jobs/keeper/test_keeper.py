@@ -12,7 +12,7 @@ from sqlalchemy import select
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.job import NewJob, QueuedJob, Status, Succeeded, new_id
 from jobyard.jobs.keeper.keeper import Keeper
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.settings.sections import KeeperSettings
 from tests.support.waiting import wait_until

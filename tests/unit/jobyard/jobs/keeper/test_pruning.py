@@ -11,7 +11,7 @@ from jobyard.jobs.database.schema import job, pruned
 from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import Status, Succeeded, new_id
 from jobyard.jobs.keeper.pruning import REMEMBERED_FOR, forget_old, prune
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from jobyard.settings.retention import RetentionRule
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead

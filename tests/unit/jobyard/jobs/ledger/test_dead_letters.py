@@ -8,8 +8,7 @@ from jobyard.jobs.database.engine import writing
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, ReplayNotFoundError
 from jobyard.jobs.job import Cause, Failed, Failure, InterventionKind, Status, Succeeded, new_id
 from jobyard.jobs.keeper import pruning
-from jobyard.jobs.ledger import dead_letters
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger, dead_letters
 from jobyard.jobs.ledger.replay_orders import (
     ReplayStatus,
     advance_replay,

@@ -16,14 +16,14 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from jobyard.jobs.errors import IdempotencyConflictError, LedgerUnavailableError
 from jobyard.jobs.job import Job, NewJob, Status, Verdict, new_id
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.in_transaction import accept_within
-from jobyard.jobs.ledger.ledger import Ledger
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.jobs.reading.search import JobFilter, list_jobs
-from jobyard.settings.queues import Queue
-from jobyard.tasks.registry import declare_tasks, load_tasks
-from tasks.mail.task import Email, send_email
+from jobyard.tasks.registry import declare_all, load_tasks
+from tasks.mail.payload import Email
+from tasks.mail.task import send_email
 
 MAIL = Email(to=("ada@example.org",), subject="Hello", text="It's 'quoted' and ünicode")
 
@@ -84,7 +84,7 @@ def test_a_job_is_there_when_its_transaction_commits_and_not_before(
             transaction.commit()
             job = get_job(own_ledger.engine, handle.id)
             assert (job.status, job.priority, job.tags) == (Status.QUEUED, 9, ("a", "b"))
-            assert send_email.decode(job.payload) == MAIL
+            assert send_email.definition.decode(job.payload) == MAIL
 
 
 def test_a_job_goes_with_the_transaction_that_is_rolled_back(
@@ -100,7 +100,7 @@ def test_a_job_goes_with_the_transaction_that_is_rolled_back(
 
 def test_a_job_in_a_transaction_is_the_job_that_it_would_have_been_without(own_ledger: Ledger) -> None:
     options: dict[str, Any] = {
-        "queue": Queue.IMAGES,
+        "queue": "images",
         "priority": 0,
         "delay": timedelta(hours=1),
         "expires_in": timedelta(hours=2),
@@ -231,7 +231,7 @@ def test_coroutines_submit_in_their_transactions(postgresql_ledger: Ledger) -> N
 @pytest.mark.postgresql
 def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger) -> None:
     load_tasks()
-    declare_tasks(postgresql_ledger.engine)
+    declare_all(postgresql_ledger.engine)
     with by_psycopg(postgresql_ledger.engine.url) as connection:
         row = connection.execute(
             "SELECT * FROM jobyard.submit('email.send', %s, tags => ARRAY['shop'])", [MAIL.model_dump_json()]
@@ -239,8 +239,9 @@ def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger
         connection.commit()
     job = get_job(postgresql_ledger.engine, str(row["job_id"]))
     assert row["verdict"] == Verdict.NEW
-    assert (job.task, job.queue, job.priority) == ("email.send", "email", send_email.declaration.priority)
-    assert (job.max_attempts, job.tags) == (send_email.policy.max_attempts, ("shop",))
+    task = send_email.definition
+    assert (job.task, job.queue, job.priority) == ("email.send", "email", task.declaration.priority)
+    assert (job.max_attempts, job.tags) == (task.policy.max_attempts, ("shop",))
     assert job.id[14] == "7"
     assert job.id > new_id()[:4]
 
@@ -268,7 +269,7 @@ def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger
 )
 def test_sql_that_cannot_be_is_refused_by_name(postgresql_ledger: Ledger, arguments: str, words: str) -> None:
     load_tasks()
-    declare_tasks(postgresql_ledger.engine)
+    declare_all(postgresql_ledger.engine)
     with by_psycopg(postgresql_ledger.engine.url) as connection, pytest.raises(psycopg.Error, match=words):
         connection.execute(f"SELECT jobyard.submit({arguments})".encode())
     assert everything(postgresql_ledger) == []
@@ -276,7 +277,7 @@ def test_sql_that_cannot_be_is_refused_by_name(postgresql_ledger: Ledger, argume
 
 @pytest.mark.postgresql
 def test_an_application_needs_no_rights_to_the_tables(postgresql_ledger: Ledger) -> None:
-    declare_tasks(postgresql_ledger.engine)
+    declare_all(postgresql_ledger.engine)
     with by_psycopg(postgresql_ledger.engine.url) as connection:
         connection.execute("CREATE ROLE a_shop")
         connection.execute("GRANT USAGE ON SCHEMA jobyard TO a_shop")
@@ -291,7 +292,7 @@ def test_an_application_needs_no_rights_to_the_tables(postgresql_ledger: Ledger)
 
 @pytest.mark.postgresql
 def test_the_keys_of_sql_are_those_of_everybody(postgresql_ledger: Ledger) -> None:
-    declare_tasks(postgresql_ledger.engine)
+    declare_all(postgresql_ledger.engine)
     with by_psycopg(postgresql_ledger.engine.url) as connection:
 
         def submit(arguments: str) -> Any:

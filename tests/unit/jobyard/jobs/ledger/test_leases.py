@@ -5,8 +5,8 @@ from datetime import timedelta
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob, Succeeded
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.leases import Lease, Leases
-from jobyard.jobs.ledger.ledger import Ledger
 from tests.support.waiting import wait_until
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, found, take_back
 

@@ -26,8 +26,8 @@ from jobyard.jobs.job import (
     new_id,
 )
 from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import Tally, all_counted
-from jobyard.jobs.ledger.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import finished_among, queue_figures
 from jobyard.jobs.reading.search import BadCursorError, JobFilter, decode_cursor, encode_cursor, list_jobs
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead

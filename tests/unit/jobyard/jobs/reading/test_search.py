@@ -12,7 +12,7 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.engine import writing
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, NewJob, Status, new_id
-from jobyard.jobs.ledger.ledger import Ledger
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.search import JobFilter, count_jobs, each_page, list_jobs, matching_ids
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
+from jobyard.settings import Settings
 from jobyard.settings.broker_options import broker_options
 from jobyard.settings.sections import BrokerSettings, WorkerSettings
-from jobyard.settings.settings import Settings
 from jobyard.settings.urls.sqs import check_sqs_url, parse_sqs_address
 
 

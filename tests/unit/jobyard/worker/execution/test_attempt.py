@@ -15,8 +15,9 @@ from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.jobs.files.claim_checks import ClaimChecks
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Succeeded, new_id
 from jobyard.tasks.context import current_job
+from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import AnyTask, task
+from jobyard.tasks.task import task
 from jobyard.worker.execution.attempt import attempt
 
 
@@ -31,7 +32,7 @@ class HiccupError(Exception):
 _names = (f"test.doing_{number}" for number in count())
 
 
-def doing(deed: object) -> AnyTask:
+def doing(deed: object) -> AnyDefinition:
     """A task that raises or returns what it is given."""
 
     @task(next(_names), autoretry_for=(HiccupError,), max_retries=2, retry_backoff=4, retry_jitter=False)
@@ -40,7 +41,7 @@ def doing(deed: object) -> AnyTask:
             raise deed
         return deed  # type: ignore[return-value]
 
-    return do
+    return do.definition
 
 
 def claimed(payload: str = "{}", failures: int = 0) -> ClaimedJob:
@@ -72,7 +73,7 @@ def test_a_retry_that_would_come_too_late_is_none() -> None:
     def do(order: Order) -> None:
         raise HiccupError("no")
 
-    outcome = attempt(do, claimed())
+    outcome = attempt(do.definition, claimed())
     assert isinstance(outcome, Failed)
     assert outcome.retry_in is None
     assert "older than 30 s" in outcome.failure.message
@@ -138,7 +139,7 @@ def test_the_job_is_known_inside_the_task_and_nowhere_else() -> None:
         seen.append((job.job_id, job.attempt))
 
     job = claimed()
-    attempt(look, job)
+    attempt(look.definition, job)
     assert seen == [(job.id, 1)]
     with pytest.raises(LookupError):
         current_job()
@@ -150,7 +151,7 @@ def test_a_coroutine_is_run_to_its_end() -> None:
         await asyncio.sleep(0)
         return "awaited"
 
-    outcome = attempt(wait, claimed())
+    outcome = attempt(wait.definition, claimed())
     assert isinstance(outcome, Succeeded)
     assert outcome.result == '"awaited"'
 
@@ -161,7 +162,7 @@ def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
     def do(_: Order) -> float | list[float]:
         return returned  # type: ignore[no-any-return]
 
-    outcome = attempt(do, claimed())
+    outcome = attempt(do.definition, claimed())
     assert isinstance(outcome, Failed)
     assert outcome.failure.cause is Cause.RESULT_REFUSED
     assert "NaN" in outcome.failure.message

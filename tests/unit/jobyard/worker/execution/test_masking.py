@@ -1,10 +1,13 @@
 """What is kept of a failure holds no secrets."""
 
+from typing import Any
+
 import pytest
 from pydantic import SecretStr
 
-from jobyard.settings.sections import ApiSettings, SmtpSettings
-from jobyard.settings.settings import Settings
+from config.settings import SmtpSettings
+from jobyard.settings.sections import ApiSettings
+from jobyard.settings.settings import settings_class
 from jobyard.worker.execution import masking
 from jobyard.worker.execution.masking import MASK, masked
 
@@ -43,9 +46,7 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
 
 
 def test_the_settings_own_secrets_are_masked_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = Settings(
-        api=ApiSettings(keys=(SecretStr("open-sesame"),)),
-        smtp=SmtpSettings(url=SecretStr("smtp://ada:hunter22@mail.example.org")),
-    )
+    of_the_application: Any = {"smtp": SmtpSettings(url=SecretStr("smtp://ada:hunter22@mail.example.org"))}
+    ours = settings_class()(api=ApiSettings(keys=(SecretStr("open-sesame"),)), **of_the_application)
     monkeypatch.setattr(masking, "get_settings", lambda: ours)
     assert masked("said open-sesame and hunter22") == f"said {MASK} and {MASK}"

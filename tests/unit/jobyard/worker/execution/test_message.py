@@ -8,9 +8,14 @@ import pytest
 
 from jobyard.broker.early_publish import LONGEST_COMMIT_SECONDS
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, NewJob, NotStarted, Outcome, Succeeded, new_id
+from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.grouped_ledger import GroupedLedger
-from jobyard.jobs.ledger.ledger import Ledger
-from jobyard.worker.execution.message import ASKS_FROM_SECONDS, LOOKS_AFTER_SECONDS, _claim, _settle
+from jobyard.worker.execution.message import (
+    ASK_STATUS_FROM_SECONDS,
+    LOOK_AGAIN_AFTER_SECONDS,
+    _claim,
+    _settle,
+)
 
 BAD = '"what no database keeps"'
 
@@ -60,7 +65,7 @@ def new() -> NewJob:
     return NewJob(new_id(), "any", "{}", 3)
 
 
-@pytest.mark.parametrize("look", range(2, len(LOOKS_AFTER_SECONDS) + 2))
+@pytest.mark.parametrize("look", range(2, len(LOOK_AGAIN_AFTER_SECONDS) + 2))
 def test_a_worker_that_comes_before_the_row_waits_for_it(
     own_ledger: Ledger, watched: Watched, look: int
 ) -> None:
@@ -71,19 +76,19 @@ def test_a_worker_that_comes_before_the_row_waits_for_it(
 
 
 def test_a_worker_looks_for_longer_than_a_commit_may_take_that_was_rung_for() -> None:
-    assert sum(LOOKS_AFTER_SECONDS) > 1.5 * LONGEST_COMMIT_SECONDS
+    assert sum(LOOK_AGAIN_AFTER_SECONDS) > 1.5 * LONGEST_COMMIT_SECONDS
 
 
 def test_a_row_that_never_comes_is_given_up(watched: Watched) -> None:
     assert _claim([new_id()], "worker") == []
-    assert watched.claims == 1 + len(LOOKS_AFTER_SECONDS)
+    assert watched.claims == 1 + len(LOOK_AGAIN_AFTER_SECONDS)
 
 
 def test_a_message_too_many_is_no_reason_to_wait(own_ledger: Ledger, watched: Watched) -> None:
     [accepted] = own_ledger.accept([new()])
     own_ledger.claim([accepted.job_id], "another")
     assert _claim([accepted.job_id], "worker") == []
-    without_asking = [pause for pause in LOOKS_AFTER_SECONDS if pause < ASKS_FROM_SECONDS]
+    without_asking = [pause for pause in LOOK_AGAIN_AFTER_SECONDS if pause < ASK_STATUS_FROM_SECONDS]
     assert watched.claims == 1 + len(without_asking) + 1, "it runs elsewhere"
 
 

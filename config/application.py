@@ -1,0 +1,19 @@
+"""This yard at one glance: what `JOBYARD_APP=config.application` leads to."""
+
+from config.queues import QUEUES
+from config.settings import CollectSettings, ImagesSettings, MailboxSettings, SmtpSettings
+from jobyard import Application
+
+application = Application(
+    tasks=("tasks.mail.task", "tasks.images.task", "tasks.collect.task"),
+    queues=QUEUES,
+    settings={
+        "smtp": SmtpSettings,
+        "mailbox": MailboxSettings,
+        "collect": CollectSettings,
+        "images": ImagesSettings,
+    },
+    schedules="beat.schedules",
+    doors="api.doors",
+    local="config.local",
+)

@@ -1,0 +1,25 @@
+"""The queues as the broker and Celery know them: those of the settings, and those that come with the
+tasks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from jobyard.broker.celery_app import app
+from jobyard.settings import get_settings
+from jobyard.settings.broker_options import kombu_queues
+from jobyard.settings.priority_bands import broker_queues
+
+
+def add_queues(names: Iterable[str]) -> None:
+    """Let Celery know these queues, where it does not yet: to consume from them, or to send to them."""
+    settings, known = get_settings(), app.amqp.queues
+    for name in names:
+        if any(broker_queue not in known for broker_queue in broker_queues(name, settings)):
+            for queue in kombu_queues(name, settings):
+                known.add(queue)
+
+
+def kombu_queue(broker_queue: str, queue: str) -> Any:
+    """Return a queue of the broker's for one of ours, which another process may have declared."""
+    add_queues([queue])
+    return app.amqp.queues[broker_queue]

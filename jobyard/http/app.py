@@ -1,0 +1,91 @@
+"""The FastAPI application of this installation, with an endpoint for every task."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import RedirectResponse
+
+from jobyard.broker.checks.broker import broker_fault, log_faults
+from jobyard.broker.publisher import get_publisher
+from jobyard.http.access import check_caller
+from jobyard.http.commit.async_group_commit import AsyncGroupCommit
+from jobyard.http.commit.waiting import Waiting
+from jobyard.http.errors import add_error_handlers
+from jobyard.http.fast_lane.lane import STATE, FastLane
+from jobyard.http.openapi import describe_bodies
+from jobyard.http.parts import Parts
+from jobyard.http.query_options import check_query
+from jobyard.http.routes import (
+    dead_letters,
+    export,
+    faults,
+    files,
+    health,
+    jobs,
+    queues,
+    replays,
+    tasks,
+    workers,
+)
+from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.files.store import get_files
+from jobyard.jobs.ledger import get_ledger
+from jobyard.settings import Settings, get_settings
+from jobyard.settings.garbage_collection import freeze_objects
+from jobyard.settings.log_setup import set_up_logging
+from jobyard.tasks.registry import declare_all
+
+DESCRIPTION: Final = (
+    "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."
+)
+
+
+def create_app() -> FastAPI:
+    """Return the application with an endpoint for every task that is loaded."""
+    settings = get_settings()
+    set_up_logging(settings.log)
+    app = FastAPI(title="Jobyard", version=version("jobyard"), description=DESCRIPTION, lifespan=_lifespan)
+    app.state.settings = settings
+    app.include_router(health.router)
+    guarded = [Depends(check_caller), Depends(check_query)]
+    # The paths of `export` would be ids to those of `jobs`.
+    routers = (
+        *(tasks.router, tasks.task_router(), export.router, jobs.router, dead_letters.router),
+        *(files.router, replays.router, queues.router, workers.router, faults.router),
+    )
+    for router in routers:
+        app.include_router(router, dependencies=guarded)
+    app.get("/", include_in_schema=False)(_front_page)
+    add_error_handlers(app)
+    describe_bodies(app, dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    ledger = get_ledger()
+    check_is_migrated(ledger.engine)
+    declare_all(ledger.engine)
+    group_commit = AsyncGroupCommit(ledger)
+    parts = Parts(app.state.settings, ledger, get_files(), get_publisher(), group_commit, Waiting(ledger))
+    app.state.parts = parts
+    freeze_objects()
+    _look_at_the_broker(app.state.settings)
+    yield {STATE: FastLane(parts)}
+    await group_commit.close()
+
+
+def _look_at_the_broker(settings: Settings) -> None:
+    # On a thread: a 202 needs the ledger and nothing else, so nothing waits for what the broker says.
+    looking = threading.Thread(
+        target=lambda: log_faults(broker_fault(settings)), name="broker check", daemon=True
+    )
+    looking.start()
+
+
+def _front_page() -> RedirectResponse:
+    return RedirectResponse("/docs")

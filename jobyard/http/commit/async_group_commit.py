@@ -1,0 +1,110 @@
+"""The group commit of an API process: requests that arrive while one commit runs go into the next one
+together.
+
+No request waits for a timer: on a quiet API a group is one request, and is committed at once. Commits run on
+one thread, one after another, because the ledger's group is the unit that is fast.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Final, NamedTuple
+
+from jobyard.broker.early_publish import get_doorbell
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.job import Acceptance, NewJob
+from jobyard.jobs.ledger import Ledger
+
+# Jobs in one transaction: longer ones hold up the workers that write to the same SQLite file.
+MOST_IN_GROUP: Final = 500
+# Jobs that wait in memory for their commit, before new requests are refused: about 40 MB of payloads of 2 KB.
+MOST_WAITING: Final = 20_000
+
+
+class _Request(NamedTuple):
+    jobs: Sequence[NewJob]
+    answer: "asyncio.Future[list[Acceptance]]"
+
+
+class AsyncGroupCommit:
+    """Accepts jobs for many requests at once; the answers are in the order of the jobs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._waiting: deque[_Request] = deque()
+        self._jobs_waiting = 0
+        self._committing: asyncio.Task[None] | None = None
+
+    async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
+        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
+        return await self.ask(jobs)
+
+    def ask(self, jobs: Sequence[NewJob]) -> "asyncio.Future[list[Acceptance]]":
+        """As `accept`, for a caller that does not wait: the errors are the future's."""
+        request = _Request(jobs, asyncio.get_running_loop().create_future())
+        if self._jobs_waiting >= MOST_WAITING:
+            words = f"{MOST_WAITING} jobs wait for the ledger already: come back later"
+            _refuse([request], LedgerUnavailableError(words))
+        else:
+            self._waiting.append(request)
+            self._jobs_waiting += len(jobs)
+            if self._committing is None:
+                self._committing = asyncio.create_task(self._commit_all())
+        return request.answer
+
+    async def close(self) -> None:
+        """Finish what was begun."""
+        if self._committing is not None:
+            await self._committing
+        self._thread.shutdown()
+
+    async def _commit_all(self) -> None:
+        # The first group is formed only now, so that every request of this round of the loop is in it.
+        try:
+            while self._waiting:
+                await self._commit(self._next_group())
+        finally:
+            self._committing = None
+
+    def _next_group(self) -> list[_Request]:
+        group: list[_Request] = []
+        size = 0
+        while self._waiting and (not group or size + len(self._waiting[0].jobs) <= MOST_IN_GROUP):
+            group.append(self._waiting.popleft())
+            size += len(group[-1].jobs)
+        self._jobs_waiting -= size
+        return group
+
+    async def _commit(self, group: Sequence[_Request]) -> None:
+        try:
+            acceptances = await self._accept([job for request in group for job in request.jobs])
+        except LedgerUnavailableError as error:
+            _refuse(group, error)
+        except Exception as error:
+            # One row that the database will not take must not cost the others their place.
+            if len(group) == 1:
+                _refuse(group, error)
+            else:
+                for request in group:
+                    await self._commit([request])
+        else:
+            answers = iter(acceptances)
+            for request in group:
+                its_own = list(islice(answers, len(request.jobs)))
+                if not request.answer.done():  # the client may have gone; its jobs stay accepted
+                    request.answer.set_result(its_own)
+
+    async def _accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        doorbell = get_doorbell()
+        accept = partial(doorbell.accept, self._ledger.accept, new_jobs, doorbell.ring_ahead(new_jobs))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, accept)
+
+
+def _refuse(group: Sequence[_Request], error: Exception) -> None:
+    for request in group:
+        if not request.answer.done():
+            request.answer.set_exception(error)

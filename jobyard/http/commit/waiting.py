@@ -1,0 +1,70 @@
+"""`Prefer: wait=N` (RFC 7240): requests that wait for jobs share one question to the ledger."""
+
+import asyncio
+import re
+from collections import defaultdict
+from http import HTTPStatus
+
+from starlette.concurrency import run_in_threadpool
+
+from jobyard.http.errors import Problem
+from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.job_queries import finished_among
+
+POLL_SECONDS = 0.05
+
+_WAIT = re.compile(r'(?:^|[,;]\s*)wait\s*=\s*"?([^",;\s]*)"?', re.IGNORECASE)
+
+
+def wanted_wait(prefer: str | None, longest_seconds: float) -> float:
+    """Return the seconds of a Prefer header, at most `longest_seconds`; 0 where it names none."""
+    found = _WAIT.search(prefer or "")
+    if found is None:
+        return 0.0
+    if not found[1].isdecimal():
+        detail = "Prefer: wait=N takes a whole number of seconds"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-request", field="Prefer")
+    return min(float(found[1]), longest_seconds)
+
+
+class Waiting:
+    """Lets requests wait for the end of jobs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._poller: asyncio.Task[None] | None = None
+
+    async def for_end(self, job_id: str, seconds: float) -> bool:
+        """Wait for a job to end; tell whether it did in time."""
+        ended = asyncio.Event()
+        self._waiters[job_id].add(ended)
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout(seconds):
+                await ended.wait()
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters[job_id].discard(ended)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+
+    async def _poll(self) -> None:
+        try:
+            while self._waiters:
+                for job_id in await self._ended():
+                    for ended in self._waiters.get(job_id, ()):
+                        ended.set()
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._poller = None
+
+    async def _ended(self) -> set[str]:
+        try:
+            return await run_in_threadpool(finished_among, self._ledger.engine, list(self._waiters))
+        except LedgerUnavailableError:
+            return set()  # whoever waits may wait on; the next question may be answered

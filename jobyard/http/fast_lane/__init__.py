@@ -1,0 +1,1 @@
+"""Plain requests for one job, answered before they become ASGI requests."""

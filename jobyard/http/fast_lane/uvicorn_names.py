@@ -1,0 +1,40 @@
+"""Whether the installed uvicorn still has the names that the fast lane overrides or relies on.
+
+None of them is public, so a new uvicorn may rename them. Then every request goes the ordinary way: slower,
+and right. `tests/unit/jobyard/http/fast_lane/test_protocol.py` asks a real server byte by byte.
+"""
+
+from typing import Any, Final, Literal
+
+import structlog
+from uvicorn.protocols.http import httptools_impl
+
+log = structlog.get_logger()
+
+METHODS: Final = (
+    *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete"),  # overridden
+    *("on_response_complete", "connection_made", "connection_lost", "data_received"),  # called, or relied on
+)
+ATTRIBUTES: Final = (
+    *("client", "cycle", "expect_100_continue", "headers", "logger", "parser", "root_path"),
+    *("limit_concurrency", "server_state", "transport"),
+)
+
+
+def http_protocol() -> "str | Literal['auto']":
+    """Return what uvicorn's option `http` is given."""
+    if missing := missing_names(httptools_impl):
+        log.warning("no fast lane, every request goes the ordinary way", uvicorn_lacks=", ".join(missing))
+        return "auto"
+    return "jobyard.http.fast_lane.protocol:FastLaneProtocol"
+
+
+def missing_names(module: Any) -> list[str]:
+    """Return which of the names are not there."""
+    protocol = getattr(module, "HttpToolsProtocol", None)
+    if protocol is None or not hasattr(module, "STATUS_LINE"):
+        return [name for name in ("HttpToolsProtocol", "STATUS_LINE") if not hasattr(module, name)]
+    assigned = set(protocol.__init__.__code__.co_names)
+    return [name for name in METHODS if not hasattr(protocol, name)] + [
+        name for name in ATTRIBUTES if name not in assigned
+    ]

@@ -1,0 +1,37 @@
+"""The process of one isolated attempt: `python -m jobyard.worker.execution.isolated_main FOLDER`.
+
+The folder holds the job, and how it ended is written there; the worker reads it (`isolated.py`).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from jobyard.jobs.clock import monotonic
+from jobyard.jobs.ledger.leases import Lease
+from jobyard.settings import get_settings
+from jobyard.settings.log_setup import set_up_logging
+from jobyard.settings.processes import end_with_parent
+from jobyard.tasks.coroutines import use_runner
+from jobyard.tasks.registry import find_task
+from jobyard.worker.execution.event_loop import run_coroutine
+from jobyard.worker.execution.isolated import FOREVER_SECONDS, JOB, OUTCOME
+from jobyard.worker.execution.supervisor import run_attempt
+
+
+def main(folder: Path) -> None:
+    """Run the job that stands in a folder, and write down there how it ended."""
+    end_with_parent()
+    set_up_logging(get_settings().log)
+    use_runner(run_coroutine)
+    job = JOB.validate_json((folder / "job").read_bytes())
+    # The worker holds the lease, and ends this process when it loses it.
+    outcome = run_attempt(find_task(job.task), job, Lease(job, FOREVER_SECONDS, monotonic()))
+    (folder / "part").write_bytes(OUTCOME.dump_json(outcome))
+    (folder / "part").rename(folder / "outcome")
+    sys.stdout.flush()
+    os._exit(0)  # whatever threads the task has left
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,108 @@
+"""What a mail is, as a payload; and what the server said of it."""
+
+import re
+from typing import Annotated, Any, Self
+from unicodedata import category
+
+from email_validator import EmailNotValidError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from jobyard import FileId, Payload
+from tasks.mail.address import parse_address
+
+MEDIA_TYPE = re.compile(r"^[A-Za-z0-9.+_-]+/[A-Za-z0-9.+_-]+$")
+MAX_RECIPIENTS = 100
+MAX_BODY_CHARACTERS = 512 * 1024
+
+
+# How a word of RFC 2047 begins; Python decodes it with or without an end, line breaks included, and writes
+# it out as it is then (CVE-2024-6923; measured on 3.11.7: a subject that held one made a header of its own).
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
+
+
+def _one_line(text: str) -> str:
+    # A header ends at a line break; what follows would be a header of the sender's choosing.
+    if any(category(character) in ("Cc", "Zl", "Zp") for character in text):
+        raise ValueError("must be one line without control characters")
+    if _ENCODED_WORD.search(text):
+        raise ValueError("must be plain text: what needs an encoded word (=?...?=) is given one")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        return str(parse_address(_one_line(text)))
+    except EmailNotValidError as error:
+        raise ValueError(f"not a mail address: {error}") from None
+
+
+def _in_no_envelope(address: str) -> str:
+    # An address of the envelope asks the server whether it knows SMTPUTF8; nobody asks for this one.
+    if not parse_address(address).username.isascii():
+        raise ValueError("must be ASCII before the @")
+    return address
+
+
+def _as_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Line = Annotated[str, Field(max_length=998), AfterValidator(_one_line)]  # RFC 5322, 2.1.1
+Address = Annotated[str, Field(max_length=400), AfterValidator(_address)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_as_list), Field(max_length=MAX_RECIPIENTS)]
+Body = Annotated[str, Field(min_length=1, max_length=MAX_BODY_CHARACTERS)]
+
+
+class Attachment(Payload):
+    """An uploaded file that goes with the mail; name and type are the file's own unless given."""
+
+    file: FileId
+    name: Annotated[Line, Field(min_length=1, max_length=200)] | None = None
+    media_type: Annotated[str, Field(pattern=MEDIA_TYPE.pattern, max_length=200)] | None = None
+
+
+class Email(Payload):
+    """A mail: give `text`, `html` or both, or a `template` with its `variables`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from the yard."}
+            ]
+        }
+    )
+
+    to: Addresses = ()
+    cc: Addresses = ()
+    bcc: Addresses = ()
+    sender: Address | None = Field(None, description="Default: JOBYARD_SMTP__SENDER.")
+    reply_to: Annotated[Address, AfterValidator(_in_no_envelope)] | None = None
+    subject: Line
+    text: Body | None = None
+    html: Body | None = None
+    template: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = Field(
+        None, description="A template's name without its ending: `welcome` for welcome.txt.j2 and .html.j2."
+    )
+    variables: dict[str, Any] = Field({}, description="What the template may name.")
+    attachments: tuple[Attachment, ...] = Field((), max_length=20)
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        recipients = len(self.to) + len(self.cc) + len(self.bcc)
+        if recipients == 0:
+            raise ValueError("to, cc and bcc are all empty: name at least one recipient")
+        if recipients > MAX_RECIPIENTS:
+            raise ValueError(f"{recipients} recipients, and at most {MAX_RECIPIENTS} in one mail")
+        if self.template is None and self.text is None and self.html is None:
+            raise ValueError("give text, html or a template")
+        if self.template is not None and (self.text is not None or self.html is not None):
+            raise ValueError("give either a template, or text and html")
+        return self
+
+
+class Receipt(Payload):
+    """What the mail server said: whom it took the mail for, and whom it refused with which words."""
+
+    message_id: str
+    accepted: tuple[str, ...]
+    refused: dict[str, str]
