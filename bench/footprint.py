@@ -35,8 +35,8 @@ def _parts(side: WholeJobyard) -> Iterator[Part]:
         yield Part(name, side.machine.resident_bytes(process) / MIB, None)
     valkey = side.machine.resident_bytes("valkey") / MIB
     yield Part("Valkey", valkey, _size(side.machine.folder / "valkey") / MIB)
-    with side.ledger() as ledger, ledger.engine.connect() as connection:
-        if ledger.engine.dialect.name == "postgresql":
+    with side.ledger() as ledger, ledger.database.engine.connect() as connection:
+        if ledger.database.engine.dialect.name == "postgresql":
             size = _ask(connection, "SELECT pg_database_size(current_database())")
             yield Part("PostgreSQL", _server_memory(connection), size / MIB)
         else:

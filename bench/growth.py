@@ -78,7 +78,7 @@ def time_lists(ledger: Ledger, times: int) -> dict[str, Found]:
         port = free_port()
         machine.environment |= {
             "JOBYARD_HOME": str(machine.folder),
-            "JOBYARD_LEDGER__URL": ledger.engine.url.render_as_string(hide_password=False),
+            "JOBYARD_LEDGER__URL": ledger.database.engine.url.render_as_string(hide_password=False),
             "JOBYARD_API__PORT": str(port),
         }
         machine.start("api", [sys.executable, "-m", "api"])
@@ -129,7 +129,7 @@ def main() -> None:
         empty = stack.enter_context(postgresql_ledger())
         full = stack.enter_context(postgresql_ledger())
         tell(f"Writing {options.jobs:,} jobs ...")
-        write_history(full.engine, options.jobs)
+        write_history(full.database.engine, options.jobs)
         found = time_lists(full, options.lists)
         turns = [
             (measure(empty, options.groups, GROUP), measure(full, options.groups, GROUP))

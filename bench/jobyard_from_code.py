@@ -8,7 +8,6 @@ from sqlalchemy import func, select
 from bench.fill import note
 from bench.noop_task import TASKS, Note
 from bench.producer import Producer
-from jobyard.jobs.database.engine import reading
 from jobyard.jobs.database.schema import job, status_is
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger import get_ledger
@@ -21,7 +20,7 @@ class FromCode(Producer):
     """A job is in when its row is committed."""
 
     async def open(self) -> None:
-        with reading(get_ledger().engine):
+        with get_ledger().database.reading():
             pass
 
     async def one(self, task: str, number: int) -> None:
@@ -35,7 +34,7 @@ class FromCode(Producer):
         # One that a worker has taken already is never written down as sent.
         unsent = select(func.count()).where(status_is(Status.QUEUED), job.c.published_at.is_(None))
         while True:
-            with reading(get_ledger().engine) as connection:
+            with get_ledger().database.reading() as connection:
                 if not connection.execute(unsent).scalar_one():
                     return
             await sleep(0.1)

@@ -11,8 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from bench.databases import new_database
 from bench.machine import RESULTS, BenchError
-from jobyard.jobs.database.engine import make_engine, make_sqlite_file
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.database.sqlite import make_sqlite_file
 from jobyard.jobs.ledger import Ledger
 from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
@@ -45,8 +46,8 @@ def postgresql_ledger() -> Iterator[Ledger]:
 @contextmanager
 def _opened(folder: str, url: str | None) -> Iterator[Ledger]:
     with opened_ledger(Path(folder), url) as ledger:
-        make_sqlite_file(ledger.engine)
-        migrate(ledger.engine)
+        make_sqlite_file(ledger.database.url)
+        migrate(ledger.database)
         yield ledger
 
 
@@ -54,8 +55,8 @@ def _opened(folder: str, url: str | None) -> Iterator[Ledger]:
 def opened_ledger(home: Path, url: str | None) -> Iterator[Ledger]:
     """Open the ledger of a yard that is there already: the file in its folder, or the database of the URL."""
     settings = Settings(_env_file=None, home=home, ledger=LedgerSettings(url=url))
-    engine = make_engine(settings)
+    database = open_database(settings)
     try:
-        yield Ledger(engine, settings)
+        yield Ledger(database, settings)
     finally:
-        engine.dispose()
+        database.close()

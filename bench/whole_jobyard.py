@@ -45,7 +45,7 @@ class WholeJobyard(Jobyard):
         process.terminate()
         self.machine.wait_for_end(worker, 60)
         # Publishers make smaller messages for half a minute after they have seen a worker.
-        with self.ledger() as ledger, ledger.engine.begin() as connection:
+        with self.ledger() as ledger, ledger.database.engine.begin() as connection:
             connection.execute(delete(worker_table).where(worker_table.c.pid == process.pid))
 
     def ledger(self) -> AbstractContextManager[Ledger]:
@@ -73,7 +73,7 @@ class WholeJobyard(Jobyard):
 
     def _known_workers(self) -> set[int]:
         with self.ledger() as ledger:
-            return {worker.pid for worker in list_workers(ledger.engine, timedelta(minutes=1))}
+            return {worker.pid for worker in list_workers(ledger.database, timedelta(minutes=1))}
 
 
 def whole_jobyard(label: str, *, on_postgresql: bool = False) -> Contender:

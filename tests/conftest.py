@@ -35,9 +35,9 @@ for _name in [name for name in os.environ if name.startswith("JOBYARD_")]:
 os.environ.update(_YARD.settings)
 
 import pytest  # noqa: E402
-from sqlalchemy import Engine, delete  # noqa: E402
+from sqlalchemy import delete  # noqa: E402
 
-from jobyard.jobs.database.engine import get_engine  # noqa: E402
+from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database  # noqa: E402
 from jobyard.jobs.database.migrate import migrate  # noqa: E402
 from jobyard.jobs.database.schema import job  # noqa: E402
 from jobyard.jobs.ledger.ledger import Ledger, get_ledger  # noqa: E402
@@ -51,15 +51,15 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def migrated() -> Engine:
-    engine = get_engine()
-    migrate(engine)
-    forbid_illegal_moves(engine)
-    return engine
+def migrated() -> LedgerDatabase:
+    database = get_database()
+    migrate(database)
+    forbid_illegal_moves(database.engine)
+    return database
 
 
 @pytest.fixture(scope="session")
-def yard(migrated: Engine) -> Iterator[YardProcesses]:
+def yard(migrated: LedgerDatabase) -> Iterator[YardProcesses]:
     """The run's own yard, with its broker started."""
     if _NODE is None:
         _YARD.start_valkey()
@@ -89,7 +89,7 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
 
 
 @pytest.fixture
-def ledger(migrated: Engine) -> Ledger:
+def ledger(migrated: LedgerDatabase) -> Ledger:
     """The run's ledger, which the broker and the workers of `yard` share."""
     return get_ledger()
 
@@ -97,6 +97,6 @@ def ledger(migrated: Engine) -> Ledger:
 @pytest.fixture
 def empty_ledger(ledger: Ledger) -> Ledger:
     """The run's ledger with no job in it."""
-    with ledger.engine.begin() as connection:
+    with ledger.database.engine.begin() as connection:
         connection.execute(delete(job))
     return ledger

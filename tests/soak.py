@@ -93,7 +93,7 @@ class Soak:
         """Tell whether nothing moves any more, and see to it that something can."""
         self.bring_back_the_dead()
         statuses = [status for status in Status if not status.is_final]
-        return not list_jobs(self._own.ledger.engine, JobFilter(status=statuses, task="bad.deed"), 1).jobs
+        return not list_jobs(self._own.ledger.database, JobFilter(status=statuses, task="bad.deed"), 1).jobs
 
     def one_fault(self) -> None:
         faults = [self.kill, self.terminate, self.freeze, self.forget, self.silence, self.reset, self.fill_up]
@@ -183,7 +183,7 @@ def main() -> None:
         node = RabbitMQNode(home / "rabbitmq")
         own.use(RabbitMQBroker(node))
     dice = random.Random(wanted.seed)
-    own.ledger.engine.connect().close()
+    own.ledger.database.engine.connect().close()
     try:
         soak, load = Soak(own, dice), Load(own, random.Random(wanted.seed))
         load.start()
@@ -206,7 +206,7 @@ def main() -> None:
         own.broker.close()
         if node:
             node.close()
-        own.ledger.engine.dispose()
+        own.ledger.database.engine.dispose()
     sys.exit(0 if is_well else 1)
 
 

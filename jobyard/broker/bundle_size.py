@@ -8,9 +8,9 @@ from math import ceil
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
 
 from jobyard.jobs.clock import monotonic
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.reading.run_times import known_paces
@@ -33,8 +33,8 @@ LOOK_EVERY_SECONDS: Final = 2.0
 class Bundling:
     """Cuts lists of jobs into bundles by what workers have measured; for one thread."""
 
-    def __init__(self, engine: Engine, live_for: timedelta) -> None:
-        self._engine, self._live_for = engine, live_for
+    def __init__(self, database: LedgerDatabase, live_for: timedelta) -> None:
+        self._database, self._live_for = database, live_for
         self._paces: dict[str, float] = {}
         self._slots: dict[str, int] = {}
         self._look_at = 0.0
@@ -71,7 +71,7 @@ class Bundling:
             return
         self._look_at = monotonic() + LOOK_EVERY_SECONDS
         try:
-            self._paces = known_paces(self._engine)
-            self._slots = slots_by_queue(self._engine, self._live_for)
+            self._paces = known_paces(self._database)
+            self._slots = slots_by_queue(self._database, self._live_for)
         except LedgerUnavailableError as error:
             log.debug("bundles by what was known before", reason=str(error))

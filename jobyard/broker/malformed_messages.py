@@ -83,4 +83,4 @@ def _is_limit(value: object) -> bool:
 def drop(error: Exception) -> None:
     """Count a message that no worker can use, and say why."""
     log.error("message dropped, no worker can use it", reason=f"{type(error).__name__}: {error}"[:300])
-    count_alone(get_ledger().engine, Tally.BAD_MESSAGE)
+    count_alone(get_ledger().database, Tally.BAD_MESSAGE)

@@ -17,7 +17,7 @@ def job_ids_of(argument: object) -> list[str]:
     if isinstance(argument, list) and 0 < len(argument) <= MOST_JOBS and all(map(_is_id, argument)):
         return argument
     log.error("message dropped, it names no job", argument=repr(argument)[:200])
-    count_alone(get_ledger().engine, Tally.BAD_MESSAGE)
+    count_alone(get_ledger().database, Tally.BAD_MESSAGE)
     return []
 
 

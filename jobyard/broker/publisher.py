@@ -53,7 +53,7 @@ class Publisher:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger = ledger
         self._depths = BrokerDepths(settings)
-        self._bundling = Bundling(ledger.engine, settings.worker.lease)
+        self._bundling = Bundling(ledger.database, settings.worker.lease)
         self._post = post_for(settings)
         self._bell = bell_for(self._post, settings, not_taken=lambda job: self.publish([job]))
         self._asked_at = 0.0

@@ -10,19 +10,17 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from time import sleep
 from typing import Final
 
 from pydantic import ValidationError
-from sqlalchemy import Engine
 
 from jobyard.broker.checks.broker import broker_fault
 from jobyard.broker.publisher import get_publisher
 from jobyard.cli.old_broker import CANNOT_ASK_WORKERS, OldBroker, with_broker
 from jobyard.cli.same_broker import are_the_same
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.keeper.broker_move import count_published, has_published, now
@@ -47,45 +45,44 @@ def main() -> None:
     try:
         settings = get_settings()
         set_up_logging(settings.log)
-        check_is_migrated(get_ledger().engine)
+        check_is_migrated(get_ledger().database)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     if fault := broker_fault(settings):
         sys.exit(f"{fault.sentence}\nNothing was moved.")
     old = _old_broker(options, settings)
-    _report(get_ledger().engine, old)
+    _report(get_ledger().database, old)
     if options.dry_run:
         return
     if old and options.drain:
         _drain(old)
     elif old and (workers := old.workers()):
         _say(f"{', '.join(workers)} still listen at the old broker: run this once more when they have ended")
-    _say(f"rung again: {ring_again(get_ledger().engine, settings)}")
+    _say(f"published again: {publish_again(get_ledger().database, settings)}")
     if old and options.empty:
         _say(f"thrown away at the old broker: {old.empty()}")
 
 
-def ring_again(engine: Engine, settings: Settings) -> int:
+def publish_again(database: LedgerDatabase, settings: Settings) -> int:
     """Publish on the broker of the settings what was published before now and waits; return how many jobs."""
-    keeper, publisher = Keeper(engine, get_publisher(), settings), get_publisher()
-    with reading(engine) as connection:
-        moment = now(connection)
-    rung = 0
-    while _is_left(engine, moment):
-        moved = keeper.ring_again(moment)
-        rung += moved
+    keeper, publisher = Keeper(database, get_publisher(), settings), get_publisher()
+    moment, queues = now(database), _queues()
+    published = 0
+    while has_published(database, moment):
+        moved = keeper.publish_again(moment, queues)
+        published += moved
         if not moved:  # others hold the rows that are left
             sleep(LOOK_AGAIN_SECONDS)
         while not publisher.has_sent():
             _say("the new broker takes nothing now, waiting for it")
             sleep(LOOK_EVERY_SECONDS)
     publisher.flush(settings.broker.timeout.total_seconds())
-    return rung
+    return published
 
 
-def _is_left(engine: Engine, moment: datetime) -> bool:
-    with reading(engine) as connection:
-        return has_published(connection, moment)
+def _queues() -> list[str]:
+    database = get_ledger().database
+    return sorted({*known_queues(database), *count_published(database)})
 
 
 def _options() -> argparse.Namespace:
@@ -120,7 +117,7 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
     if not options.old:
         return None
     try:
-        old = OldBroker(with_broker(settings, options.old), known_queues(get_ledger().engine))
+        old = OldBroker(with_broker(settings, options.old), _queues())
     except ValidationError as error:
         sys.exit(
             "\n".join(f"{NAME}: {wrong['msg'].removeprefix('Value error, ')}" for wrong in error.errors())
@@ -141,11 +138,10 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
     return None
 
 
-def _report(engine: Engine, old: OldBroker | None) -> None:
+def _report(database: LedgerDatabase, old: OldBroker | None) -> None:
     if old:
         _say(f"messages at the old broker, {without_secrets(old.settings.broker_url)}: {_each(old.depths())}")
-    with reading(engine) as connection:
-        _say(f"queued jobs whose message is at some broker: {_each(count_published(connection))}")
+    _say(f"queued jobs whose message is at some broker: {_each(count_published(database))}")
 
 
 def _drain(old: OldBroker) -> None:

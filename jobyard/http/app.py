@@ -68,8 +68,8 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     ledger = get_ledger()
-    check_is_migrated(ledger.engine)
-    declare_all(ledger.engine)
+    check_is_migrated(ledger.database)
+    declare_all(ledger.database)
     group_commit = AsyncGroupCommit(ledger)
     parts = Parts(app.state.settings, ledger, get_files(), get_publisher(), group_commit, Waiting(ledger))
     app.state.parts = parts

@@ -12,7 +12,7 @@ import uvicorn
 
 from jobyard.http.fast_lane.uvicorn_names import http_protocol
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.database.engine import get_engine
+from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import Settings, SettingsError, load_settings
@@ -60,7 +60,7 @@ def _check_parts() -> None:
     from jobyard.tasks.registry import load_tasks
 
     load_tasks()
-    check_is_migrated(get_engine())
+    check_is_migrated(get_database())
 
 
 class ServerProcesses:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from jobyard.broker.checks.broker import broker_fault, redis_beside_fault
 from jobyard.broker.checks.fault import Fault
 from jobyard.broker.flower_password import flower_password
-from jobyard.jobs.database.engine import get_engine
+from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.local.processes import LocalProcess, needs_valkey
 from jobyard.local.valkey import NoServerError, find_server
@@ -22,7 +22,7 @@ def prepare(settings: Settings, processes: Sequence[LocalProcess]) -> None:
     if wrong:
         sys.exit("Jobyard cannot start:\n" + "\n".join(f"  - {line}" for line in wrong))
     flower_password(settings)
-    migrate(get_engine())
+    migrate(get_database())
 
 
 def complaints(settings: Settings, processes: Sequence[LocalProcess]) -> Iterator[str]:

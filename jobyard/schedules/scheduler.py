@@ -88,7 +88,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         return str(RedBeatSchedulerEntry.generate_key(self.app, name))
 
     def _go_on_from_last_tick(self, name: str) -> None:
-        last = latest_with_tag(get_ledger().engine, _tag(name))
+        last = latest_with_tag(get_ledger().database, _tag(name))
         if last is not None:
             RedBeatSchedulerEntry.from_key(self._key(name), app=self.app).reschedule(last.created_at)
 

@@ -40,7 +40,7 @@ class JobHandle(Generic[Out]):
     @property
     def job(self) -> Job:
         """The whole record; raises `JobPrunedError` once the job has been deleted."""
-        return get_job(get_ledger().engine, self.id)
+        return get_job(get_ledger().database, self.id)
 
     @property
     def status(self) -> Status:

@@ -1,21 +1,16 @@
 """The yard's own jobs: a sign of life, and the pruning of what ended long ago."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import Field
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.files.claim_checks import get_claim_checks
-from jobyard.jobs.keeper import pruning
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import get_settings
 from jobyard.settings.retention import RetentionRule
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import task
-
-SLICE = 500
 
 
 class Heartbeat(Payload):
@@ -51,18 +46,5 @@ class Pruned(Payload):
 def prune(order: Prune) -> Pruned:
     """Delete finished jobs with their history, in slices that hold nobody up."""
     rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention
-    with writing(get_ledger().engine) as connection:
-        pruning.forget_old(connection, max(rule.keep for rule in rules))
-    jobs = sum(_prune(rule, rules) for rule in rules)
-    return Pruned(jobs=jobs, files=get_claim_checks().sweep(get_ledger().engine))
-
-
-def _prune(rule: RetentionRule, rules: Sequence[RetentionRule]) -> int:
-    deleted, after = 0, None
-    while True:
-        with writing(get_ledger().engine) as connection:
-            of_slice = pruning.prune(connection, rule, rules, SLICE, after)
-        get_claim_checks().delete(of_slice.with_files)
-        deleted, after = deleted + of_slice.jobs, of_slice.after
-        if after is None:
-            return deleted
+    jobs = get_ledger().prune(rules)
+    return Pruned(jobs=jobs, files=get_claim_checks().sweep(get_ledger().database))

@@ -67,7 +67,7 @@ def check_queue(name: str) -> None:
     """
     if _is_declared_here(name) or _of_others.get(name, 0.0) > monotonic():
         return
-    known = known_queues(get_ledger().engine)
+    known = known_queues(get_ledger().database)
     if name not in known:
         raise QueueNotFoundError(name, sorted(known | declared_queues()))
     _of_others[name] = monotonic() + BELIEVED_FOR_SECONDS
@@ -80,9 +80,9 @@ def note_queue(name: str) -> None:
     """
     if name in _noted:
         return
-    engine = get_ledger().engine
-    if name not in known_queues(engine):
-        declare_queues(engine, {name: declared_queues().get(name, Queue(name))})
+    database = get_ledger().database
+    if name not in known_queues(database):
+        declare_queues(database, {name: declared_queues().get(name, Queue(name))})
     _noted.add(name)
 
 

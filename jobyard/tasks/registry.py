@@ -4,8 +4,7 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-from sqlalchemy import Engine
-
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import TaskDeclarationError, TaskNotFoundError
 from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare
@@ -60,12 +59,12 @@ def find_task(name: str) -> AnyDefinition:
     return task
 
 
-def declare_all(engine: Engine) -> None:
+def declare_all(database: LedgerDatabase) -> None:
     """Write queues and tasks down in the ledger, each task by all its names, for other processes and SQL."""
     tasks = load_tasks()
-    declare_queues(engine, declared_queues())
+    declare_queues(database, declared_queues())
     declare(
-        engine,
+        database,
         [
             DeclaredTask(
                 name, task.name, task.declaration.queue, task.declaration.priority, task.policy.max_attempts

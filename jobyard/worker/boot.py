@@ -50,8 +50,8 @@ class KeeperStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         try:
-            check_is_migrated(get_ledger().engine)
-            declare_all(get_ledger().engine)
+            check_is_migrated(get_ledger().database)
+            declare_all(get_ledger().database)
         except JobyardError as error:
             sys.exit(str(error))
         settings = get_settings()
@@ -62,7 +62,7 @@ class KeeperStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         def announce_at_times(number: int) -> None:
             if number % ANNOUNCE_EVERY_PASSES == 0:
-                announce(get_ledger().engine, _announcement(worker))
+                announce(get_ledger().database, _announcement(worker))
 
         freeze_objects()
         self._keeper = KeeperThread(announce_at_times)

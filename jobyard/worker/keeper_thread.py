@@ -11,8 +11,8 @@ from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
+from jobyard.jobs.keeper.commit_listener import CommitListener
 from jobyard.jobs.keeper.keeper import Keeper
-from jobyard.jobs.keeper.wakeup import Bell
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
@@ -25,9 +25,9 @@ class KeeperThread:
 
     def __init__(self, before_pass: Callable[[int], object] = lambda number: None) -> None:
         self._before_pass = before_pass
-        self._keeper = Keeper(get_ledger().engine, get_publisher(), get_settings())
+        self._keeper = Keeper(get_ledger().database, get_publisher(), get_settings())
         self._stopping = threading.Event()
-        self._bell = Bell(get_ledger().engine, self._stopping)
+        self._listener = CommitListener(get_ledger().database, self._stopping)
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
@@ -44,13 +44,13 @@ class KeeperThread:
             number += 1
             if not self._keeper.is_behind:
                 self._pause(interval)
-        self._bell.close()
+        self._listener.close()
 
     def _pause(self, seconds: float) -> None:
         try:
-            self._bell.wait(seconds)
+            self._listener.wait(seconds)
         except Exception:
-            log.exception("the keeper's bell failed, it looks by itself")
+            log.exception("listening for commits failed, the keeper looks by itself")
             self._stopping.wait(seconds)
 
     def _pass(self, number: int) -> None:
@@ -67,7 +67,7 @@ class KeeperThread:
 def main() -> None:
     try:
         set_up_logging(get_settings().log)
-        check_is_migrated(get_ledger().engine)
+        check_is_migrated(get_ledger().database)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     exit_if_misconfigured(broker_fault(get_settings()))

@@ -12,7 +12,6 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from jobyard.jobs.database.engine import reading
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import NewJob, Status, new_id
 from tests.support.bad_tasks import Deed
@@ -138,7 +137,7 @@ def test_row_32_a_long_queue_is_not_sent_again(own: OwnYard) -> None:
             own.ledger.mark_published([entry.id for entry in new[part : part + 2000]])
     own.start_worker()
     own.wait_until(lambda: len(own.runs()) > 500, 60, "several periods to pass")
-    with reading(own.ledger.engine) as connection:
+    with own.ledger.database.reading() as connection:
         again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
     assert again < total / 100
 
@@ -155,7 +154,7 @@ def test_row_32_many_jobs_over_http_are_sent_once(own: OwnYard) -> None:
     own.wait_until(lambda: len(own.sent()) >= total, 60, "all of them to be sent")
     own.start_worker()
     own.wait_until(lambda: len(own.runs()) > 300, 60, "several periods to pass")
-    with reading(own.ledger.engine) as connection:
+    with own.ledger.database.reading() as connection:
         again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
     assert again < total / 100
 

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, order_replay
 from tests.support.broker import on_every_broker
@@ -50,12 +49,12 @@ def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) ->
     own.publish(dead)
     own.wait_for(dead, Status.DEAD)
     assert worker.stop() == 0
-    with writing(own.ledger.engine) as connection:
+    with own.ledger.database.writing() as connection:
         replay_id = order_replay(connection, dead, is_canary=False, reason="again")
     for _ in range(3):
         own.start("keeper", "jobyard.worker.keeper_thread")
     own.wait_until(
-        lambda: get_replay(own.ledger.engine, replay_id).status is ReplayStatus.DONE, 30, "the order to end"
+        lambda: get_replay(own.ledger.database, replay_id).status is ReplayStatus.DONE, 30, "the order to end"
     )
     own.wait_until(lambda: len(own.sent()) >= len(dead), 20, "every job to be published")
     assert {(job.status, job.replays) for job in own.jobs(dead)} == {(Status.QUEUED, 1)}

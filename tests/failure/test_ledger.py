@@ -24,13 +24,13 @@ def cut_off(tmp_path: Path) -> Iterator[tuple[OwnYard, Relay]]:
         with relayed(server.port or 5432) as relay:
             through = server.set(host="127.0.0.1", port=relay.port).render_as_string(hide_password=False)
             yard = OwnYard(tmp_path, QUICK | {"JOBYARD_LEDGER__URL": url})
-            yard.ledger.engine.connect().close()
+            yard.ledger.database.engine.connect().close()
             yard.settings["JOBYARD_LEDGER__URL"] = through
             yard.start_valkey()
             yield yard, relay
             yard.app.close()
             yard.kill_everything()
-            yard.ledger.engine.dispose()
+            yard.ledger.database.engine.dispose()
 
 
 def test_row_20_an_outcome_waits_for_the_ledger(cut_off: tuple[OwnYard, Relay]) -> None:

@@ -96,7 +96,7 @@ def test_what_waits_at_the_old_broker_runs_at_the_new_one_at_once(moving: OwnYar
     said = moved(moving, "--from", embedded(moving), "--empty")
     assert "default 30\n" in said  # messages
     assert "default 300\n" in said  # jobs
-    assert "rung again: 300\n" in said
+    assert "published again: 300\n" in said
     assert "thrown away at the old broker: 30\n" in said
     moving.wait_for(job_ids, Status.SUCCEEDED)
     moving.check_invariant(job_ids)
@@ -250,4 +250,4 @@ def test_an_old_broker_that_is_gone_for_good_is_not_needed(moving: OwnYard) -> N
     moving.start_worker()
     assert "the old broker is not asked: nobody listens" in moved(moving, "--from", gone)
     moving.wait_for(job_ids, Status.SUCCEEDED)
-    assert "rung again: 0\n" in moved(moving)
+    assert "published again: 0\n" in moved(moving)

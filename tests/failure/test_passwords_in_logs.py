@@ -49,10 +49,10 @@ def unopened(tmp_path: Path) -> Iterator[OwnYard]:
     home = tmp_path / "yard"
     home.mkdir()
     yard = OwnYard(home, QUICK | {"JOBYARD_LOG__LEVEL": "DEBUG", "JOBYARD_BROKER__TIMEOUT": "1"})
-    migrate(yard.ledger.engine)
+    migrate(yard.ledger.database)
     yield yard
     yard.kill_everything()
-    yard.ledger.engine.dispose()
+    yard.ledger.database.engine.dispose()
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -84,7 +84,7 @@ def test_a_wrong_password_ends_every_process_but_the_api_with_a_sentence(
     unopened: OwnYard, guarded: Guarded
 ) -> None:
     unopened.settings["JOBYARD_BROKER__URL"] = guarded.url("s3cret-wrong%2F")
-    programs = start_all(unopened) | {"make run": unopened.start("make-run", "jobyard.local.start")}
+    programs = start_all(unopened) | {"make run": unopened.start("make-run", "jobyard", "run")}
     api = unopened.start_api()
     for name, program in programs.items():
         unopened.wait_until(lambda program=program: ended(program), 60, f"{name} to end")  # type: ignore[misc]

@@ -49,7 +49,7 @@ def killed_program(yard: OwnYard, when: str) -> str:
 
 
 def orders(yard: OwnYard) -> int:
-    with yard.ledger.engine.connect() as connection:
+    with yard.ledger.database.engine.connect() as connection:
         table = "shop_order" if connection.dialect.name == "sqlite" else "public.shop_order"
         return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
 
@@ -81,7 +81,7 @@ def test_a_keeper_that_lost_its_bell_listens_again(on_postgresql: OwnYard) -> No
     own = on_postgresql
     own.start_worker()
     own.wait_until(lambda: is_listened_to(own), 20, "the keeper to listen")
-    with own.ledger.engine.begin() as connection:
+    with own.ledger.database.engine.begin() as connection:
         connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {LISTENING}")
     own.wait_until(lambda: is_listened_to(own), 20, "the keeper to listen again")
     own.wait_for([killed_program(own, "after")], Status.SUCCEEDED, seconds=30)
@@ -107,5 +107,5 @@ LISTENING = "FROM pg_stat_activity WHERE datname = current_database() AND query 
 
 
 def is_listened_to(yard: OwnYard) -> bool:
-    with yard.ledger.engine.connect() as connection:
+    with yard.ledger.database.engine.connect() as connection:
         return bool(connection.exec_driver_sql(f"SELECT count(*) {LISTENING}").scalar_one())

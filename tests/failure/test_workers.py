@@ -56,7 +56,7 @@ def test_row_2_a_job_whose_worker_is_killed_is_run_by_another(own: OwnYard, own_
     own_worker.kill()
     own.start_worker()
     own.wait_to_begin(job_id, attempt=2)
-    [lost] = get_attempts(own.ledger.engine, job_id)
+    [lost] = get_attempts(own.ledger.database, job_id)
     assert lost.failure.cause is Cause.LOST_WORKER
     assert own.job(job_id).lost == 1
 
@@ -88,7 +88,7 @@ def test_row_4_a_job_that_kills_its_worker_every_time_is_dead_after_three(own: O
     assert job.failure is not None
     assert job.failure.cause is Cause.LOST_WORKER
     own.wait_for([innocent], Status.SUCCEEDED)
-    assert [cause.failure.cause for cause in get_attempts(own.ledger.engine, killer)] == [
+    assert [cause.failure.cause for cause in get_attempts(own.ledger.database, killer)] == [
         Cause.LOST_WORKER
     ] * 3
 
@@ -113,7 +113,7 @@ def test_row_4_the_jobs_beside_a_killer_live(own: OwnYard) -> None:
 def suspect(own: OwnYard, then: str, **more: Any) -> str:
     """Accept a job that has been lost twice, so that it runs alone."""
     [job_id] = own.hand_in(then, **more)
-    with own.ledger.engine.begin() as connection:
+    with own.ledger.database.engine.begin() as connection:
         connection.execute(update(job_table).where(job_table.c.id == job_id).values(lost=2))
     return job_id
 

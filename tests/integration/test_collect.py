@@ -170,7 +170,7 @@ def test_a_robots_txt_that_cannot_be_had_puts_the_page_off(server: HttpServer, l
     server.route("/robots.txt", Answer(status=500), Answer(status=404))
     handle = submitted(server.page("/", HTML, "text/html"))
     assert handle.get(timeout=30).size == len(HTML)
-    (first,) = get_attempts(ledger.engine, handle.id)
+    (first,) = get_attempts(ledger.database, handle.id)
     assert "robots.txt first" in first.failure.message
     assert len(server.asked_for("/")) == 1
 
@@ -185,7 +185,7 @@ def test_a_page_that_does_not_exist_is_final(server: HttpServer) -> None:
 def test_a_server_in_trouble_is_asked_again(server: HttpServer, ledger: Ledger) -> None:
     handle = submitted(server.route("/", Answer(status=500), Answer(HTML)))
     assert handle.get(timeout=30).size == len(HTML)
-    (first,) = get_attempts(ledger.engine, handle.id)
+    (first,) = get_attempts(ledger.database, handle.id)
     assert (handle.job.attempt, first.failure.type) == (2, "TemporaryFetchError")
 
 
@@ -198,7 +198,7 @@ def test_a_server_that_says_when_to_come_back_is_obeyed(
     written = "1800" if form == "seconds" else format_datetime(utc_now() + wait, usegmt=True)
     handle = submitted(server.route("/", Answer(status=status, headers={"Retry-After": written})))
     job, failure = retrying(handle)
-    (attempt,) = get_attempts(ledger.engine, job.id)
+    (attempt,) = get_attempts(ledger.database, job.id)
     assert abs(job.run_at - attempt.ended_at - wait) < timedelta(seconds=30)
     assert (failure.cause, job.failures) == (Cause.RETRY_LATER, 1)
     assert f"answered {status}" in failure.message
@@ -244,7 +244,7 @@ def test_jobs_at_one_host_take_turns_and_waiting_uses_up_no_attempt(
     handles = [collect_page.submit(Collect(url=url), max_attempts=1) for _ in range(2)]
     for handle in handles:
         assert handle.get(timeout=30).size == len(HTML)
-    put_off = [one for handle in handles for one in get_attempts(ledger.engine, handle.id)]
+    put_off = [one for handle in handles for one in get_attempts(ledger.database, handle.id)]
     assert [one.failure.cause for one in put_off] == [Cause.RETRY_LATER]
     assert "other jobs ask" in put_off[0].failure.message
     assert [handle.job.failures for handle in handles] == [0, 0]
@@ -256,4 +256,4 @@ def test_a_redirect_within_a_host_needs_no_second_turn(server: HttpServer, ledge
     server.page("/new", HTML, "text/html")
     handle = submitted(server.redirect("/old", "/new"))
     assert handle.get(timeout=30).url == server.url("/new")
-    assert get_attempts(ledger.engine, handle.id) == []
+    assert get_attempts(ledger.database, handle.id) == []

@@ -53,6 +53,6 @@ def test_the_order_and_its_mail_are_committed_together(worker: YardProcesses, le
     assert (ended.returncode, ended.stderr) == (0, "")
     [job_id] = re.findall(r"^committed: the mail is job (\S+), and now \w+$", ended.stdout, re.MULTILINE)
     assert "rolled back, and no mail: order" in ended.stdout
-    since = get_job(ledger.engine, job_id).created_at
-    mails = list_jobs(ledger.engine, JobFilter(task="email.send", since=since), 9).jobs
+    since = get_job(ledger.database, job_id).created_at
+    mails = list_jobs(ledger.database, JobFilter(task="email.send", since=since), 9).jobs
     assert [job.id for job in mails] == [job_id]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from obstore.store import LocalStore
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
-from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.database.schema import file as file_table
 from jobyard.jobs.files.store import FileStore
@@ -68,7 +68,7 @@ class Darkroom:
         return self.found(new.id)
 
     def found(self, job_id: str) -> Job:
-        return get_job(self.ledger.engine, job_id)
+        return get_job(self.ledger.database, job_id)
 
     def made(self, content: bytes, *outputs: dict[str, Any], name: str = "photo.png") -> Converted:
         return result(self.convert({"file": self.upload(content, name)}, *outputs))
@@ -83,7 +83,7 @@ class Darkroom:
 
     def stored(self) -> tuple[int, int]:
         """How many files the ledger knows, and how many there are."""
-        with self.ledger.engine.connect() as connection:
+        with self.ledger.database.engine.connect() as connection:
             known = connection.execute(select(func.count()).select_from(file_table)).scalar_one()
         return known, len(self.kept_files())
 
@@ -122,13 +122,13 @@ def darkroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Darkroom]:
         },
     )
     settings = Settings(home=home)
-    engine: Engine = make_engine(settings)
-    migrate(engine)
-    files = FileStore(LocalStore(prefix=home / "files", mkdir=True), engine, MAX_FILE_BYTES)
+    database = open_database(settings)
+    migrate(database)
+    files = FileStore(LocalStore(prefix=home / "files", mkdir=True), database, MAX_FILE_BYTES)
     yard.start_valkey()
-    yield Darkroom(home, Ledger(engine, settings), files, yard.start_worker("prefork", 2, "images"))
+    yield Darkroom(home, Ledger(database, settings), files, yard.start_worker("prefork", 2, "images"))
     yard.stop_everything()
-    engine.dispose()
+    database.close()
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_a_picture_that_needs_too_much_memory_fails_and_its_worker_goes_on(darkr
     assert (job.status, job.lost) == (Status.DEAD, 0)
     assert failure_of(job).cause is Cause.OUT_OF_MEMORY
     assert "JOBYARD_WORKER__CHILD_MEMORY_BYTES" in failure_of(job).message
-    (attempt,) = get_attempts(darkroom.ledger.engine, job.id)
+    (attempt,) = get_attempts(darkroom.ledger.database, job.id)
     assert attempt.failure.cause is Cause.OUT_OF_MEMORY
     assert darkroom.stored() == before
 

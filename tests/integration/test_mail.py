@@ -108,7 +108,7 @@ def test_a_mail_that_cannot_be_taken_now_is_delivered_later_under_the_same_messa
     handle = submitted(to=to)
     receipt = handle.get(timeout=30)
     assert handle.job.attempt == 2
-    (first,) = get_attempts(ledger.engine, handle.id)
+    (first,) = get_attempts(ledger.database, handle.id)
     assert first.failure.type == "TemporaryMailError"
     assert ("cannot be reached" if answer == DROP else answer) in first.failure.message
     (mail,) = server.for_recipient(to)

@@ -39,7 +39,7 @@ def test_a_job_returns_its_result() -> None:
 def test_a_job_that_uses_up_its_attempts_becomes_a_dead_letter(ledger: Ledger) -> None:
     job = ended(deed.submit(Deed(then="fail"), max_attempts=2))
     assert (job.status, job.attempt, job.failures) == (Status.DEAD, 2, 2)
-    history = get_attempts(ledger.engine, job.id)
+    history = get_attempts(ledger.database, job.id)
     assert [(one.attempt, one.failure.type) for one in history] == [
         (1, "TemporaryError"),
         (2, "TemporaryError"),
@@ -152,8 +152,8 @@ def test_a_message_that_names_another_task_runs_the_jobs_own(ledger: Ledger) -> 
     mine = NewJob(id=new_id(), task=deed.name, payload='{"text": "mine"}', max_attempts=1)
     ledger.accept([mine])
     get_publisher().publish([QueuedJob(mine.id, "upkeep.heartbeat", mine.queue, mine.priority)])
-    wait_until(lambda: get_job(ledger.engine, mine.id).status.is_final, 20, "the job to end")
-    assert get_job(ledger.engine, mine.id).result == '{"said":"mine"}'
+    wait_until(lambda: get_job(ledger.database, mine.id).status.is_final, 20, "the job to end")
+    assert get_job(ledger.database, mine.id).result == '{"said":"mine"}'
 
 
 def test_the_more_urgent_job_runs_first(yard: YardProcesses, tmp_path: Path, ledger: Ledger) -> None:
@@ -175,10 +175,10 @@ def test_a_dead_job_that_is_replayed_runs_again_with_its_history(ledger: Ledger)
     job = ended(deed.submit(Deed(then="fail_once"), max_attempts=1))
     assert job.status is Status.DEAD
     get_publisher().publish([ledger.replay(job.id)])
-    wait_until(lambda: get_job(ledger.engine, job.id).status is Status.SUCCEEDED, 20, "the replay to end")
-    again = get_job(ledger.engine, job.id)
+    wait_until(lambda: get_job(ledger.database, job.id).status is Status.SUCCEEDED, 20, "the replay to end")
+    again = get_job(ledger.database, job.id)
     assert (again.attempt, again.replays) == (2, 1)
-    assert len(get_attempts(ledger.engine, job.id)) == 1
+    assert len(get_attempts(ledger.database, job.id)) == 1
 
 
 def test_a_job_under_an_old_name_is_run_by_the_task_that_took_it_over(ledger: Ledger) -> None:
@@ -186,7 +186,7 @@ def test_a_job_under_an_old_name_is_run_by_the_task_that_took_it_over(ledger: Le
     old = NewJob(id=new_id(), task="bad.old", payload="{}", max_attempts=1)
     ledger.accept([old])
     get_publisher().publish([QueuedJob(old.id, old.task, old.queue, old.priority)])
-    wait_until(lambda: get_job(ledger.engine, old.id).status is Status.SUCCEEDED, 20, "the old job to end")
+    wait_until(lambda: get_job(ledger.database, old.id).status is Status.SUCCEEDED, 20, "the old job to end")
 
 
 def test_a_job_says_when_it_ended() -> None:

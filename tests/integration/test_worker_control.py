@@ -49,7 +49,7 @@ def address(own: OwnYard, worker: Program) -> str:
 
 
 def concurrencies(own: OwnYard) -> set[int]:
-    return {worker.concurrency for worker in list_workers(own.ledger.engine, timedelta(minutes=1))}
+    return {worker.concurrency for worker in list_workers(own.ledger.database, timedelta(minutes=1))}
 
 
 def pool_size(own: OwnYard, name: str) -> int:

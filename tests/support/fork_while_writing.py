@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from jobyard.jobs.database.engine import get_engine, writing
+from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.ledger.fault_counters import Tally, all_counted, count
@@ -17,14 +17,14 @@ SECONDS = 0.5
 
 
 def write_slowly(began: threading.Event) -> None:
-    with writing(get_engine()) as connection:
+    with get_database().writing() as connection:
         count(connection, Tally.LATE_RESULT)
         began.set()
         time.sleep(SECONDS)
 
 
 def main() -> None:
-    migrate(get_engine())
+    migrate(get_database())
     began = threading.Event()
     writer = threading.Thread(target=write_slowly, args=(began,))
     writer.start()
@@ -32,7 +32,7 @@ def main() -> None:
     child = os.fork()
     if child == 0:
         try:
-            with writing(get_engine()) as connection:
+            with get_database().writing() as connection:
                 count(connection, Tally.BAD_MESSAGE)
         except LedgerUnavailableError as error:
             print(error, flush=True)
@@ -40,7 +40,7 @@ def main() -> None:
         os._exit(0)
     writer.join()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print([(one.what.value, one.times) for one in all_counted(get_engine())])
+    print([(one.what.value, one.times) for one in all_counted(get_database())])
     sys.exit(status)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine, event
+
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 
 # SQLite's handler is called once in so many instructions of its machine; a row costs it three at the least.
 _INSTRUCTIONS: Final = 12
@@ -21,12 +23,17 @@ class Look:
 
 
 @contextmanager
-def looking(engine: Engine) -> Iterator[Look]:
+def looking(database: LedgerDatabase) -> Iterator[Look]:
     """Count what every statement of the block looks at."""
     look = Look()
-    counting = _on_sqlite if engine.dialect.name == "sqlite" else _on_postgresql
-    with counting(engine, look):
-        yield look
+    if database.dialect == "sqlite":
+        with ExitStack() as stack:
+            for engine in database.engines.all():
+                stack.enter_context(_on_sqlite(engine, look))
+            yield look
+    else:
+        with _on_postgresql(database.engine, look):
+            yield look
 
 
 @contextmanager
@@ -40,9 +47,7 @@ def _on_sqlite(engine: Engine, look: Look) -> Iterator[None]:
     event.listen(engine, "checkout", watch)
     yield
     event.remove(engine, "checkout", watch)
-    with engine.connect() as connection:
-        raw: Any = connection.connection.driver_connection
-        raw.set_progress_handler(None, 0)
+    engine.dispose()  # with the handlers of its connections
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from jobyard.jobs.crash_points import CrashPoint
-from jobyard.jobs.database.engine import make_engine, writing
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.job import Job, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
@@ -53,22 +53,22 @@ class OwnYard(YardProcesses):
             ledger=LedgerSettings(url=url),
             keeper=KeeperSettings(resend_after=timedelta(seconds=float(patience))),
         )
-        engine = make_engine(settings)
-        migrate(engine)
-        forbid_illegal_moves(engine)
-        return Ledger(engine, settings)
+        database = open_database(settings)
+        migrate(database)
+        forbid_illegal_moves(database.engine)
+        return Ledger(database, settings)
 
     @contextmanager
     def writing_at_once(self) -> Iterator[None]:
         """Write to the ledger for the block; raises `LedgerUnavailableError` where another does."""
         url = self.settings.get("JOBYARD_LEDGER__URL")
         impatient = LedgerSettings(url=url, busy_timeout=timedelta(milliseconds=100))
-        engine = make_engine(Settings(home=self.home, ledger=impatient))
+        database = open_database(Settings(home=self.home, ledger=impatient))
         try:
-            with writing(engine):
+            with database.writing():
                 yield
         finally:
-            engine.dispose()
+            database.close()
 
     @cached_property
     def journal(self) -> Path:
@@ -128,7 +128,7 @@ class OwnYard(YardProcesses):
         return app
 
     def job(self, job_id: str) -> Job:
-        return get_job(self.ledger.engine, job_id)
+        return get_job(self.ledger.database, job_id)
 
     def jobs(self, job_ids: list[str]) -> list[Job]:
         return [self.job(job_id) for job_id in job_ids]
@@ -146,7 +146,7 @@ class OwnYard(YardProcesses):
 
     def everything(self) -> list[tuple[str, Status]]:
         """Return every job that the ledger knows, the yard's own upkeep apart."""
-        page = list_jobs(self.ledger.engine, JobFilter(), 500)
+        page = list_jobs(self.ledger.database, JobFilter(), 500)
         return [(job.id, job.status) for job in page.jobs if not job.task.startswith("upkeep.")]
 
     def runs(self) -> list[tuple[str, int]]:
@@ -167,7 +167,7 @@ class OwnYard(YardProcesses):
             raise AssertionError(f"{error}\n{self.last_words()}") from None
 
     def tally(self, what: Tally) -> int:
-        return next((c.times for c in all_counted(self.ledger.engine) if c.what is what), 0)
+        return next((c.times for c in all_counted(self.ledger.database) if c.what is what), 0)
 
     def check_invariant(self, job_ids: list[str]) -> None:
         """Nothing accepted is lost, and only the attempt that the ledger counts has written into it."""
@@ -200,7 +200,7 @@ def opened(home: Path, settings: dict[str, str], broker: Broker | None = None) -
     yard = OwnYard(home, settings)
     if broker is not None:
         yard.use(broker)
-    yard.ledger.engine.connect().close()
+    yard.ledger.database.engine.connect().close()
     yard.broker.start()
     try:
         yield yard
@@ -208,4 +208,4 @@ def opened(home: Path, settings: dict[str, str], broker: Broker | None = None) -
         yard.app.close()
         yard.kill_everything()
         yard.broker.close()
-        yard.ledger.engine.dispose()
+        yard.ledger.database.engine.dispose()

@@ -26,7 +26,7 @@ def is_leading(beat: Program) -> bool:
 
 
 def ticks(own: OwnYard) -> list[str]:
-    page = list_jobs(own.ledger.engine, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100)
+    page = list_jobs(own.ledger.database, JobFilter(tag=f"schedule:{HEARTBEAT}"), 100)
     return [job.id for job in page.jobs]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.declared_queues import declare_queues
@@ -29,11 +29,11 @@ QUICK_KEEPER = KeeperSettings(
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite ledger, to be copied."""
     home = tmp_path_factory.mktemp("template")
-    engine = make_engine(Settings(home=home))
-    migrate(engine)
-    declare_queues(engine, declared_queues())
-    forbid_illegal_moves(engine)
-    engine.dispose()  # the last to close a WAL file writes it back into the one that is copied
+    database = open_database(Settings(home=home))
+    migrate(database)
+    declare_queues(database, declared_queues())
+    forbid_illegal_moves(database.engine)
+    database.close()  # the last to close a WAL file writes it back into the one that is copied
     return home / "jobyard.db"
 
 
@@ -43,9 +43,9 @@ def own_ledger(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -
     if request.param == "sqlite":
         shutil.copy(template, tmp_path / "jobyard.db")
         settings = Settings(home=tmp_path, worker=QUICK_WORKER, keeper=QUICK_KEEPER)
-        engine = make_engine(settings)
-        yield Ledger(engine, settings)
-        engine.dispose()
+        database = open_database(settings)
+        yield Ledger(database, settings)
+        database.close()
     else:
         yield from _on_postgresql()
 
@@ -59,9 +59,9 @@ def postgresql_ledger() -> Iterator[Ledger]:
 def _on_postgresql() -> Iterator[Ledger]:
     with new_database() as url:
         settings = Settings(ledger=LedgerSettings(url=url), worker=QUICK_WORKER, keeper=QUICK_KEEPER)
-        engine = make_engine(settings)
-        migrate(engine)
-        declare_queues(engine, declared_queues())
-        forbid_illegal_moves(engine)
-        yield Ledger(engine, settings)
-        engine.dispose()
+        database = open_database(settings)
+        migrate(database)
+        declare_queues(database, declared_queues())
+        forbid_illegal_moves(database.engine)
+        yield Ledger(database, settings)
+        database.close()

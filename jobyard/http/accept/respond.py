@@ -49,7 +49,7 @@ async def accept_one(asked: Asked, payload: BaseModel, parts: Parts) -> Response
             return _answer(await run_in_threadpool(detail, parts, acceptance.job_id), HTTPStatus.OK, headers)
     if acceptance.verdict is Verdict.NEW and not seconds:
         return _answer(JobView(**just_accepted(new)), HTTPStatus.ACCEPTED, headers)
-    job = await run_in_threadpool(get_job, parts.ledger.engine, acceptance.job_id)
+    job = await run_in_threadpool(get_job, parts.ledger.database, acceptance.job_id)
     return _answer(JobView.of(job), HTTPStatus.ACCEPTED, headers)
 
 
@@ -77,9 +77,9 @@ async def _accept(new: Sequence[NewJob], parts: Parts) -> list[Acceptance]:
 
 def detail(parts: Parts, job_id: str) -> JobDetail:
     """Return a job with all that belongs to it; raises `JobNotFoundError`."""
-    engine = parts.ledger.engine
-    job = shown_whole(get_job(engine, job_id))
-    return JobDetail.of(job, get_attempts(engine, job_id), interventions(engine, job_id))
+    database = parts.ledger.database
+    job = shown_whole(get_job(database, job_id))
+    return JobDetail.of(job, get_attempts(database, job_id), interventions(database, job_id))
 
 
 def _keyed(asked: Asked, key: str, payloads: Sequence[BaseModel]) -> list[NewJob]:

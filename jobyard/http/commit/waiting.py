@@ -65,6 +65,6 @@ class Waiting:
 
     async def _ended(self) -> set[str]:
         try:
-            return await run_in_threadpool(finished_among, self._ledger.engine, list(self._waiters))
+            return await run_in_threadpool(finished_among, self._ledger.database, list(self._waiters))
         except LedgerUnavailableError:
             return set()  # whoever waits may wait on; the next question may be answered

@@ -23,10 +23,8 @@ from jobyard.http.parts import Parts, TheParts
 from jobyard.http.routes.jobs import Reason
 from jobyard.http.routes.replays import ReplayView, replay_view
 from jobyard.http.schemas import JobList, View
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.job import Cause, Status
-from jobyard.jobs.ledger.dead_letters import causes, discard
-from jobyard.jobs.ledger.replay_orders import advance_replay, order_replay
+from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.search import list_jobs, matching_ids
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
@@ -90,13 +88,13 @@ class CauseView(View):
 def search(parts: TheParts, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
     """Dead letters, newest first, each with its failure."""
     wanted = as_filter(query, Status.DEAD, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.engine, wanted, query.limit, query.cursor))
+    return JobList.of(list_jobs(parts.ledger.database, wanted, query.limit, query.cursor))
 
 
 @router.get("/causes")
 def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
     """Why jobs are dead, the most frequent cause first; what names a cause is a filter to replay by."""
-    groups = causes(parts.ledger.engine, as_filter(query, Status.DEAD))
+    groups = causes(parts.ledger.database, as_filter(query, Status.DEAD))
     return [CauseView.model_validate(group) for group in groups]
 
 
@@ -115,23 +113,18 @@ async def discard_many(request: Request, parts: TheParts) -> Discarded:
 
 
 def _replay(order: ReplayOrder, parts: Parts) -> ReplayView:
-    keeper = parts.settings.keeper
     ids = _selected(order, parts)
-    with writing(parts.ledger.engine) as connection:
-        replay_id = order_replay(connection, ids, is_canary=order.canary, reason=order.reason)
-        queued = advance_replay(connection, replay_id, keeper.replay_rate, keeper.batch, keeper.unsent_after)
-    parts.publisher.publish(queued)
+    replay_id, released = parts.ledger.replay_many(ids, is_canary=order.canary, reason=order.reason)
+    parts.publisher.publish(released)
     return replay_view(parts, replay_id)
 
 
 def _discard(order: DiscardOrder, parts: Parts) -> Discarded:
-    ids = _selected(order, parts)
-    with writing(parts.ledger.engine) as connection:
-        return Discarded(discarded=discard(connection, ids, order.reason))
+    return Discarded(discarded=parts.ledger.discard_many(_selected(order, parts), order.reason))
 
 
 def _selected(selection: Selection, parts: Parts) -> list[str]:
     if selection.filter is not None:
         wanted = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
-        return matching_ids(parts.ledger.engine, wanted, selection.limit)
+        return matching_ids(parts.ledger.database, wanted, selection.limit)
     return [str(job_id) for job_id in selection.ids or ()]

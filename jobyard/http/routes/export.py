@@ -57,7 +57,7 @@ class CountView(View):
 def count(parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
     """How many jobs fit a filter: exact while they are few, and honest about it where they are many."""
     wanted = as_filter(query, *query.status, payload=payload)
-    return CountView.model_validate(count_jobs(parts.ledger.engine, wanted))
+    return CountView.model_validate(count_jobs(parts.ledger.database, wanted))
 
 
 @router.get("/export", response_class=StreamingResponse, openapi_extra=PAYLOAD_PARAMETER)
@@ -68,7 +68,7 @@ def export(
 
     Whatever goes wrong in the middle ends the connection, and never a file that looks whole.
     """
-    pages = each_page(parts.ledger.engine, as_filter(query, *query.status, payload=payload), PAGE)
+    pages = each_page(parts.ledger.database, as_filter(query, *query.status, payload=payload), PAGE)
     first = next(pages)  # asked for before anything is answered, so that an error is one
     lines = _LINES[query.format](chain([first], pages))
     headers = {"Content-Disposition": f'attachment; filename="jobs.{query.format}"'}

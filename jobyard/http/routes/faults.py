@@ -22,4 +22,4 @@ class FaultView(View):
 @router.get("")
 def list_all(parts: TheParts) -> list[FaultView]:
     """Late results, bad messages, unknown tasks, threads left behind, lost workers: those that ever were."""
-    return [FaultView.model_validate(counted) for counted in all_counted(parts.ledger.engine)]
+    return [FaultView.model_validate(counted) for counted in all_counted(parts.ledger.database)]

@@ -44,7 +44,7 @@ def readyz(parts: TheParts, response: Response) -> Readiness:
 
 def _ledger(parts: Parts) -> str:
     try:
-        check_takes_writes(parts.ledger.engine)
+        check_takes_writes(parts.ledger.database)
     except LedgerUnavailableError as error:
         return str(error)
     return "ok"
@@ -62,7 +62,7 @@ def _broker(parts: Parts) -> str:
 
 
 def _workers(parts: Parts) -> str:
-    known = list_workers(parts.ledger.engine, parts.settings.worker.lease)
+    known = list_workers(parts.ledger.database, parts.settings.worker.lease)
     served = {queue for worker in known if worker.is_live for queue in worker.queues.split(",")}
-    unserved = [queue for queue in known_queues(parts.ledger.engine) if queue not in served]
+    unserved = [queue for queue in known_queues(parts.ledger.database) if queue not in served]
     return f"no living worker serves {', '.join(unserved)}" if unserved else "ok"

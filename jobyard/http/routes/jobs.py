@@ -39,7 +39,7 @@ JobIdPath = Annotated[str, Depends(job_id_of)]
 def search(parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
     """Jobs, newest first; there is more as long as there is a cursor, whatever the page holds."""
     wanted = as_filter(query, *query.status, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.engine, wanted, query.limit, query.cursor))
+    return JobList.of(list_jobs(parts.ledger.database, wanted, query.limit, query.cursor))
 
 
 @router.get("/{job_id}")
@@ -54,9 +54,9 @@ async def result(
 ) -> Response:
     """The result alone, as the task returned it; 202 while there is none, 409 where there will be none."""
     seconds = wanted_wait(prefer, parts.settings.api.max_wait.total_seconds())
-    job = await run_in_threadpool(get_job, parts.ledger.engine, job_id)
+    job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
     if seconds and not job.status.is_final and await parts.waiting.for_end(job_id, seconds):
-        job = await run_in_threadpool(get_job, parts.ledger.engine, job_id)
+        job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
     if not job.status.is_final:
         return Response(
             JobView.of(job).model_dump_json(),
@@ -75,7 +75,7 @@ async def result(
 def cancel(job_id: JobIdPath, parts: TheParts) -> JobView:
     """Cancel a job that waits; 409 for one that runs or has ended."""
     parts.ledger.cancel(job_id)
-    return JobView.of(get_job(parts.ledger.engine, job_id))
+    return JobView.of(get_job(parts.ledger.database, job_id))
 
 
 class Mending(BaseModel):
@@ -118,7 +118,9 @@ async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDe
 
 
 def _replay(job_id: str, mending: Mending, parts: Parts) -> JobView:
-    engine = parts.ledger.engine
-    payload = mended(get_job(engine, job_id), mending.payload, parts) if mending.payload is not None else None
+    database = parts.ledger.database
+    payload = (
+        mended(get_job(database, job_id), mending.payload, parts) if mending.payload is not None else None
+    )
     parts.publisher.publish([parts.ledger.replay(job_id, payload, mending.reason)])
-    return JobView.of(get_job(engine, job_id))
+    return JobView.of(get_job(database, job_id))

@@ -38,19 +38,16 @@ class QueueView(BaseModel):
 
 @router.get("")
 def list_queues(parts: TheParts) -> list[QueueView]:
-    """Every queue that was declared, with its depth, its oldest job, what runs, and whether a worker serves
-    it."""
-    figures = queue_figures(parts.ledger.engine)
+    """Every declared queue with its depth, its oldest job, what runs, and whether a worker serves it."""
+    figures = queue_figures(parts.ledger.database)
     # Jobs may wait in a queue that was handed over in SQL, before any process has declared it.
-    known = dict(
-        sorted(({name: Queue(name) for name in figures} | known_queues(parts.ledger.engine)).items())
-    )
-    slots = slots_by_queue(parts.ledger.engine, parts.settings.worker.lease)
+    known = {name: Queue(name) for name in figures} | known_queues(parts.ledger.database)
+    slots = slots_by_queue(parts.ledger.database, parts.settings.worker.lease)
     depths = parts.publisher.depths(known)
     empty = QueueFigures({}, None)
     return [
         _view(queue, figures.get(name, empty), slots.get(name, 0), depths.get(name))
-        for name, queue in known.items()
+        for name, queue in sorted(known.items())
     ]
 
 

@@ -9,8 +9,7 @@ from pydantic import BaseModel, Field
 
 from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import View
-from jobyard.jobs.database.engine import writing
-from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals, stop_replay
+from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals
 
 router = APIRouter(prefix="/v1/replays", tags=["dead letters"])
 
@@ -49,9 +48,9 @@ class ReplayView(ReplaySummary):
 
 
 def replay_view(parts: Parts, replay_id: str) -> ReplayView:
-    engine = parts.ledger.engine
-    summary = ReplaySummary.model_validate(get_replay(engine, replay_id))
-    reasons = refusals(engine, replay_id, MOST_REFUSALS_SHOWN)
+    database = parts.ledger.database
+    summary = ReplaySummary.model_validate(get_replay(database, replay_id))
+    reasons = refusals(database, replay_id, MOST_REFUSALS_SHOWN)
     own = f"/v1/replays/{replay_id}"
     return ReplayView(
         **summary.model_dump(),
@@ -63,7 +62,7 @@ def replay_view(parts: Parts, replay_id: str) -> ReplayView:
 @router.get("")
 def list_all(parts: TheParts, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[ReplaySummary]:
     """The latest orders, newest first."""
-    return [ReplaySummary.model_validate(order) for order in list_replays(parts.ledger.engine, limit)]
+    return [ReplaySummary.model_validate(order) for order in list_replays(parts.ledger.database, limit)]
 
 
 @router.get("/{replay_id}")
@@ -75,6 +74,5 @@ def show(replay_id: UUID, parts: TheParts) -> ReplayView:
 @router.post("/{replay_id}/stop")
 def stop(replay_id: UUID, parts: TheParts) -> ReplayView:
     """Replay nothing more of an order; what has been released runs on."""
-    with writing(parts.ledger.engine) as connection:
-        stop_replay(connection, str(replay_id))
+    parts.ledger.stop_replay(str(replay_id))
     return replay_view(parts, str(replay_id))

@@ -27,5 +27,5 @@ class WorkerView(BaseModel):
 @router.get("")
 def list_all(parts: TheParts) -> list[WorkerView]:
     """Every worker that was heard of in the last hour."""
-    known = list_workers(parts.ledger.engine, parts.settings.worker.lease)
+    known = list_workers(parts.ledger.database, parts.settings.worker.lease)
     return [WorkerView(**{**vars(worker), "queues": worker.queues.split(",")}) for worker in known]

@@ -10,20 +10,27 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakSet
-
-from sqlalchemy import Engine
 
 # Longer than any transaction should take; then the fork goes on, for without children nothing is done at all.
 LONGEST_WAIT_SECONDS: Final = 20.0
 
-_engines: WeakSet[Engine] = WeakSet()
+
+class Closable(Protocol):
+    """What has connections that may not cross a fork."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+_databases: WeakSet[Closable] = WeakSet()
 
 
 class _Gate:
     def __init__(self) -> None:
-        # Entered by itself: an interruption would come between Python's code of a Condition and its lock.
+        # Locked directly: Condition's own `__enter__` is Python code, and an interruption inside it would leave
+        # the lock held.
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)
         self.inside = 0
@@ -34,9 +41,9 @@ class _Gate:
 _gate = _Gate()
 
 
-def close_at_fork(engine: Engine) -> None:
-    """Have the connections of an engine closed before each fork of this process."""
-    _engines.add(engine)
+def close_at_fork(database: Closable) -> None:
+    """Have the connections of a database closed before each fork of this process."""
+    _databases.add(database)
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def inside_gate() -> Iterator[None]:
     gate = _gate
     depth = getattr(gate.own, "depth", 0)
     with gate.lock:
-        # Who is inside already goes on, or the fork would wait for it for ever.
+        # A thread that is inside already goes on, or the fork would wait for it without end.
         gate.changed.wait_for(lambda: depth or not gate.is_shut)
         gate.inside += 1
         gate.own.depth = depth + 1
@@ -63,8 +70,8 @@ def _shut() -> None:
     with _gate.lock:
         _gate.is_shut = True
         _gate.changed.wait_for(lambda: _gate.inside == own_depth, LONGEST_WAIT_SECONDS)
-    for engine in _engines:
-        engine.dispose()
+    for database in _databases:
+        database.close()
 
 
 def _open() -> None:

@@ -1,5 +1,4 @@
-"""Brings the ledger's database to the shape of `jobyard/jobs/database/schema.py`: `python -m
-jobyard.jobs.database.migrate`."""
+"""Brings the ledger's database to the shape of `jobyard/jobs/database/schema.py`: `jobyard migrate`."""
 
 import sys
 from collections.abc import Iterator
@@ -9,13 +8,14 @@ from time import sleep
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, func, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
-from jobyard.jobs.database.engine import get_engine, make_sqlite_file
 from jobyard.jobs.database.faults import SCHEMA, named_faults
 from jobyard.jobs.database.fork_gate import inside_gate
+from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
 from jobyard.jobs.database.schema_version import check_server, version_of
+from jobyard.jobs.database.sqlite import make_sqlite_file
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError
 
@@ -25,13 +25,13 @@ _PAUSE_SECONDS = 0.2
 _LONGEST_LOCK_SECONDS = 5
 
 
-def migrate(engine: Engine) -> str:
+def migrate(database: LedgerDatabase) -> str:
     """Run the migrations that the database has not seen; return its version."""
-    make_sqlite_file(engine)
-    with inside_gate(), named_faults(engine), engine.connect() as connection:
+    make_sqlite_file(database.url)
+    with inside_gate(), named_faults(database.engine), database.engine.connect() as connection:
         check_server(connection)
         # Asked first: who may not create schemas may still use one that was created for it.
-        if engine.dialect.name == "postgresql" and not inspect(connection).has_schema(SCHEMA):
+        if database.dialect == "postgresql" and not inspect(connection).has_schema(SCHEMA):
             connection.execute(CreateSchema(SCHEMA))
             connection.commit()
         with _alone(connection):
@@ -71,7 +71,7 @@ def _config(connection: Connection) -> Config:
 
 def main() -> None:
     try:
-        print(f"the ledger has version {migrate(get_engine())}")
+        print(f"the ledger has version {migrate(get_database())}")
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
 

@@ -11,8 +11,6 @@ import pydantic_core
 from sqlalchemy import (
     CTE,
     JSON,
-    Connection,
-    Engine,
     Select,
     Text,
     bindparam,
@@ -63,10 +61,10 @@ class Rows:
         """
         return select(*(cast(bindparam(name), type_).label(name) for name, type_ in self._columns.items()))
 
-    def parameters(self, database: Engine | Connection, rows: Iterable[Sequence[Any]]) -> Mapping[str, str]:
+    def parameters(self, dialect: str, rows: Iterable[Sequence[Any]]) -> Mapping[str, str]:
         """Return the rows, values in the order of the columns and dates by `as_json`, as a parameter."""
         given: Iterable[Any] = rows
-        if database.dialect.name == POSTGRESQL:
+        if dialect == POSTGRESQL:
             given = (dict(zip(self._columns, row, strict=True)) for row in rows)
         return {_PARAMETER: pydantic_core.to_json(list(given)).decode()}
 

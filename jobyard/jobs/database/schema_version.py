@@ -6,9 +6,9 @@ database there.
 
 from typing import Final
 
-from sqlalchemy import Connection, Engine, column, inspect, select, table
+from sqlalchemy import Connection, column, inspect, select, table
 
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 
 WANTED: Final = "0007"  # the newest of jobyard/jobs/migrations/versions/
@@ -17,15 +17,15 @@ OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite
 _ALEMBICS: Final = table("alembic_version", column("version_num"))
 
 
-def check_is_migrated(engine: Engine) -> None:
+def check_is_migrated(database: LedgerDatabase) -> None:
     """Raise `LedgerUnavailableError` unless the database has the shape that the code expects."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         _check_shape(connection)
 
 
-def check_takes_writes(engine: Engine) -> None:
+def check_takes_writes(database: LedgerDatabase) -> None:
     """Raise `LedgerUnavailableError` unless the database has the right shape and can be written now."""
-    with writing(engine) as connection:
+    with database.writing() as connection:
         _check_shape(connection)
 
 
@@ -36,7 +36,7 @@ def _check_shape(connection: Connection) -> None:
         where = connection.engine.url.render_as_string()
         raise LedgerUnavailableError(
             f"the ledger at {where} has version {found}, this code needs {WANTED}: "
-            "run `make migrate`, or use the Jobyard that made it"
+            "run `jobyard migrate`, or use the Jobyard that made it"
         )
 
 

@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from sqlalchemy import Dialect, Engine, PoolProxiedConnection
+from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.sql.dml import UpdateBase
 
-from jobyard.jobs.database.faults import errors_of_sqlalchemy, named_faults
-from jobyard.jobs.database.fork_gate import inside_gate
+from jobyard.jobs.database.engines import Outlives
 from jobyard.jobs.database.row_parameter import POSTGRESQL
-from jobyard.jobs.database.sqlite_write_lock import own_turn
-from jobyard.jobs.database.write_connections import PATIENCE, Outlives, take_write_lock, writers_of
+from jobyard.jobs.database.sqlite import PATIENCE, take_write_lock
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -53,13 +51,18 @@ class _Form(NamedTuple):
         return tuple(values)
 
 
-class SingleStatement:
+class Done(NamedTuple):
+    """The rows that a statement returned, in Python's types, and how many it has written."""
+
+    rows: list[Row]
+    written: int
+
+
+class CommittedStatement:
     """A statement of which `compose` makes the form for a dialect, and that is committed by itself.
 
     Where it `finds_one` row by its id, or none, PostgreSQL plans it once for a connection; else each time.
-
-    Both methods raise `LedgerUnavailableError`, and SQLAlchemy's errors for a wrong value; nothing has
-    changed then, unless the connection broke, or the caller was interrupted, during the commit itself.
+    `LedgerDatabase.run` runs it.
     """
 
     def __init__(
@@ -69,31 +72,13 @@ class SingleStatement:
         outlives: Outlives = Outlives.POWER,
         finds_one: bool = False,
     ) -> None:
-        self._compose, self._outlives, self._finds_one = compose, outlives, finds_one
+        self._compose, self.outlives, self._finds_one = compose, outlives, finds_one
         self._forms: dict[str, _Form] = {}
 
-    def rows(self, engine: Engine, parameters: Mapping[str, Any]) -> list[Row]:
-        """Return what the statement returns, in Python's types."""
-        rows, _ = self._run(engine, parameters)
-        return rows
-
-    def count(self, engine: Engine, parameters: Mapping[str, Any]) -> int:
-        """Return how many rows the statement has written."""
-        _, count = self._run(engine, parameters)
-        return count
-
-    def _run(self, engine: Engine, parameters: Mapping[str, Any]) -> tuple[list[Row], int]:
-        with inside_gate(), named_faults(engine), own_turn(engine), errors_of_sqlalchemy(engine):
-            connection = writers_of(engine).statements[self._outlives].raw_connection()
-            form = self._form(engine.dialect)
-            try:
-                done = _RUN[engine.dialect.name](connection, form, form.parameters(parameters))
-            except BaseException:
-                # Wherever it was interrupted: what was not committed goes with the connection.
-                connection.invalidate()
-                raise
-            connection.close()
-            return done
+    def run(self, connection: PoolProxiedConnection, dialect: Dialect, parameters: Mapping[str, Any]) -> Done:
+        """Run and commit the statement on a connection; raises what the driver raises."""
+        form = self._form(dialect)
+        return _RUN[dialect.name](connection, form, form.parameters(parameters))
 
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
@@ -123,7 +108,7 @@ def _form_of(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _F
     )
 
 
-def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> tuple[list[Row], int]:
+def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> Done:
     driver = cast(Any, connection.driver_connection)
     take_write_lock(driver, connection.info[PATIENCE])
     done = _executed(driver.execute, form, parameters)
@@ -131,17 +116,15 @@ def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: A
     return done
 
 
-def _run_on_postgresql(
-    connection: PoolProxiedConnection, form: _Form, parameters: Any
-) -> tuple[list[Row], int]:
+def _run_on_postgresql(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> Done:
     driver = cast(Any, connection.driver_connection)
     return _executed(partial(driver.execute, prepare=form.keeps_plan), form, parameters)
 
 
-def _executed(execute: Callable[[str, Any], _Cursor], form: _Form, parameters: Any) -> tuple[list[Row], int]:
+def _executed(execute: Callable[[str, Any], _Cursor], form: _Form, parameters: Any) -> Done:
     cursor = execute(form.text, parameters)
     rows = cursor.fetchall() if form.has_rows else []
-    return form.converted(rows), cursor.rowcount
+    return Done(form.converted(rows), cursor.rowcount)
 
 
 _RUN: Final = {"sqlite": _run_on_sqlite, POSTGRESQL: _run_on_postgresql}

@@ -14,10 +14,10 @@ import obstore
 import structlog
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.store import open_store
@@ -93,11 +93,11 @@ class ClaimChecks:
         except (BaseError, OSError) as error:
             log.warning("files of deleted jobs stay for now", reason=_first_line(error))
 
-    def sweep(self, engine: Engine, older_than: timedelta = SWEPT_AFTER) -> int:
+    def sweep(self, database: LedgerDatabase, older_than: timedelta = SWEPT_AFTER) -> int:
         """Delete the files that no row names; return how many."""
         swept = 0
         for paths in self._paths(utc_now() - older_than):
-            named = _named(engine, {_job_of(path) for path in paths})
+            named = _named(database, {_job_of(path) for path in paths})
             forgotten = [path for path in paths if path not in named]
             if forgotten:
                 obstore.delete(self._store, forgotten)
@@ -109,9 +109,9 @@ class ClaimChecks:
             yield [file["path"] for file in listed if file["last_modified"] < before]
 
 
-def _named(engine: Engine, job_ids: set[str]) -> set[str]:
+def _named(database: LedgerDatabase, job_ids: set[str]) -> set[str]:
     statement = select(job.c.id, job.c.payload, job.c.result).where(job.c.id.in_(job_ids))
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return {
             _key(id_, text.removeprefix(MARK))
             for id_, *texts in connection.execute(statement)

@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import insert, select
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.database.engine import get_engine, reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
 from jobyard.jobs.database.schema import file as file_table
 from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError, LedgerUnavailableError
 from jobyard.jobs.job import new_id
@@ -41,8 +41,8 @@ class StoredFile:
 class FileStore:
     """Saves, describes and reads files; a file is visible only once all of it is stored."""
 
-    def __init__(self, store: ObjectStore, engine: Engine, max_bytes: int) -> None:
-        self._store, self._engine, self.max_bytes = store, engine, max_bytes
+    def __init__(self, store: ObjectStore, database: LedgerDatabase, max_bytes: int) -> None:
+        self._store, self._database, self.max_bytes = store, database, max_bytes
 
     def save(self, data: bytes | Iterable[bytes], *, name: str, media_type: str | None = None) -> StoredFile:
         """Store bytes, or chunks of them; raises `FileTooLargeError` and then keeps nothing."""
@@ -61,7 +61,7 @@ class FileStore:
 
     def describe(self, file_id: str) -> StoredFile:
         """Return what is known of a file; raises `FileNotStoredError`."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(file_table).where(file_table.c.id == file_id)).one_or_none()
         if row is None:
             raise FileNotStoredError(file_id)
@@ -91,7 +91,7 @@ class FileStore:
             created_at=utc_now(),
         )
         try:
-            with writing(self._engine) as connection:
+            with self._database.writing() as connection:
                 connection.execute(
                     insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__})
                 )
@@ -141,4 +141,4 @@ def open_store(url: str) -> ObjectStore:
 def get_files() -> FileStore:
     """Return this process's file store, as the settings say."""
     settings = get_settings()
-    return FileStore(open_store(settings.files_url), get_engine(), settings.files.max_bytes)
+    return FileStore(open_store(settings.files_url), get_database(), settings.files.max_bytes)

@@ -10,14 +10,16 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from jobyard.jobs.clock import db_now
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import QUEUED_JOB, job, status_is
 from jobyard.jobs.job import QueuedJob, Status
 from jobyard.settings.queues import PRIORITIES
 
 
-def now(connection: Connection) -> datetime:
+def now(database: LedgerDatabase) -> datetime:
     """Return the database's time: what was published by then was published at whatever broker there was."""
-    return connection.execute(select(db_now())).scalar_one()
+    with database.reading() as connection:
+        return connection.execute(select(db_now())).scalar_one()
 
 
 def take_published(
@@ -50,16 +52,18 @@ def _take(
     return [QueuedJob(*row) for row in connection.execute(statement)]
 
 
-def has_published(connection: Connection, until: datetime) -> bool:
+def has_published(database: LedgerDatabase, until: datetime) -> bool:
     """Tell whether any job is left that was published up to a moment, and is queued still."""
-    return bool(connection.execute(select(exists().where(_published(until)))).scalar())
+    with database.reading() as connection:
+        return bool(connection.execute(select(exists().where(_published(until)))).scalar())
 
 
-def count_published(connection: Connection) -> Mapping[str, int]:
+def count_published(database: LedgerDatabase) -> Mapping[str, int]:
     """Return how many jobs of each queue wait with a message in some broker."""
     is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
-    rows = connection.execute(select(job.c.queue, func.count()).where(is_published).group_by(job.c.queue))
-    return {queue: number for queue, number in rows}
+    statement = select(job.c.queue, func.count()).where(is_published).group_by(job.c.queue)
+    with database.reading() as connection:
+        return {queue: number for queue, number in connection.execute(statement)}
 
 
 def _published(until: datetime) -> ColumnElement[bool]:

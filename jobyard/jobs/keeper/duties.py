@@ -77,12 +77,12 @@ def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> 
     return _queued(connection, statement)
 
 
-def take_unsent(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
+def republish_unsent(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
     """Return jobs that were committed and never published, and put off their next turn."""
     return _take(connection, _is_unsent(), (job.c.priority.desc(), job.c.id), limit, unsent_after)
 
 
-def take_passed_over(
+def republish_lost_messages(
     connection: Connection, limit: int, unsent_after: timedelta, empty_queues: Collection[str]
 ) -> list[QueuedJob]:
     """Return published jobs whose messages must be lost, and put off their next turn.
@@ -107,7 +107,7 @@ def take_passed_over(
     return taken
 
 
-def take_back_lost(
+def rescue_lost_jobs(
     connection: Connection, limit: int, max_lost: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
     """Queue the jobs whose lease ran out again, or call them dead when it was the `max_lost`th time."""

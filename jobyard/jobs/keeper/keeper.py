@@ -4,21 +4,20 @@ Each duty is one function of `jobyard/jobs/keeper/duties.py`; here is only their
 nothing to do reads and never writes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Protocol
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, reach
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import QueuedJob
-from jobyard.jobs.keeper import broker_move as moving
-from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.keeper import broker_move, duties
 from jobyard.jobs.keeper.batch_size import Stride
 from jobyard.jobs.keeper.duties import Duty
 from jobyard.jobs.ledger.accept import PUBLISHED_IN_THAT_TIME
@@ -32,7 +31,7 @@ log = structlog.get_logger()
 LONGEST_STRETCH_SECONDS: Final = 2.0
 
 
-class Doorbell(Protocol):
+class JobPublisher(Protocol):
     """What the keeper needs of a broker."""
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
@@ -51,8 +50,8 @@ class Doorbell(Protocol):
 class Keeper:
     """Makes passes over the ledger; any number of keepers may do so side by side."""
 
-    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
-        self._engine, self._doorbell, self._settings = engine, doorbell, settings.keeper
+    def __init__(self, database: LedgerDatabase, publisher: JobPublisher, settings: Settings) -> None:
+        self._database, self._publisher, self._settings = database, publisher, settings.keeper
         self._look_for_lost_at = monotonic()
         self.is_behind = False
 
@@ -62,20 +61,19 @@ class Keeper:
         `is_behind` says whether there is more of it, for which the next pass need not wait.
         """
         self.is_behind = False
-        with reading(self._engine) as connection:
-            pending = upkeep.pending(connection)
-        duties: list[Callable[[], int]] = [partial(self._do, duty) for duty in Duty if duty in pending]
-        return sum(self._whatever_happens(duty) for duty in [*duties, self._send_passed_over])
+        with self._database.reading() as connection:
+            pending = duties.pending(connection)
+        work: list[Callable[[], int]] = [partial(self._do, duty) for duty in Duty if duty in pending]
+        return sum(self._whatever_happens(duty) for duty in [*work, self._republish_lost_messages])
 
-    def ring_again(self, published_before: datetime) -> int:
+    def publish_again(self, published_before: datetime, queues: Collection[str]) -> int:
         """Publish again what was published before a moment, a stretch of it; return how many jobs.
 
         For a broker that has no message of theirs: the yard has moved to it from another.
         """
-        queues = known_queues(self._engine)
         return self._move(
             "moved to another broker",
-            lambda c, size: moving.take_published(c, published_before, size, self._after(size), queues),
+            lambda c, size: broker_move.take_published(c, published_before, size, self._after(size), queues),
         )
 
     def _whatever_happens(self, duty: Callable[[], int]) -> int:
@@ -93,17 +91,17 @@ class Keeper:
             case Duty.LOST:
                 most = self._settings.max_lost
                 return self._move(
-                    duty, lambda c, size: upkeep.take_back_lost(c, size, most, self._after(size))
+                    duty, lambda c, size: duties.rescue_lost_jobs(c, size, most, self._after(size))
                 )
             case Duty.LATE:
                 return self._stretch(self._expire)
             case Duty.DUE:
-                return self._move(duty, lambda c, size: upkeep.enqueue_due(c, size, self._after(size)))
+                return self._move(duty, lambda c, size: duties.enqueue_due(c, size, self._after(size)))
             case Duty.REPLAY:
-                return sum(self._advance(replay_id) for replay_id in running_replays(self._engine))
+                return sum(self._advance(replay_id) for replay_id in running_replays(self._database))
             case Duty.UNSENT:
                 return self._move(
-                    duty, lambda c, size: upkeep.take_unsent(c, size, self._after(size)), self._probe()
+                    duty, lambda c, size: duties.republish_unsent(c, size, self._after(size)), self._probe()
                 )
 
     def _after(self, size: int) -> timedelta:
@@ -118,7 +116,7 @@ class Keeper:
 
     def _probe(self) -> int:
         # Whose broker is away tries with one job, and leaves the others to keepers that may reach theirs.
-        return 1 if self._doorbell.has_failed() else self._settings.batch
+        return 1 if self._publisher.has_failed() else self._settings.batch
 
     def _move(
         self, reason: str, move: Callable[[Connection, int], list[QueuedJob]], at_first: int | None = None
@@ -140,39 +138,39 @@ class Keeper:
     def _move_some(
         self, reason: str, move: Callable[[Connection, int], list[QueuedJob]], stride: Stride
     ) -> int:
-        with stride.measured() as size, writing(self._engine) as connection:
+        with stride.measured() as size, self._database.writing() as connection:
             queued = move(connection, size)
         if queued:
             reach(CrashPoint.TAKEN_UP)
-            say = log.debug if self._doorbell.has_failed() else log.info
+            say = log.debug if self._publisher.has_failed() else log.info
             say("published by the keeper", reason=str(reason), jobs=len(queued))
-            self._ring(queued, stride)
+            self._publish(queued, stride)
         return len(queued)
 
-    def _ring(self, queued: Sequence[QueuedJob], stride: Stride) -> None:
+    def _publish(self, queued: Sequence[QueuedJob], stride: Stride) -> None:
         # The first group shows whether the broker takes anything. Those after it are sent while the next
         # transaction runs, and no more than one waits.
         if not stride.is_first:
-            stride.gets_out = self._doorbell.has_sent()
-        self._doorbell.publish(queued)
+            stride.gets_out = self._publisher.has_sent()
+        self._publisher.publish(queued)
         if stride.is_first:
-            stride.gets_out = self._doorbell.has_sent()
+            stride.gets_out = self._publisher.has_sent()
 
     def _expire(self, stride: Stride) -> int:
-        with stride.measured() as size, writing(self._engine) as connection:
-            expired = upkeep.expire_late(connection, size)
+        with stride.measured() as size, self._database.writing() as connection:
+            expired = duties.expire_late(connection, size)
         log.info("expired", jobs=expired)
         return expired
 
-    def _send_passed_over(self) -> int:
+    def _republish_lost_messages(self) -> int:
         # Asks the broker, and needs no haste: nothing counts as lost before `resend_after`.
         if monotonic() < self._look_for_lost_at:
             return 0
         self._look_for_lost_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
-        depths = self._doorbell.depths(known_queues(self._engine))
+        depths = self._publisher.depths(known_queues(self._database))
         empty = [queue for queue, depth in depths.items() if depth == 0]
         return self._move(
             "lost in the broker",
-            lambda c, size: upkeep.take_passed_over(c, size, self._after(size), empty),
+            lambda c, size: duties.republish_lost_messages(c, size, self._after(size), empty),
             self._probe(),
         )

@@ -8,7 +8,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Float,
     Insert,
     Integer,
@@ -25,9 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from jobyard.jobs.clock import UtcDateTime, db_now
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_parameter import Rows
 from jobyard.jobs.database.schema import Id, job, status_is, tag
-from jobyard.jobs.database.statement import SingleStatement
+from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.database.upsert import insert_or
 from jobyard.jobs.job import FIRST_OPTION, WAITING, Acceptance, NewJob, Status, Verdict
 
@@ -73,14 +73,14 @@ def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: tim
     return [verdicts[new.id] for new in new_jobs]
 
 
-def are_all_inserted(engine: Engine, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> bool:
+def are_all_inserted(database: LedgerDatabase, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> bool:
     """Commit jobs without tags by one statement; where one was not new, `accept` tells which."""
     if not _are_alike(new_jobs):
-        inserted = _INSERT.count(engine, _given(engine, _in_order(new_jobs), unsent_after))
+        inserted = database.run(_INSERT, _given(database.dialect, _in_order(new_jobs), unsent_after)).written
     elif len(new_jobs) == 1:
-        inserted = _INSERT_ONE.count(engine, _given_one(engine, new_jobs[0], unsent_after))
+        inserted = database.run(_INSERT_ONE, _given_one(database.dialect, new_jobs[0], unsent_after)).written
     else:
-        inserted = _INSERT_ALIKE.count(engine, _given_alike(engine, new_jobs, unsent_after))
+        inserted = database.run(_INSERT_ALIKE, _given_alike(database.dialect, new_jobs, unsent_after)).written
     return inserted == len(new_jobs)
 
 
@@ -113,7 +113,7 @@ def _take_back_refused_bulks(
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
     statement = _inserting(connection.dialect.name).returning(job.c.id)
-    given = _given(connection, new_jobs, unsent_after)
+    given = _given(connection.dialect.name, new_jobs, unsent_after)
     inserted = set(connection.execute(statement, given).scalars())
     tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
     if tags:
@@ -121,29 +121,26 @@ def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: ti
     return inserted
 
 
-def _given(
-    database: Engine | Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta
-) -> dict[str, Any]:
-    dialect = database.dialect.name
+def _given(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
     rows = [
         (new.id, new.payload, *_shared(new, dialect), new.idempotency_key, new.request_hash, new.unique_key)
         for new in new_jobs
     ]
-    return {**_NEW.parameters(database, rows), **_patience(new_jobs, unsent_after)}
+    return {**_NEW.parameters(dialect, rows), **_patience(new_jobs, unsent_after)}
 
 
-def _given_alike(engine: Engine, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
-    rows = _ALIKE.parameters(engine, [(new.id, new.payload) for new in new_jobs])
-    return {**rows, **_shared_by_name(engine, new_jobs[0]), **_patience(new_jobs, unsent_after)}
+def _given_alike(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
+    rows = _ALIKE.parameters(dialect, [(new.id, new.payload) for new in new_jobs])
+    return {**rows, **_shared_by_name(dialect, new_jobs[0]), **_patience(new_jobs, unsent_after)}
 
 
-def _given_one(engine: Engine, new: NewJob, unsent_after: timedelta) -> dict[str, Any]:
+def _given_one(dialect: str, new: NewJob, unsent_after: timedelta) -> dict[str, Any]:
     own = {"id": new.id, "payload": new.payload}
-    return {**own, **_shared_by_name(engine, new), **_patience([new], unsent_after)}
+    return {**own, **_shared_by_name(dialect, new), **_patience([new], unsent_after)}
 
 
-def _shared_by_name(engine: Engine, new: NewJob) -> dict[str, Any]:
-    return dict(zip(_SHARED, _shared(new, engine.dialect.name), strict=True))
+def _shared_by_name(dialect: str, new: NewJob) -> dict[str, Any]:
+    return dict(zip(_SHARED, _shared(new, dialect), strict=True))
 
 
 def _shared(new: NewJob, dialect: str) -> tuple[Any, ...]:
@@ -192,9 +189,9 @@ def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
     return insert_or(dialect, job).from_select(names, rows).on_conflict_do_nothing()
 
 
-_INSERT: Final = SingleStatement(_inserting)
-_INSERT_ALIKE: Final = SingleStatement(_inserting_alike)
-_INSERT_ONE: Final = SingleStatement(_inserting_one, finds_one=True)
+_INSERT: Final = CommittedStatement(_inserting)
+_INSERT_ALIKE: Final = CommittedStatement(_inserting_alike)
+_INSERT_ONE: Final = CommittedStatement(_inserting_one, finds_one=True)
 
 
 def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:

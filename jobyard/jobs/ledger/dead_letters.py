@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import locked_by_id
 from jobyard.jobs.database.row_parameter import IDS
 from jobyard.jobs.database.schema import QUEUED_JOB, job, stands_in
@@ -102,7 +102,7 @@ def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list
         .values(status=Status.CANCELLED, finished_at=db_now())
         .returning(job.c.id)
     )
-    rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+    rows = IDS.parameters(connection.dialect.name, [(job_id,) for job_id in job_ids])
     discarded = list(connection.execute(statement, rows).scalars())
     _note(connection, discarded, InterventionKind.DISCARDED, reason, None)
     return discarded
@@ -128,10 +128,10 @@ def _note(
     connection.execute(statement, [{"its_id": new_id(), "of": job_id} for job_id in job_ids])
 
 
-def interventions(engine: Engine, job_id: str) -> list[Intervention]:
+def interventions(database: LedgerDatabase, job_id: str) -> list[Intervention]:
     """Return what persons did to a job, oldest first."""
     statement = select(table).where(table.c.job_id == job_id).order_by(table.c.at, table.c.id)
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return [
             Intervention(
                 InterventionKind(row.kind),
@@ -143,7 +143,7 @@ def interventions(engine: Engine, job_id: str) -> list[Intervention]:
         ]
 
 
-def causes(engine: Engine, wanted: JobFilter) -> list[CauseGroup]:
+def causes(database: LedgerDatabase, wanted: JobFilter) -> list[CauseGroup]:
     """Return why the dead jobs of a filter died, the most frequent cause first."""
     grouped_by = (job.c.task, job.c.failure_cause, job.c.failure_type)
     # Ids sort by time and max() of a UUID is new in PostgreSQL 18, so the latest is found by its end.
@@ -173,5 +173,5 @@ def causes(engine: Engine, wanted: JobFilter) -> list[CauseGroup]:
         .join(examples, (examples.c.place == 1) & same[0] & same[1] & same[2])
         .order_by(groups.c.count.desc(), groups.c.last_at.desc())
     )
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return [CauseGroup(row[0], Cause(row[1]), *row[2:]) for row in connection.execute(statement)]

@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import tally as table
 from jobyard.jobs.database.upsert import insert_or
 from jobyard.jobs.errors import LedgerUnavailableError
@@ -49,19 +49,19 @@ def count(connection: Connection, what: Tally, times: int = 1) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=["what"], set_=more))
 
 
-def count_alone(engine: Engine, what: Tally, times: int = 1) -> None:
+def count_alone(database: LedgerDatabase, what: Tally, times: int = 1) -> None:
     """Count in a transaction of its own, or not at all where the ledger is out of reach."""
     try:
-        with writing(engine) as connection:
+        with database.writing() as connection:
             count(connection, what, times)
     except LedgerUnavailableError as error:
         log.warning("not counted", what=what, reason=str(error))
 
 
-def all_counted(engine: Engine) -> list[Counted]:
+def all_counted(database: LedgerDatabase) -> list[Counted]:
     """Return what has ever been counted, by name."""
     statement = select(table.c.what, table.c.times, table.c.last_at).order_by(table.c.what)
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return [
             Counted(Tally(what), times, last_at) for what, times, last_at in connection.execute(statement)
         ]

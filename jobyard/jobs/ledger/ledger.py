@@ -14,7 +14,6 @@ import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Float,
     Update,
     and_,
@@ -28,13 +27,14 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.crash_points import CrashPoint, reach
-from jobyard.jobs.database.engine import get_engine, writing
+from jobyard.jobs.database.engines import Outlives
+from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
 from jobyard.jobs.database.row_locks import held, is_in_time, locked_by_id
 from jobyard.jobs.database.row_parameter import IDS
 from jobyard.jobs.database.schema import Id, job
-from jobyard.jobs.database.statement import SingleStatement
-from jobyard.jobs.database.write_connections import Outlives
+from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.errors import IllegalMoveError
+from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import (
     WAITING,
     Acceptance,
@@ -47,14 +47,18 @@ from jobyard.jobs.job import (
     Succeeded,
     Verdict,
 )
-from jobyard.jobs.ledger import dead_letters
+from jobyard.jobs.ledger import dead_letters, pruning, replay_orders
 from jobyard.jobs.ledger.accept import accept, are_all_inserted
 from jobyard.jobs.ledger.fault_counters import Tally, count, count_alone
 from jobyard.jobs.ledger.settle import HELD, Key, queued_again, runs, settle, settle_succeeded
 from jobyard.jobs.reading.job_queries import missing, status_of
 from jobyard.settings import Settings, get_settings
+from jobyard.settings.retention import RetentionRule
 
 log = structlog.get_logger()
+
+# Jobs that one transaction deletes: about 50 ms of SQLite's one writer.
+PRUNED_AT_ONCE: Final = 500
 
 _CLAIMED = (
     job.c.id,
@@ -74,8 +78,8 @@ class Ledger:
     Every method raises `LedgerUnavailableError` when the database is out of reach; nothing has changed then.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine, self._settings = engine, settings
+    def __init__(self, database: LedgerDatabase, settings: Settings) -> None:
+        self.database, self._settings = database, settings
 
     def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         """Commit jobs, and say of each, in the same order, whether it is new (see `Verdict`)."""
@@ -86,25 +90,25 @@ class Ledger:
 
     def _accept(self, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> list[Acceptance]:
         is_plain = not any(new.tags or new.bulk for new in new_jobs)
-        if is_plain and are_all_inserted(self.engine, new_jobs, unsent_after):
+        if is_plain and are_all_inserted(self.database, new_jobs, unsent_after):
             return [Acceptance(new.id, Verdict.NEW) for new in new_jobs]
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             return accept(connection, new_jobs, unsent_after)
 
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Take the right to run these jobs, as many of them as are queued: attempt + 1 and a lease."""
         own = {"its_worker": worker, "lease": self._settings.worker.lease.total_seconds()}
         if len(job_ids) == 1:
-            rows = _CLAIM_ONE.rows(self.engine, {"its_id": job_ids[0], **own})
+            rows = self.database.run(_CLAIM_ONE, {"its_id": job_ids[0], **own}).rows
         else:
-            given = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
-            rows = _CLAIM.rows(self.engine, {**given, **own})
+            given = IDS.parameters(self.database.dialect, [(job_id,) for job_id in job_ids])
+            rows = self.database.run(_CLAIM, {**given, **own}).rows
         return [ClaimedJob._make(row) for row in rows]
 
     def renew(self, held: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Prolong the leases of (job id, attempt) pairs; return those that are still ours."""
         lease = {"lease": self._settings.worker.lease.total_seconds()}
-        return set(_RENEW.rows(self.engine, {**HELD.parameters(self.engine, held), **lease}))
+        return set(self.database.run(_RENEW, {**HELD.parameters(self.database.dialect, held), **lease}).rows)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Record how attempts ended; return those that counted.
@@ -122,11 +126,11 @@ class Ledger:
     def _settle(self, outcomes: Sequence[Outcome]) -> set[Key]:
         succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
         if len(succeeded) == len(outcomes):
-            ours = settle_succeeded(self.engine, succeeded)
+            ours = settle_succeeded(self.database, succeeded)
             if late := len(outcomes) - len(ours):
-                count_alone(self.engine, Tally.LATE_RESULT, late)
+                count_alone(self.database, Tally.LATE_RESULT, late)
             return ours
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             ours = settle(connection, outcomes)
             count(connection, Tally.LATE_RESULT, len(outcomes) - len(ours))
             return ours
@@ -135,7 +139,7 @@ class Ledger:
         """Keep queued jobs for a worker that knows their task; dead where none has come in all that time."""
         is_one = job.c.id.in_(job_ids) & (job.c.status == Status.QUEUED)
         keeper = self._settings.keeper
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             count(connection, Tally.UNKNOWN_TASK)
             connection.execute(
                 update(job)
@@ -156,7 +160,7 @@ class Ledger:
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             statement = (
                 update(job)
                 .where(job.c.id == job_id, job.c.status.in_(WAITING))
@@ -174,7 +178,7 @@ class Ledger:
         with its unique key is on its way.
         """
         try:
-            with writing(self.engine) as connection:
+            with self.database.writing() as connection:
                 queued = dead_letters.replay(
                     connection, job_id, self._settings.keeper.unsent_after, payload, reason
                 )
@@ -187,15 +191,59 @@ class Ledger:
 
     def discard(self, job_id: str, reason: str) -> None:
         """Cancel a dead job for good; raises `JobNotFoundError` or `IllegalMoveError`."""
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             if not dead_letters.discard(connection, [job_id], reason):
                 raise _refusal(connection, job_id, "discarded", "only a dead job can be")
 
+    def replay_many(
+        self, job_ids: Sequence[str], *, is_canary: bool, reason: str | None
+    ) -> tuple[str, list[QueuedJob]]:
+        """Order a replay of dead jobs; return the order's id, and the jobs that it has released at once.
+
+        The caller publishes those; the keeper releases the others at a bounded rate.
+        """
+        keeper = self._settings.keeper
+        with self.database.writing() as connection:
+            order = replay_orders.order_replay(connection, job_ids, is_canary=is_canary, reason=reason)
+            released = replay_orders.advance_replay(
+                connection, order, keeper.replay_rate, keeper.batch, keeper.unsent_after
+            )
+        return order, released
+
+    def stop_replay(self, order: str) -> None:
+        """Release nothing more of an order; raises `ReplayNotFoundError`."""
+        with self.database.writing() as connection:
+            replay_orders.stop_replay(connection, order)
+
+    def discard_many(self, job_ids: Sequence[str], reason: str) -> list[str]:
+        """Cancel those of the jobs that are dead, for good; return their ids."""
+        with self.database.writing() as connection:
+            return dead_letters.discard(connection, job_ids, reason)
+
+    def prune(self, rules: Sequence[RetentionRule]) -> int:
+        """Delete the jobs that ended too long ago, with all that belongs to them; return how many.
+
+        In slices, each a transaction of its own, so that no other writer waits for long.
+        """
+        with self.database.writing() as connection:
+            pruning.forget_old(connection, max(rule.keep for rule in rules))
+        return sum(self._prune(rule, rules) for rule in rules)
+
+    def _prune(self, rule: RetentionRule, rules: Sequence[RetentionRule]) -> int:
+        deleted, after = 0, None
+        while True:
+            with self.database.writing() as connection:
+                pruned = pruning.prune(connection, rule, rules, PRUNED_AT_ONCE, after)
+            get_claim_checks().delete(pruned.with_files)
+            deleted, after = deleted + pruned.jobs, pruned.after
+            if after is None:
+                return deleted
+
     def mark_published(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages were sent, unless somebody has claimed them already."""
-        given = IDS.parameters(self.engine, [(job_id,) for job_id in job_ids])
+        given = IDS.parameters(self.database.dialect, [(job_id,) for job_id in job_ids])
         patience = {"patience": self._settings.keeper.resend_after.total_seconds()}
-        _MARK.count(self.engine, {**given, **patience})
+        self.database.run(_MARK, {**given, **patience})
 
 
 # The statements that every job meets, each built once for a dialect.
@@ -254,10 +302,10 @@ def _marking(dialect: str) -> Update:
     )
 
 
-_CLAIM: Final = SingleStatement(_claiming, outlives=Outlives.WORKERS)
-_CLAIM_ONE: Final = SingleStatement(_claiming_one, outlives=Outlives.WORKERS, finds_one=True)
-_RENEW: Final = SingleStatement(_renewing, outlives=Outlives.WORKERS)
-_MARK: Final = SingleStatement(_marking, outlives=Outlives.WORKERS)
+_CLAIM: Final = CommittedStatement(_claiming, outlives=Outlives.WORKERS)
+_CLAIM_ONE: Final = CommittedStatement(_claiming_one, outlives=Outlives.WORKERS, finds_one=True)
+_RENEW: Final = CommittedStatement(_renewing, outlives=Outlives.WORKERS)
+_MARK: Final = CommittedStatement(_marking, outlives=Outlives.WORKERS)
 
 
 def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exception:
@@ -270,4 +318,4 @@ def _refusal(connection: Connection, job_id: str, wanted: str, hint: str) -> Exc
 @cache
 def get_ledger() -> Ledger:
     """Return this process's ledger."""
-    return Ledger(get_engine(), get_settings())
+    return Ledger(get_database(), get_settings())

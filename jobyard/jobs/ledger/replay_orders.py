@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, exists, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import job, replay_item
 from jobyard.jobs.database.schema import replay as table
 from jobyard.jobs.errors import ReplayNotFoundError
@@ -81,10 +81,10 @@ def _stage(place: int, total: int, is_canary: bool) -> int:
     return 1 if place <= max(1, round(total * CANARY_SHARE)) else 2
 
 
-def running_replays(engine: Engine) -> list[str]:
+def running_replays(database: LedgerDatabase) -> list[str]:
     """Return the ids of the orders that are not done, oldest first."""
     statement = select(table.c.id).where(table.c.status == ReplayStatus.RUNNING).order_by(table.c.id)
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return list(connection.execute(statement).scalars())
 
 
@@ -108,23 +108,23 @@ def stop_replay(connection: Connection, replay_id: str) -> None:
     _end(connection, of_it & (table.c.status == ReplayStatus.RUNNING), ReplayStatus.STOPPED)
 
 
-def list_replays(engine: Engine, limit: int) -> list[Replay]:
+def list_replays(database: LedgerDatabase, limit: int) -> list[Replay]:
     """Return the latest orders, newest first."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         rows = connection.execute(_with_figures().order_by(table.c.id.desc()).limit(limit))
         return [_as_replay(row) for row in rows]
 
 
-def get_replay(engine: Engine, replay_id: str) -> Replay:
+def get_replay(database: LedgerDatabase, replay_id: str) -> Replay:
     """Return one order; raises `ReplayNotFoundError`."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         row = connection.execute(_with_figures().where(table.c.id == replay_id)).one_or_none()
     if row is None:
         raise ReplayNotFoundError(replay_id)
     return _as_replay(row)
 
 
-def refusals(engine: Engine, replay_id: str, limit: int) -> dict[str, str]:
+def refusals(database: LedgerDatabase, replay_id: str, limit: int) -> dict[str, str]:
     """Return why jobs of an order were not replayed, by id, as many as `limit`."""
     statement = (
         select(replay_item.c.job_id, replay_item.c.refused)
@@ -132,7 +132,7 @@ def refusals(engine: Engine, replay_id: str, limit: int) -> dict[str, str]:
         .order_by(replay_item.c.job_id)
         .limit(limit)
     )
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return {row.job_id: row.refused for row in connection.execute(statement)}
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Float,
     FromClause,
     Integer,
@@ -25,11 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobyard.jobs.clock import db_now
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import held, is_among
 from jobyard.jobs.database.row_parameter import IDS, Rows
 from jobyard.jobs.database.schema import Id, job
 from jobyard.jobs.database.schema import attempt as attempt_table
-from jobyard.jobs.database.statement import SingleStatement
+from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
 
 Key = tuple[str, int]  # a job's id and the attempt that is meant
@@ -38,13 +38,13 @@ HELD: Final = Rows(id=Id, attempt=Integer)
 _RESULTS: Final = Rows(id=Id, attempt=Integer, result=Text)
 
 
-def settle_succeeded(engine: Engine, outcomes: Sequence[Succeeded]) -> set[Key]:
+def settle_succeeded(database: LedgerDatabase, outcomes: Sequence[Succeeded]) -> set[Key]:
     """Commit the results of attempts by one statement; return those that counted."""
     if len(outcomes) == 1:
         [one] = outcomes
         its = {"job_id": one.job_id, "its_attempt": one.attempt, "its_result": one.result}
-        return set(_SUCCEED_ONE.rows(engine, its))
-    return set(_SUCCEED.rows(engine, _results(engine, outcomes)))
+        return set(database.run(_SUCCEED_ONE, its).rows)
+    return set(database.run(_SUCCEED, _results(database.dialect, outcomes)).rows)
 
 
 def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
@@ -55,7 +55,7 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
     ours = _still_ours(connection, outcomes)
     current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
     if succeeded := [o for o in current if isinstance(o, Succeeded)]:
-        connection.execute(_succeeding(connection.dialect.name), _results(connection, succeeded))
+        connection.execute(_succeeding(connection.dialect.name), _results(connection.dialect.name, succeeded))
     _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
     _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
     _settle_not_started(connection, [o.job_id for o in current if isinstance(o, NotStarted)])
@@ -76,7 +76,9 @@ def runs(found: FromClause, given: FromClause) -> ColumnElement[bool]:
 
 
 def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
-    rows = HELD.parameters(connection, [(outcome.job_id, outcome.attempt) for outcome in outcomes])
+    rows = HELD.parameters(
+        connection.dialect.name, [(outcome.job_id, outcome.attempt) for outcome in outcomes]
+    )
     return {(id_, attempt) for id_, attempt in connection.execute(_locking(connection.dialect.name), rows)}
 
 
@@ -110,12 +112,12 @@ def _succeeding_where(condition: ColumnElement[bool], result: ColumnElement[str]
     )
 
 
-_SUCCEED: Final = SingleStatement(_succeeding)
-_SUCCEED_ONE: Final = SingleStatement(_succeeding_one, finds_one=True)
+_SUCCEED: Final = CommittedStatement(_succeeding)
+_SUCCEED_ONE: Final = CommittedStatement(_succeeding_one, finds_one=True)
 
 
-def _results(database: Engine | Connection, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:
-    return _RESULTS.parameters(database, [(o.job_id, o.attempt, o.result) for o in outcomes])
+def _results(dialect: str, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:
+    return _RESULTS.parameters(dialect, [(o.job_id, o.attempt, o.result) for o in outcomes])
 
 
 _of_job = bindparam("job_id", type_=Id)
@@ -149,7 +151,7 @@ def _queue_again(connection: Connection, job_ids: Sequence[str], values: dict[st
         return
     dialect = connection.dialect.name
     is_one = is_among(dialect, select(IDS.relation(dialect).c.id))
-    rows = IDS.parameters(connection, [(job_id,) for job_id in job_ids])
+    rows = IDS.parameters(connection.dialect.name, [(job_id,) for job_id in job_ids])
     connection.execute(update(job).where(is_one).values(values), rows)
 
 

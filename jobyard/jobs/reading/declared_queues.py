@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import declared_queue as table
 from jobyard.jobs.database.upsert import insert_or
 from jobyard.settings.queues import Queue, QueueKind
@@ -17,27 +17,27 @@ from jobyard.settings.queues import Queue, QueueKind
 SEEN_AGAIN_AFTER: Final = timedelta(days=1)
 
 
-def declare_queues(engine: Engine, queues: Mapping[str, Queue]) -> None:
+def declare_queues(database: LedgerDatabase, queues: Mapping[str, Queue]) -> None:
     """Write down what these queues are now; others that stand there stay, for the processes that know
     them."""
     is_fresh = (table.c.seen_at > db_now(plus=-SEEN_AGAIN_AFTER)).label("is_fresh")
-    with reading(engine) as connection:
+    with database.reading() as connection:
         rows = connection.execute(select(table.c.name, table.c.purpose, table.c.kind, is_fresh))
         fresh = {_queue(row) for row in rows if row.is_fresh}
     changed = sorted(set(queues.values()) - fresh, key=lambda queue: queue.name)
     if not changed:
         return
-    with writing(engine) as connection:
+    with database.writing() as connection:
         for queue in changed:
             values = {"purpose": queue.purpose, "kind": queue.kind.value, "seen_at": db_now()}
             insert = insert_or(connection.dialect.name, table).values(name=queue.name, **values)
             connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-def known_queues(engine: Engine) -> dict[str, Queue]:
+def known_queues(database: LedgerDatabase) -> dict[str, Queue]:
     """Return every queue that the ledger knows, by name."""
     statement = select(table.c.name, table.c.purpose, table.c.kind).order_by(table.c.name)
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return {row.name: _queue(row) for row in connection.execute(statement)}
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import declared_task
 from jobyard.jobs.database.upsert import insert_or
 
@@ -21,14 +21,14 @@ class DeclaredTask:
     max_attempts: int
 
 
-def declare(engine: Engine, tasks: Sequence[DeclaredTask]) -> None:
+def declare(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> None:
     """Write down what these tasks are now; others that stand there stay, for workers that know them."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         known = {DeclaredTask(*row) for row in connection.execute(select(declared_task))}
     changed = sorted(set(tasks) - known, key=lambda one: one.name)
     if not changed:
         return
-    with writing(engine) as connection:
+    with database.writing() as connection:
         for one in changed:
             statement = insert_or(connection.dialect.name, declared_task).values(asdict(one))
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=asdict(one)))

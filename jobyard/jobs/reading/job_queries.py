@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select, union_all
+from sqlalchemy import Connection, Row, Select, func, select, union_all
 
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import attempt, job, pruned, stands_in, tag
 from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
@@ -23,9 +23,9 @@ class QueueFigures:
     oldest_queued_at: datetime | None
 
 
-def get_job(engine: Engine, job_id: str) -> Job:
+def get_job(database: LedgerDatabase, job_id: str) -> Job:
     """Return one job; raises `JobNotFoundError`."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         found = load(connection, select(job).where(job.c.id == job_id))
         if not found:
             raise missing(connection, job_id)
@@ -46,21 +46,21 @@ def missing(connection: Connection, job_id: str) -> JobNotFoundError:
     return JobNotFoundError(job_id) if pruned_at is None else JobPrunedError(job_id, pruned_at)
 
 
-def get_attempts(engine: Engine, job_id: str) -> list[Attempt]:
+def get_attempts(database: LedgerDatabase, job_id: str) -> list[Attempt]:
     """Return the attempts at a job that did not succeed, oldest first."""
     statement = select(attempt).where(attempt.c.job_id == job_id).order_by(attempt.c.attempt)
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return [_as_attempt(row) for row in connection.execute(statement)]
 
 
-def finished_among(engine: Engine, job_ids: Collection[str]) -> set[str]:
+def finished_among(database: LedgerDatabase, job_ids: Collection[str]) -> set[str]:
     """Return the ids of those jobs that have ended."""
     statement = select(job.c.id).where(job.c.id.in_(job_ids), job.c.status.in_(FINAL))
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return set(connection.execute(statement).scalars())
 
 
-def queue_figures(engine: Engine) -> dict[str, QueueFigures]:
+def queue_figures(database: LedgerDatabase) -> dict[str, QueueFigures]:
     """Return the figures of every queue that has jobs on their way."""
     # Each status by itself, for no index has them all.
     statement = union_all(
@@ -73,7 +73,7 @@ def queue_figures(engine: Engine) -> dict[str, QueueFigures]:
         )
     )
     figures: dict[str, QueueFigures] = {}
-    with reading(engine) as connection:
+    with database.reading() as connection:
         for queue, status, count, oldest in connection.execute(statement):
             so_far = figures.get(queue, QueueFigures({}, None))
             oldest_queued_at = oldest if status == Status.QUEUED else so_far.oldest_queued_at

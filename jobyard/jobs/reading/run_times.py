@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Engine, case, select
+from sqlalchemy import case, select
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import pace
 from jobyard.jobs.database.upsert import insert_or
 
@@ -13,14 +13,14 @@ from jobyard.jobs.database.upsert import insert_or
 _BELIEF = 0.3
 
 
-def note_paces(engine: Engine, seconds: Mapping[str, float]) -> dict[str, float]:
+def note_paces(database: LedgerDatabase, seconds: Mapping[str, float]) -> dict[str, float]:
     """Note the mean time of a job by task, as it was measured now; return what the ledger believes then."""
-    statement = insert_or(engine.dialect.name, pace)
+    statement = insert_or(database.dialect, pace)
     new = statement.excluded.seconds
     milder = pace.c.seconds + _BELIEF * (new - pace.c.seconds)
     changed = {"seconds": case((new > pace.c.seconds, new), else_=milder), "measured_at": db_now()}
     noted = {}
-    with writing(engine) as connection:
+    with database.writing() as connection:
         for task, mean in sorted(seconds.items()):
             values = {"task": task, "seconds": mean, "measured_at": db_now()}
             upsert = statement.values(values).on_conflict_do_update(index_elements=["task"], set_=changed)
@@ -28,7 +28,7 @@ def note_paces(engine: Engine, seconds: Mapping[str, float]) -> dict[str, float]
     return noted
 
 
-def known_paces(engine: Engine) -> dict[str, float]:
+def known_paces(database: LedgerDatabase) -> dict[str, float]:
     """Return the mean seconds of a job by task."""
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return {task: seconds for task, seconds in connection.execute(select(pace.c.task, pace.c.seconds))}

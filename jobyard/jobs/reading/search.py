@@ -19,7 +19,6 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Connection,
-    Engine,
     Executable,
     Select,
     Subquery,
@@ -29,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-from jobyard.jobs.database.engine import reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import is_among
 from jobyard.jobs.database.row_parameter import FENCE
 from jobyard.jobs.database.schema import IS_FAILED, RESTING, job, stands_in, tag
@@ -90,34 +89,34 @@ class Count:
     is_exact: bool
 
 
-def list_jobs(engine: Engine, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
+def list_jobs(database: LedgerDatabase, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
     """Return a page of jobs, newest first; raises `BadCursorError`.
 
     A cursor is the id of the last job that was looked at, so a list stays in place while new jobs arrive.
     """
     before = decode_cursor(cursor) if cursor is not None else None
-    with reading(engine) as connection:
+    with database.reading() as connection:
         found, rest = _step(connection, wanted, limit, before)
         jobs = load(connection, select(job).where(job.c.id.in_(found)).order_by(job.c.id.desc()))
     return Page(jobs, encode_cursor(rest) if rest is not None else None)
 
 
-def each_page(engine: Engine, wanted: JobFilter, size: int) -> Iterator[list[Job]]:
+def each_page(database: LedgerDatabase, wanted: JobFilter, size: int) -> Iterator[list[Job]]:
     """Yield every job of a filter, newest first, in pages."""
     cursor: str | None = None
     while True:
-        page = list_jobs(engine, wanted, size, cursor)
+        page = list_jobs(database, wanted, size, cursor)
         yield page.jobs
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def matching_ids(engine: Engine, wanted: JobFilter, limit: int) -> list[str]:
+def matching_ids(database: LedgerDatabase, wanted: JobFilter, limit: int) -> list[str]:
     """Return the ids of jobs, newest first."""
     ids: list[str] = []
     before: str | None = None
-    with reading(engine) as connection:
+    with database.reading() as connection:
         while len(ids) < limit:
             found, before = _step(connection, wanted, limit - len(ids), before)
             ids += found
@@ -126,10 +125,10 @@ def matching_ids(engine: Engine, wanted: JobFilter, limit: int) -> list[str]:
     return ids
 
 
-def count_jobs(engine: Engine, wanted: JobFilter) -> Count:
+def count_jobs(database: LedgerDatabase, wanted: JobFilter) -> Count:
     """Return how many jobs fit a filter: counted up to `MOST_COUNTED`, estimated beyond."""
     counted, before = 0, None
-    with reading(engine) as connection:
+    with database.reading() as connection:
         for _ in range(MOST_COUNTED // MOST_EXAMINED):
             found, before = _step(connection, wanted, MOST_EXAMINED, before)
             counted += len(found)
@@ -138,9 +137,9 @@ def count_jobs(engine: Engine, wanted: JobFilter) -> Count:
         return Count(max(counted, _estimated(connection, wanted)), is_exact=False)
 
 
-def latest_with_tag(engine: Engine, wanted: str) -> Job | None:
+def latest_with_tag(database: LedgerDatabase, wanted: str) -> Job | None:
     """Return the newest job with a tag, or None."""
-    page = list_jobs(engine, JobFilter(tag=wanted), 1)
+    page = list_jobs(database, JobFilter(tag=wanted), 1)
     return page.jobs[0] if page.jobs else None
 
 

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading, writing
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import worker as worker_table
 
 FORGOTTEN_AFTER = timedelta(hours=1)
@@ -32,7 +32,7 @@ class KnownWorker(Announcement):
     is_live: bool
 
 
-def announce(engine: Engine, worker: Announcement) -> None:
+def announce(database: LedgerDatabase, worker: Announcement) -> None:
     """Note that a worker is alive; one whose process id is new has started now."""
     new = asdict(worker)
     is_it = worker_table.c.name == worker.name
@@ -41,7 +41,7 @@ def announce(engine: Engine, worker: Announcement) -> None:
         .where(is_it, worker_table.c.pid == worker.pid)
         .values(new | {"seen_at": db_now()})
     )
-    with writing(engine) as connection:
+    with database.writing() as connection:
         if connection.execute(seen).rowcount == 0:
             connection.execute(delete(worker_table).where(is_it))
             connection.execute(
@@ -49,7 +49,7 @@ def announce(engine: Engine, worker: Announcement) -> None:
             )
 
 
-def list_workers(engine: Engine, live_for: timedelta) -> list[KnownWorker]:
+def list_workers(database: LedgerDatabase, live_for: timedelta) -> list[KnownWorker]:
     """Return every worker that was heard of in the last hour, by name."""
     table = worker_table.c
     is_live = table.seen_at >= db_now(plus=-live_for)
@@ -58,16 +58,16 @@ def list_workers(engine: Engine, live_for: timedelta) -> list[KnownWorker]:
         .where(table.seen_at >= db_now(plus=-FORGOTTEN_AFTER))
         .order_by(table.name)
     )
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return [KnownWorker(**row._mapping) for row in connection.execute(statement)]
 
 
-def slots_by_queue(engine: Engine, live_for: timedelta) -> dict[str, int]:
+def slots_by_queue(database: LedgerDatabase, live_for: timedelta) -> dict[str, int]:
     """Return how many jobs the live workers of each queue can run at once."""
     table = worker_table.c
     statement = select(table.queues, table.concurrency).where(table.seen_at >= db_now(plus=-live_for))
     slots: dict[str, int] = {}
-    with reading(engine) as connection:
+    with database.reading() as connection:
         for queues, concurrency in connection.execute(statement):
             for queue in queues.split(","):
                 slots[queue] = slots.get(queue, 0) + concurrency

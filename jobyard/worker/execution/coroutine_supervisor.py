@@ -192,6 +192,6 @@ class CoroutineSupervisor:
 
     def _leave_behind(self, running: Running, reason: str) -> None:
         if give_up(self._loop):
-            count_alone(get_ledger().engine, Tally.THREAD_LEFT_BEHIND)
+            count_alone(get_ledger().database, Tally.THREAD_LEFT_BEHIND)
             job = running.job
             log.error("event loop left behind", job_id=job.id, attempt=job.attempt, reason=reason)

@@ -12,7 +12,6 @@ from celery.exceptions import Retry
 
 from jobyard.jobs.clock import monotonic, utc_now
 from jobyard.jobs.crash_points import CrashPoint, reach
-from jobyard.jobs.database.engine import reading
 from jobyard.jobs.errors import AttemptFailedError, LedgerUnavailableError
 from jobyard.jobs.job import (
     Cause,
@@ -128,7 +127,7 @@ def _claim_once_committed(job_id: str, worker: str) -> list[ClaimedJob]:
 
 
 def _has_been_claimed(job_id: str) -> bool:
-    with reading(get_ledger().engine) as connection:
+    with get_ledger().database.reading() as connection:
         return status_of(connection, job_id) not in (None, Status.QUEUED)
 
 

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
 
 from jobyard.jobs.clock import monotonic
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.run_times import note_paces
@@ -25,8 +25,8 @@ TELL_ALL_EVERY_SECONDS: Final = 30.0
 class Stopwatch:
     """Adds up the times of many threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: LedgerDatabase) -> None:
+        self._database = database
         self._lock = threading.Lock()
         self._measured: dict[str, tuple[float, int]] = {}
         self._known: dict[str, float] = {}
@@ -48,7 +48,7 @@ class Stopwatch:
         if not news:
             return
         try:
-            noted = note_paces(self._engine, news)
+            noted = note_paces(self._database, news)
         except LedgerUnavailableError as error:
             log.debug("paces not noted", reason=str(error))
             return
@@ -70,7 +70,7 @@ class Stopwatch:
 @cache
 def get_stopwatch() -> Stopwatch:
     """Return this process's stopwatch."""
-    return Stopwatch(get_ledger().engine)
+    return Stopwatch(get_ledger().database)
 
 
 # A lock that another thread held at the fork would stay locked in the child.

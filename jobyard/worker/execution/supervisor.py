@@ -175,7 +175,7 @@ class ThreadSupervisor:
         self._sequence.cut()
         call.interrupt(AttemptStopped(str(error)))
         get_attempt_thread().leave_behind()
-        count_alone(get_ledger().engine, Tally.THREAD_LEFT_BEHIND)
+        count_alone(get_ledger().database, Tally.THREAD_LEFT_BEHIND)
         left = threads_left_behind()
         log.error("thread left behind", job_id=job.id, attempt=job.attempt, reason=str(error), in_all=left)
         return failed(self._task, job, error)

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
-from jobyard.jobs.database.engine import make_engine, reading
+from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
 from jobyard.jobs.database.schema import file, job
 from jobyard.jobs.job import FINAL
 from jobyard.settings import Settings
@@ -32,9 +32,9 @@ def client_of(yard: YardProcesses, **headers: str) -> httpx.Client:
     return httpx.Client(base_url=f"http://127.0.0.1:{yard.port('API')}", headers=headers, timeout=60)
 
 
-def engine_of(home: Path) -> Engine:
+def ledger_of(home: Path) -> LedgerDatabase:
     """Return an engine for the ledger of a yard of its own."""
-    return make_engine(Settings(home=home))
+    return open_database(Settings(home=home))
 
 
 def a_word() -> str:
@@ -88,25 +88,25 @@ def problem(answer: httpx.Response, status: int, field: str | None) -> dict[str,
     return told
 
 
-def count_jobs(engine: Engine) -> int:
-    return _count(engine, job.c.id)
+def count_jobs(database: LedgerDatabase) -> int:
+    return _count(database, job.c.id)
 
 
-def count_files(engine: Engine) -> int:
-    return _count(engine, file.c.id)
+def count_files(database: LedgerDatabase) -> int:
+    return _count(database, file.c.id)
 
 
-def _count(engine: Engine, column: Any) -> int:
-    with reading(engine) as connection:
+def _count(database: LedgerDatabase, column: Any) -> int:
+    with database.reading() as connection:
         return connection.execute(select(func.count(column))).scalar_one()
 
 
 @contextmanager
-def nothing_accepted(engine: Engine) -> Iterator[None]:
+def nothing_accepted(database: LedgerDatabase) -> Iterator[None]:
     """Check that the block writes no job into the ledger."""
-    before = count_jobs(engine)
+    before = count_jobs(database)
     yield
-    assert count_jobs(engine) == before
+    assert count_jobs(database) == before
 
 
 def stored_files(home: Path) -> list[Path]:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.migrate import migrate
-from tests.integration.api.calling import MakeYard, client_of, engine_of
+from tests.integration.api.calling import MakeYard, client_of, ledger_of
 from tests.support.processes import YardProcesses, answers
 
 
@@ -21,7 +21,7 @@ def api(worker: YardProcesses) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def engine(migrated: Engine) -> Engine:
+def engine(migrated: LedgerDatabase) -> LedgerDatabase:
     """The ledger's database of the run's own yard."""
     return migrated
 
@@ -33,9 +33,9 @@ def make_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeYard]:
 
     def make(**settings: str) -> YardProcesses:
         home = tmp_path_factory.mktemp("yard")
-        engine = engine_of(home)
-        migrate(engine)
-        engine.dispose()
+        database = ledger_of(home)
+        migrate(database)
+        database.close()
         yards.append(
             YardProcesses(home, {f"JOBYARD_{name.upper()}": value for name, value in settings.items()})
         )
@@ -67,7 +67,7 @@ def strict_api(strict_yard: YardProcesses) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def strict_engine(strict_yard: YardProcesses) -> Iterator[Engine]:
-    engine = engine_of(strict_yard.home)
-    yield engine
-    engine.dispose()
+def strict_engine(strict_yard: YardProcesses) -> Iterator[LedgerDatabase]:
+    database = ledger_of(strict_yard.home)
+    yield database
+    database.close()

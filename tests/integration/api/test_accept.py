@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
 from jobyard.jobs.clock import utc_now
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import (
     DEEDS,
     EMAIL,
@@ -176,7 +176,7 @@ def test_the_media_type_may_be_written_in_other_ways(api: httpx.Client) -> None:
 
 
 def test_a_client_that_hangs_up_leaves_no_job_and_no_traceback(
-    api: httpx.Client, engine: Engine, worker: YardProcesses
+    api: httpx.Client, engine: LedgerDatabase, worker: YardProcesses
 ) -> None:
     with nothing_accepted(engine), socket.create_connection(("127.0.0.1", worker.port("API"))) as client:
         head = f"POST {DEEDS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

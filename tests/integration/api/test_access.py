@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.api.calling import DEEDS, MakeYard, accepted, client_of, count_jobs, engine_of, problem
+from tests.integration.api.calling import DEEDS, MakeYard, accepted, client_of, count_jobs, ledger_of, problem
 from tests.support.processes import YardProcesses
 
 KEY, OTHER_KEY = "a-key-of-some-length", "schlüssel-zwei"
@@ -89,7 +89,7 @@ def test_a_caller_behind_a_proxy_is_not_this_machine(api: httpx.Client) -> None:
 def test_without_a_right_key_nothing_is_told_or_done(
     guarded: httpx.Client, guarded_yard: YardProcesses, headers: dict[str, str]
 ) -> None:
-    engine = engine_of(guarded_yard.home)
+    engine = ledger_of(guarded_yard.home)
     before = count_jobs(engine)
     for path in GUARDED:
         answer = guarded.get(path, headers=headers)
@@ -99,7 +99,7 @@ def test_without_a_right_key_nothing_is_told_or_done(
     for path in (DEEDS, f"{DEEDS}/bulk", "/email", "/v1/files", "/v1/dead-letters/replay"):
         problem(guarded.post(path, json={}, headers=headers), 401, "Authorization")
     assert count_jobs(engine) == before
-    engine.dispose()
+    engine.close()
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY])

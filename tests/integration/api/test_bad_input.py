@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import (
     DEEDS,
     MAILS,
@@ -25,7 +25,7 @@ IMAGES = "/v1/tasks/image.convert/jobs"
 
 
 @pytest.fixture(autouse=True)
-def _no_job_is_written(engine: Engine) -> Iterator[None]:
+def _no_job_is_written(engine: LedgerDatabase) -> Iterator[None]:
     with nothing_accepted(engine):
         yield
 
@@ -270,7 +270,9 @@ def test_a_file_of_nobody_and_a_name_with_a_path_are_refused_for_pictures(api: h
         *("http://user:secret@example.org/", "http://example.org/" + "a" * 2000, "http://\x00/"),
     ],
 )
-def test_an_address_that_is_not_public(strict_api: httpx.Client, strict_engine: Engine, url: str) -> None:
+def test_an_address_that_is_not_public(
+    strict_api: httpx.Client, strict_engine: LedgerDatabase, url: str
+) -> None:
     with nothing_accepted(strict_engine):
         problem(strict_api.post("/collect", json={"url": url}), 422, "url")
         problem(strict_api.post(COLLECT, json={"url": url}), 422, "url")

@@ -4,8 +4,8 @@ import json
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import (
     DEEDS,
     MAILS,
@@ -24,7 +24,7 @@ BULK = f"{DEEDS}/bulk"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def test_an_array_of_payloads_is_accepted_in_its_order(api: httpx.Client, engine: Engine) -> None:
+def test_an_array_of_payloads_is_accepted_in_its_order(api: httpx.Client, engine: LedgerDatabase) -> None:
     before, tag = count_jobs(engine), a_word()
     told = accepted(
         api.post(BULK, params={"tag": tag, "priority": 8}, json=[{"number": n} for n in range(1500)])
@@ -53,13 +53,13 @@ def test_one_payload_is_a_bulk_too_and_may_have_a_unique_key(api: httpx.Client) 
     assert told == again
 
 
-def test_a_unique_key_for_many_payloads_is_refused(api: httpx.Client, engine: Engine) -> None:
+def test_a_unique_key_for_many_payloads_is_refused(api: httpx.Client, engine: LedgerDatabase) -> None:
     with nothing_accepted(engine):
         problem(api.post(BULK, params={"unique_key": a_word()}, json=[{}, {}]), 422, "unique_key")
 
 
 def test_where_one_payload_is_wrong_none_is_accepted_and_every_place_is_named(
-    api: httpx.Client, engine: Engine
+    api: httpx.Client, engine: LedgerDatabase
 ) -> None:
     payloads = [{}, {"number": "x"}, {}, {"nope": 1, "then": "dance"}]
     lines = "\n".join(json.dumps(payload) for payload in payloads)
@@ -71,7 +71,7 @@ def test_where_one_payload_is_wrong_none_is_accepted_and_every_place_is_named(
 
 
 def test_a_thousand_wrong_payloads_are_answered_with_the_first_hundred(
-    api: httpx.Client, engine: Engine
+    api: httpx.Client, engine: LedgerDatabase
 ) -> None:
     with nothing_accepted(engine):
         told = problem(api.post(BULK, json=[{"number": "x"}] * 1000), 422, "0.number")
@@ -80,25 +80,27 @@ def test_a_thousand_wrong_payloads_are_answered_with_the_first_hundred(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b'"x"'])
-def test_a_body_without_a_payload_is_refused(api: httpx.Client, engine: Engine, body: bytes) -> None:
+def test_a_body_without_a_payload_is_refused(api: httpx.Client, engine: LedgerDatabase, body: bytes) -> None:
     with nothing_accepted(engine):
         problem(raw(api, BULK, body), 422, "body")
         problem(api.post(BULK, content=b"\n\n", headers=NDJSON), 422, "body")
 
 
 @pytest.mark.parametrize("line", [b"nope", b'{"seconds": NaN}', b'{"text": "\xff"}', rb'{"text": "\ud800"}'])
-def test_a_line_that_is_no_json_is_named(api: httpx.Client, engine: Engine, line: bytes) -> None:
+def test_a_line_that_is_no_json_is_named(api: httpx.Client, engine: LedgerDatabase, line: bytes) -> None:
     with nothing_accepted(engine):
         problem(api.post(BULK, content=b"{}\n\n" + line, headers=NDJSON), 400, "line 3")
         problem(raw(api, BULK, b"[{}, " + line + b"]"), 400, "body")
 
 
-def test_a_line_by_itself_is_not_read_as_a_single_job(api: httpx.Client, engine: Engine) -> None:
+def test_a_line_by_itself_is_not_read_as_a_single_job(api: httpx.Client, engine: LedgerDatabase) -> None:
     with nothing_accepted(engine):
         problem(api.post(DEEDS, content=b"{}\n{}", headers=NDJSON), 415, "Content-Type")
 
 
-def test_more_payloads_than_the_limit_are_refused(strict_api: httpx.Client, strict_engine: Engine) -> None:
+def test_more_payloads_than_the_limit_are_refused(
+    strict_api: httpx.Client, strict_engine: LedgerDatabase
+) -> None:
     with nothing_accepted(strict_engine):
         for count in (6, 10_000):
             assert "at most 5" in problem(strict_api.post(BULK, json=[{}] * count), 422, "body")["detail"]
@@ -107,7 +109,7 @@ def test_more_payloads_than_the_limit_are_refused(strict_api: httpx.Client, stri
     assert accepted(strict_api.post(BULK, json=[{}] * 5))["accepted"] == 5
 
 
-def test_a_bulk_body_has_a_limit_of_its_own(strict_api: httpx.Client, strict_engine: Engine) -> None:
+def test_a_bulk_body_has_a_limit_of_its_own(strict_api: httpx.Client, strict_engine: LedgerDatabase) -> None:
     one = json.dumps({"text": "x" * 9_000}).encode()
     with nothing_accepted(strict_engine):
         problem(raw(strict_api, DEEDS, b" " * 20_001), 413, "body")
@@ -116,7 +118,7 @@ def test_a_bulk_body_has_a_limit_of_its_own(strict_api: httpx.Client, strict_eng
     assert accepted(raw(strict_api, BULK, b"[" + b",".join([one] * 5) + b"]"))["accepted"] == 5
 
 
-def test_the_files_of_every_payload_are_looked_for(api: httpx.Client, engine: Engine) -> None:
+def test_the_files_of_every_payload_are_looked_for(api: httpx.Client, engine: LedgerDatabase) -> None:
     file_id = api.post("/v1/files", content=b"abc").json()["id"]
     right = mail_body(attachments=[{"file": file_id}])
     wrong = mail_body(attachments=[{"file": file_id.replace("0", "f")}])

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import NOBODYS_ID, count_files, problem, stored_files
 from tests.support.processes import YardProcesses
 
@@ -83,7 +83,9 @@ def test_a_name_is_kept_and_is_never_a_path(api: httpx.Client, yard: YardProcess
 
 
 @pytest.mark.parametrize("name", ["a%00b", "a%0d%0aX-Evil:1", "a%7f", "", "x" * 256])
-def test_a_name_with_control_characters_is_refused(api: httpx.Client, engine: Engine, name: str) -> None:
+def test_a_name_with_control_characters_is_refused(
+    api: httpx.Client, engine: LedgerDatabase, name: str
+) -> None:
     before = count_files(engine)
     problem(api.post(f"{FILES}?name={name}", content=b"abc"), 422, "name")
     assert count_files(engine) == before
@@ -145,7 +147,7 @@ def test_a_file_of_no_bytes_is_refused_and_nothing_is_kept(api: httpx.Client, ya
     ],
 )
 def test_a_form_without_its_one_whole_file_is_refused(
-    api: httpx.Client, engine: Engine, body: bytes, media_type: str
+    api: httpx.Client, engine: LedgerDatabase, body: bytes, media_type: str
 ) -> None:
     before = count_files(engine)
     problem(api.post(FILES, content=body, headers={"Content-Type": media_type}), 422, "file")
@@ -162,7 +164,7 @@ def test_a_file_may_be_as_large_as_the_limit(strict_api: httpx.Client) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused_and_nothing_is_kept(
-    strict_api: httpx.Client, strict_engine: Engine, strict_yard: YardProcesses
+    strict_api: httpx.Client, strict_engine: LedgerDatabase, strict_yard: YardProcesses
 ) -> None:
     before = (count_files(strict_engine), sorted(stored_files(strict_yard.home)))
     for size in (LIMIT + 1, 50 * LIMIT):

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import make_url
 
-from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
@@ -23,7 +23,7 @@ from tests.integration.api.calling import (
     count_jobs,
     deed,
     ended,
-    engine_of,
+    ledger_of,
     problem,
     shown,
     stored_files,
@@ -55,10 +55,10 @@ def quick_api(quick_yard: YardProcesses) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def quick_engine(quick_yard: YardProcesses) -> Iterator[Engine]:
-    engine = engine_of(quick_yard.home)
-    yield engine
-    engine.dispose()
+def quick_engine(quick_yard: YardProcesses) -> Iterator[LedgerDatabase]:
+    database = ledger_of(quick_yard.home)
+    yield database
+    database.close()
 
 
 def checks(api: httpx.Client, status: int = 200) -> dict[str, str]:
@@ -114,9 +114,9 @@ def test_a_broker_that_dies_or_hangs_under_load_costs_no_job(
 
 
 @contextmanager
-def locked(engine: Engine) -> Iterator[None]:
+def locked(database: LedgerDatabase) -> Iterator[None]:
     """Hold the ledger's one write lock, so that nobody else can write."""
-    with engine.connect() as connection:
+    with database.engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
         yield
 
@@ -132,7 +132,7 @@ def everything_that_writes(api: httpx.Client, job_id: str) -> Iterator[httpx.Res
 
 
 def test_a_ledger_that_cannot_be_written_means_503_and_nothing_half_accepted(
-    quick_yard: YardProcesses, quick_api: httpx.Client, quick_engine: Engine
+    quick_yard: YardProcesses, quick_api: httpx.Client, quick_engine: LedgerDatabase
 ) -> None:
     waiting = deed(quick_api, {"delay": 3600})
     before = count_jobs(quick_engine)
@@ -152,7 +152,7 @@ def test_a_ledger_that_cannot_be_written_means_503_and_nothing_half_accepted(
 
 
 def test_a_request_that_was_refused_is_accepted_when_it_is_sent_again(
-    quick_api: httpx.Client, quick_engine: Engine
+    quick_api: httpx.Client, quick_engine: LedgerDatabase
 ) -> None:
     headers = {"Idempotency-Key": a_word()}
     with locked(quick_engine):
@@ -163,26 +163,26 @@ def test_a_request_that_was_refused_is_accepted_when_it_is_sent_again(
 
 
 @pytest.fixture
-def cut_off(make_yard: MakeYard) -> Iterator[tuple[httpx.Client, Relay, Engine]]:
+def cut_off(make_yard: MakeYard) -> Iterator[tuple[httpx.Client, Relay, LedgerDatabase]]:
     """An API whose ledger is a PostgreSQL behind a relay."""
     with new_database() as direct:
-        engine = make_engine(Settings(ledger=LedgerSettings(url=direct)))
-        migrate(engine)
+        database = open_database(Settings(ledger=LedgerSettings(url=direct)))
+        migrate(database)
         with relayed(make_url(direct).port or 5432) as relay:
             url = make_url(direct).set(port=relay.port).render_as_string(hide_password=False)
             yard = make_yard(**QUICK, ledger__url=url)
             yard.start_api()
             with client_of(yard) as client:
-                yield client, relay, engine
+                yield client, relay, database
             yard.stop_everything()
-        engine.dispose()
+        database.close()
 
 
 @pytest.mark.postgresql
 def test_a_ledger_that_cannot_be_reached_means_503_until_it_can_be(
-    cut_off: tuple[httpx.Client, Relay, Engine],
+    cut_off: tuple[httpx.Client, Relay, LedgerDatabase],
 ) -> None:
-    api, relay, engine = cut_off
+    api, relay, database = cut_off
     job_id = deed(api, {"delay": 3600})
     file_id = api.post("/v1/files", content=b"abc").json()["id"]
     paths = (
@@ -195,7 +195,7 @@ def test_a_ledger_that_cannot_be_reached_means_503_until_it_can_be(
         problem(answer, 503, None)
         assert answer.headers["retry-after"] == "2"
     assert checks(api, 503)["ledger"] != "ok"
-    assert count_jobs(engine) == 1
+    assert count_jobs(database) == 1
     relay.mend()
     assert shown(api, job_id)["status"] == "scheduled"
     assert checks(api)["ledger"] == "ok"

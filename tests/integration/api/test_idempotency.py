@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import (
     DEEDS,
     a_word,
@@ -23,7 +23,9 @@ def sent(api: httpx.Client, key: str, body: Any, path: str = DEEDS, **options: A
     return api.post(path, params=options, json=body, headers={"Idempotency-Key": key})
 
 
-def test_the_same_request_with_the_same_key_is_the_same_job(api: httpx.Client, engine: Engine) -> None:
+def test_the_same_request_with_the_same_key_is_the_same_job(
+    api: httpx.Client, engine: LedgerDatabase
+) -> None:
     key = a_word()
     first = sent(api, key, {"text": "once"}, tag=key)
     assert "jobyard-duplicate" not in first.headers
@@ -54,7 +56,7 @@ def test_the_same_payload_in_other_words_is_the_same_request(api: httpx.Client) 
     ],
 )
 def test_another_request_with_a_used_key_is_refused(
-    api: httpx.Client, engine: Engine, path: str, body: Any, options: dict[str, Any]
+    api: httpx.Client, engine: LedgerDatabase, path: str, body: Any, options: dict[str, Any]
 ) -> None:
     key = a_word()
     accepted(sent(api, key, {"text": "one"}))
@@ -65,7 +67,7 @@ def test_another_request_with_a_used_key_is_refused(
 
 
 def test_fifty_requests_at_once_are_one_job_and_fifty_equal_answers(
-    api: httpx.Client, engine: Engine
+    api: httpx.Client, engine: LedgerDatabase
 ) -> None:
     key, before = a_word(), count_jobs(engine)
     with ThreadPoolExecutor(50) as pool:
@@ -81,7 +83,9 @@ def test_fifty_requests_at_once_are_one_job_and_fifty_equal_answers(
     assert ended(api, said[0][0])["attempt"] == 1
 
 
-def test_of_two_requests_at_once_with_one_key_one_is_refused(api: httpx.Client, engine: Engine) -> None:
+def test_of_two_requests_at_once_with_one_key_one_is_refused(
+    api: httpx.Client, engine: LedgerDatabase
+) -> None:
     before = count_jobs(engine)
     with ThreadPoolExecutor(20) as pool:
         for _ in range(5):
@@ -97,7 +101,7 @@ def test_a_refused_request_does_not_use_up_its_key(api: httpx.Client) -> None:
     accepted(sent(api, key, {"number": 1}))
 
 
-def test_a_bulk_that_is_sent_again_is_the_same_jobs(api: httpx.Client, engine: Engine) -> None:
+def test_a_bulk_that_is_sent_again_is_the_same_jobs(api: httpx.Client, engine: LedgerDatabase) -> None:
     key, payloads = a_word(), [{"number": number} for number in range(20)]
     first = sent(api, key, payloads, f"{DEEDS}/bulk")
     with nothing_accepted(engine):
@@ -109,7 +113,7 @@ def test_a_bulk_that_is_sent_again_is_the_same_jobs(api: httpx.Client, engine: E
 
 @pytest.mark.parametrize("other", [[1, 2, 3], [1], [3, 2, 4], [1, 2, 2, 2], [2, 1]])
 def test_another_bulk_with_a_used_key_is_refused_whole(
-    api: httpx.Client, engine: Engine, other: list[int]
+    api: httpx.Client, engine: LedgerDatabase, other: list[int]
 ) -> None:
     key, bulk = a_word(), f"{DEEDS}/bulk"
     accepted(sent(api, key, [{"number": 1}, {"number": 2}], bulk))
@@ -117,7 +121,9 @@ def test_another_bulk_with_a_used_key_is_refused_whole(
         problem(sent(api, key, [{"number": number} for number in other], bulk), 422, "Idempotency-Key")
 
 
-def test_bulks_at_once_with_one_key_are_the_jobs_of_one_of_them(api: httpx.Client, engine: Engine) -> None:
+def test_bulks_at_once_with_one_key_are_the_jobs_of_one_of_them(
+    api: httpx.Client, engine: LedgerDatabase
+) -> None:
     key, before, bulk = a_word(), count_jobs(engine), f"{DEEDS}/bulk"
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda n: sent(api, key, [{"number": n % 2}] * (2 + n % 2), bulk), range(20)))
@@ -134,7 +140,7 @@ def test_a_key_may_be_as_long_as_the_ledger_takes(api: httpx.Client) -> None:
     problem(sent(api, f"{key}x", [{}] * 3, bulk), 422, "Idempotency-Key")
 
 
-def test_the_keys_of_bulks_and_of_single_jobs_do_not_meet(api: httpx.Client, engine: Engine) -> None:
+def test_the_keys_of_bulks_and_of_single_jobs_do_not_meet(api: httpx.Client, engine: LedgerDatabase) -> None:
     key, before = a_word(), count_jobs(engine)
     accepted(sent(api, key, [{"number": 1}], f"{DEEDS}/bulk"))
     for other in (key, f"{key}#0", f"{key}0"):

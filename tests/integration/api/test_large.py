@@ -27,7 +27,7 @@ def test_a_long_payload_and_a_long_result_come_back_whole(
     job = ended(api, job_id)
     assert (job["payload"]["text"], job["result"]) == (LONG, {"said": LONG})
     assert api.get(f"/v1/jobs/{job_id}/result").json() == {"said": LONG}
-    row = get_job(ledger.engine, job_id)
+    row = get_job(ledger.database, job_id)
     assert (row.payload, row.result) == ("@payload", "@result-1")
     assert [path.name for path in files_of(worker, job_id)] == ["payload", "result-1"]
 
@@ -35,7 +35,7 @@ def test_a_long_payload_and_a_long_result_come_back_whole(
 def test_from_python_as_well(worker: YardProcesses, ledger: Ledger) -> None:
     handle = deed_task.delay(Deed(text=LONG))
     assert handle.get(timeout=20).said == LONG
-    assert get_job(ledger.engine, handle.id).payload == "@payload"
+    assert get_job(ledger.database, handle.id).payload == "@payload"
 
 
 def test_in_a_bulk_and_in_an_export(api: httpx.Client) -> None:

@@ -85,6 +85,6 @@ def test_a_discard_needs_a_reason(api: httpx.Client, ledger: Ledger, body: bytes
 
 
 def test_faults_are_counted_where_everybody_can_read_them(api: httpx.Client, ledger: Ledger) -> None:
-    count_alone(ledger.engine, Tally.BAD_MESSAGE)
+    count_alone(ledger.database, Tally.BAD_MESSAGE)
     faults = {fault["what"]: fault["times"] for fault in api.get("/v1/faults").json()}
     assert faults["bad_message"] >= 1

@@ -7,7 +7,6 @@ import httpx
 from sqlalchemy import update
 
 from jobyard.jobs.clock import db_now, utc_now
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.database.schema import worker as worker_table
 from jobyard.jobs.job import Failed
 from jobyard.jobs.ledger import Ledger
@@ -101,9 +100,9 @@ def test_a_worker_that_has_fallen_silent_is_not_live_and_then_forgotten(
     api: httpx.Client, ledger: Ledger
 ) -> None:
     for name, minutes in (("silent", 5), ("gone", 61)):
-        announce(ledger.engine, Announcement(name, 1, "prefork", 2, "images"))
+        announce(ledger.database, Announcement(name, 1, "prefork", 2, "images"))
         seen_at = {"seen_at": db_now(plus=-timedelta(minutes=minutes))}
-        with writing(ledger.engine) as connection:
+        with ledger.database.writing() as connection:
             connection.execute(update(worker_table).where(worker_table.c.name == name).values(seen_at))
     known = {one["name"]: one for one in api.get("/v1/workers").json()}
     assert known["silent"]["is_live"] is False

@@ -11,8 +11,8 @@ import pytest
 from jobyard.http.routes.export import COLUMNS
 from jobyard.jobs.ledger import Ledger
 from tests.integration.api.calling import DEEDS, a_word, accepted, deed, ended, problem
-from tests.unit.jobyard.jobs.keeper.test_pruning import DAY, prune_all
-from tests.unit.jobyard.jobs.keeper.test_pruning import ended as ended_ago
+from tests.unit.jobyard.jobs.ledger.test_pruning import DAY, prune_all
+from tests.unit.jobyard.jobs.ledger.test_pruning import ended as ended_ago
 
 
 def found(api: httpx.Client, path: str = "/v1/jobs", **query: Any) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
 
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from tests.integration.api.calling import DEEDS, a_word, accepted, deed, nothing_accepted, problem, raw
 
 
@@ -53,7 +53,7 @@ def test_who_does_not_ask_to_wait_is_answered_at_once(api: httpx.Client, prefer:
     "prefer", [b"wait=x", b"wait=", b"wait=-1", b"wait=1.5", b"wait=1s", b"wait=\xb2", b"wait=0x1"]
 )
 def test_a_time_that_is_none_is_refused_before_a_job_is_written(
-    api: httpx.Client, engine: Engine, prefer: bytes
+    api: httpx.Client, engine: LedgerDatabase, prefer: bytes
 ) -> None:
     headers = [(b"Content-Type", b"application/json"), (b"Prefer", prefer)]
     with nothing_accepted(engine):

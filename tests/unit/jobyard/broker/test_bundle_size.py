@@ -5,10 +5,10 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Engine
 
 from jobyard.broker.bundle_size import MOST_JOBS, Bundling
 from jobyard.jobs.clock import monotonic
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.job import QueuedJob, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.run_times import known_paces, note_paces
@@ -25,7 +25,7 @@ def queued(
 
 
 def sizes(ledger: Ledger, jobs: list[QueuedJob]) -> list[int]:
-    bundles = list(Bundling(ledger.engine, MINUTE).bundles(jobs))
+    bundles = list(Bundling(ledger.database, MINUTE).bundles(jobs))
     assert sorted(job.id for bundle in bundles for job in bundle) == sorted(job.id for job in jobs)
     return [len(bundle) for bundle in bundles]
 
@@ -38,7 +38,7 @@ def test_what_differs_in_task_queue_or_priority_shares_no_message(own_ledger: Le
         ("a.task", "default", 9),
     ]
     jobs = [job for _ in range(3) for kind in kinds for job in queued(1, *kind)]
-    bundles = list(Bundling(own_ledger.engine, MINUTE).bundles(jobs))
+    bundles = list(Bundling(own_ledger.database, MINUTE).bundles(jobs))
     assert [len(bundle) for bundle in bundles] == [3] * 4
     assert all(len({(job.task, job.queue, job.priority) for job in bundle}) == 1 for bundle in bundles)
 
@@ -54,30 +54,30 @@ def test_where_much_waits_a_message_is_half_a_second_of_work(
     own_ledger: Ledger, seconds: float | None, size: int
 ) -> None:
     if seconds is not None:
-        note_paces(own_ledger.engine, {"a.task": seconds})
+        note_paces(own_ledger.database, {"a.task": seconds})
     assert sizes(own_ledger, queued(3 * MOST_JOBS))[0] == size
 
 
 def test_where_little_waits_a_message_is_a_tenth_of_a_second_of_work(own_ledger: Ledger) -> None:
-    note_paces(own_ledger.engine, {"a.task": 0.009})
+    note_paces(own_ledger.database, {"a.task": 0.009})
     assert sizes(own_ledger, queued(33)) == [11] * 3
 
 
 def test_the_last_messages_are_small_so_that_the_workers_end_together(own_ledger: Ledger) -> None:
-    announce(own_ledger.engine, Announcement("one", 1, "prefork", 2, "default"))
-    note_paces(own_ledger.engine, {"a.task": 0.05 - 1e-9})
+    announce(own_ledger.database, Announcement("one", 1, "prefork", 2, "default"))
+    note_paces(own_ledger.database, {"a.task": 0.05 - 1e-9})
     assert sizes(own_ledger, queued(80)) == [10, 9, 8, 7, 6, 5, 4, 4, 3, 3, 3, *[2] * 9]
 
 
 def test_jobs_of_which_a_tenth_of_a_second_holds_nearly_two_go_two_by_two(own_ledger: Ledger) -> None:
-    announce(own_ledger.engine, Announcement("one", 1, "prefork", 2, "default"))
-    note_paces(own_ledger.engine, {"a.task": 0.054})
+    announce(own_ledger.database, Announcement("one", 1, "prefork", 2, "default"))
+    note_paces(own_ledger.database, {"a.task": 0.054})
     assert sizes(own_ledger, queued(8)) == [2] * 4
 
 
 def test_workers_that_are_there_share_what_is_to_be_sent(own_ledger: Ledger) -> None:
     for name, queues in (("one", "default,email"), ("two", "default"), ("other", "images")):
-        announce(own_ledger.engine, Announcement(name, 1, "threads", 4, queues))
+        announce(own_ledger.database, Announcement(name, 1, "threads", 4, queues))
     assert sizes(own_ledger, queued(24)) == [3] * 8
     assert sizes(own_ledger, queued(3)) == [1] * 3
 
@@ -86,35 +86,35 @@ def test_a_task_that_became_slower_is_believed_at_once_and_one_that_became_faste
     own_ledger: Ledger,
 ) -> None:
     for seconds, known in ((0.01, 0.01), (1.0, 1.0), (0.0, 0.7)):
-        note_paces(own_ledger.engine, {"a.task": seconds, "b.task": 1})
-        assert known_paces(own_ledger.engine) == {"a.task": pytest.approx(known), "b.task": 1}
+        note_paces(own_ledger.database, {"a.task": seconds, "b.task": 1})
+        assert known_paces(own_ledger.database) == {"a.task": pytest.approx(known), "b.task": 1}
 
 
 def test_a_worker_adds_up_what_it_measures_and_tells_it_now_and_then(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopwatch = Stopwatch(own_ledger.engine)
+    stopwatch = Stopwatch(own_ledger.database)
     stopwatch.note("a.task", 2.0, 1)
-    assert known_paces(own_ledger.engine) == {"a.task": 2.0}, "the first is told at once"
+    assert known_paces(own_ledger.database) == {"a.task": 2.0}, "the first is told at once"
     stopwatch.note("a.task", 30.0, 5)
-    assert known_paces(own_ledger.engine) == {"a.task": 2.0}, "and then it waits a while"
+    assert known_paces(own_ledger.database) == {"a.task": 2.0}, "and then it waits a while"
     monkeypatch.setattr(
         "jobyard.worker.execution.run_times.monotonic", lambda: monotonic() + TELL_EVERY_SECONDS
     )
     stopwatch.note("a.task", 10.0, 5)
-    assert known_paces(own_ledger.engine) == {"a.task": 4.0}
+    assert known_paces(own_ledger.database) == {"a.task": 4.0}
 
 
 def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[dict[str, float]] = []
-    stopwatch, clock = Stopwatch(own_ledger.engine), SimpleNamespace(now=100.0)
+    stopwatch, clock = Stopwatch(own_ledger.database), SimpleNamespace(now=100.0)
     monkeypatch.setattr("jobyard.worker.execution.run_times.monotonic", lambda: clock.now)
 
-    def tell(engine: Engine, means: Mapping[str, float]) -> dict[str, float]:
+    def tell(database: LedgerDatabase, means: Mapping[str, float]) -> dict[str, float]:
         told.append(dict(means))
-        return note_paces(engine, means)
+        return note_paces(database, means)
 
     monkeypatch.setattr("jobyard.worker.execution.run_times.note_paces", tell)
 
@@ -137,6 +137,6 @@ def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
 
 
 def test_a_worker_without_its_ledger_goes_on(own_ledger: Ledger) -> None:
-    with own_ledger.engine.begin() as connection:
+    with own_ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE pace")
-    Stopwatch(own_ledger.engine).note("a.task", 1.0, 1)
+    Stopwatch(own_ledger.database).note("a.task", 1.0, 1)

@@ -97,7 +97,7 @@ def accepted(ledger: Ledger) -> QueuedJob:
 
 
 def is_noted(ledger: Ledger, job: QueuedJob) -> bool:
-    return get_job(ledger.engine, job.id).published_at is not None
+    return get_job(ledger.database, job.id).published_at is not None
 
 
 def rung_for(publisher: Publisher, job: QueuedJob) -> Rung:

@@ -28,7 +28,7 @@ class WatchedLedger(Ledger):
     """A ledger that remembers its groups, waits at a gate before each, and is out of reach when told so."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__(ledger.engine, ledger._settings)
+        super().__init__(ledger.database, ledger._settings)
         self.groups: list[int] = []
         self.gate, self.is_at_the_gate = threading.Event(), False
         self.gate.set()
@@ -85,7 +85,7 @@ def test_a_request_alone_is_committed_at_once(watched: WatchedLedger) -> None:
 
     [acceptance] = asyncio.run(run())
     assert acceptance.verdict is Verdict.NEW
-    assert get_job(watched.engine, acceptance.job_id).task == "bad.deed"
+    assert get_job(watched.database, acceptance.job_id).task == "bad.deed"
     assert watched.groups == [1]
 
 
@@ -152,7 +152,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
     assert isinstance(refused, Exception)
     assert not isinstance(refused, LedgerUnavailableError)
     assert [one.verdict for answer in (first, second, last) for one in answer] == [Verdict.NEW] * 4
-    assert count_jobs(watched.engine, JobFilter()).jobs == 4
+    assert count_jobs(watched.database, JobFilter()).jobs == 4
 
 
 def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watched: WatchedLedger) -> None:
@@ -168,7 +168,7 @@ def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watch
     *refused, accepted = asyncio.run(run())
     assert [type(answer) for answer in refused] == [LedgerUnavailableError] * 3
     assert accepted[0].verdict is Verdict.NEW
-    assert count_jobs(watched.engine, JobFilter()).jobs == 1
+    assert count_jobs(watched.database, JobFilter()).jobs == 1
     assert watched.groups == [1, 3, 1]
 
 
@@ -185,7 +185,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
         return answers
 
     assert [answer.verdict for answer in asyncio.run(run())] == [Verdict.NEW] * 2
-    assert count_jobs(watched.engine, JobFilter()).jobs == 3
+    assert count_jobs(watched.database, JobFilter()).jobs == 3
 
 
 def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
@@ -197,7 +197,7 @@ def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
         return await asyncio.gather(*tasks)
 
     assert len(asyncio.run(run())) == 5
-    assert count_jobs(watched.engine, JobFilter()).jobs == 5
+    assert count_jobs(watched.database, JobFilter()).jobs == 5
 
 
 def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger) -> None:

@@ -98,7 +98,7 @@ def test_a_ledger_that_is_away_for_a_while_only_delays_the_answer(
         asked.append(job_ids)
         if len(asked) < 4:
             raise LedgerUnavailableError("away")
-        return finished_really(own_ledger.engine, job_ids)
+        return finished_really(own_ledger.database, job_ids)
 
     monkeypatch.setattr(jobyard.http.commit.waiting, "finished_among", finished_among)
     assert asyncio.run(Waiting(own_ledger).for_end(job_id, 20)) is True

@@ -134,7 +134,7 @@ def test_a_plain_request_is_accepted_without_the_application(server: Server) -> 
     assert (status, job["status"], job["task"]) == (202, "queued", "bad.deed")
     assert headers["location"] == f"/v1/jobs/{job['id']}"
     assert {"date", "server", "content-type"} <= set(headers)
-    assert json.loads(get_job(server.ledger.engine, job["id"]).payload)["text"] == "hello"
+    assert json.loads(get_job(server.ledger.database, job["id"]).payload)["text"] == "hello"
     assert server.bodies == []
 
 

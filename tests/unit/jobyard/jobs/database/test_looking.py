@@ -9,7 +9,6 @@ from sqlalchemy import func, select, text, update
 
 import jobyard.jobs.reading.search
 from jobyard.jobs.clock import db_now, utc_now
-from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, HandedBack, NewJob, NotStarted, Status, Succeeded, new_id
 from jobyard.jobs.keeper import duties as upkeep
@@ -49,7 +48,7 @@ def busy_ledger(old_ledger: Ledger) -> Ledger:
     old_ledger.settle([Failed(job_id, attempt, failure, timedelta(hours=1))])
     waiting = old_ledger.accept(many(QUEUED, "bad.crowd"))
     old_ledger.mark_published([one.job_id for one in waiting])
-    with writing(old_ledger.engine) as connection:
+    with old_ledger.database.writing() as connection:
         long_ago = db_now(plus=-timedelta(hours=1))
         connection.execute(update(job).where(job.c.task == "bad.crowd").values(resend_at=long_ago))
     claimed(old_ledger)
@@ -62,8 +61,8 @@ def many(number: int, task: str) -> list[NewJob]:
 
 
 def analyze(ledger: Ledger) -> None:
-    if ledger.engine.dialect.name == "postgresql":
-        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    if ledger.database.engine.dialect.name == "postgresql":
+        with ledger.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE job"))
 
 
@@ -83,13 +82,13 @@ def filters() -> Iterator[dict[str, Any]]:
 
 def test_every_list_looks_at_a_few_jobs_however_many_there_are(busy_ledger: Ledger) -> None:
     for wanted in filters():
-        with looking(busy_ledger.engine) as look:
-            list_jobs(busy_ledger.engine, JobFilter(**wanted), 10)
+        with looking(busy_ledger.database) as look:
+            list_jobs(busy_ledger.database, JobFilter(**wanted), 10)
         assert look.rows < A_FEW, wanted
 
 
 def test_what_looks_through_a_table_is_seen_to(old_ledger: Ledger) -> None:
-    with looking(old_ledger.engine) as look, reading(old_ledger.engine) as connection:
+    with looking(old_ledger.database) as look, old_ledger.database.reading() as connection:
         connection.execute(select(func.count()).where(job.c.payload == "no such"))
     assert look.rows > A_FEW
 
@@ -110,23 +109,23 @@ def test_a_job_comes_goes_and_ends_without_a_look_at_the_others(busy_ledger: Led
         "cancel": lambda: busy_ledger.cancel(ids[-1]),
     }
     for what, step in steps.items():
-        with looking(busy_ledger.engine) as look:
+        with looking(busy_ledger.database) as look:
             step()
         assert look.rows < A_FEW, what
     assert len(held) == 6
 
 
 def test_the_keeper_looks_at_what_it_takes(busy_ledger: Ledger) -> None:
-    engine = busy_ledger.engine
+    database = busy_ledger.database
     for empty_queues, lost in (([], 0), (["images"], 0), (["default", "email"], 10)):
-        with looking(engine) as look:
-            with reading(engine) as connection:
+        with looking(database) as look:
+            with database.reading() as connection:
                 upkeep.pending(connection)
-            with writing(engine) as connection:
-                assert len(upkeep.take_passed_over(connection, 10, SOON, empty_queues)) == lost
+            with database.writing() as connection:
+                assert len(upkeep.republish_lost_messages(connection, 10, SOON, empty_queues)) == lost
                 upkeep.enqueue_due(connection, 10, SOON)
-                upkeep.take_unsent(connection, 10, SOON)
-                upkeep.take_back_lost(connection, 10, 3, SOON)
+                upkeep.republish_unsent(connection, 10, SOON)
+                upkeep.rescue_lost_jobs(connection, 10, 3, SOON)
                 upkeep.expire_late(connection, 10)
         assert look.rows < A_FEW, empty_queues
 
@@ -136,7 +135,7 @@ def test_what_is_counted_by_status_is_counted_without_a_look_at_the_past(old_led
     claimed(old_ledger)
     accepted(old_ledger)
     accepted(old_ledger, delay=timedelta(hours=1))
-    with looking(old_ledger.engine) as look:
-        assert len(queue_figures(old_ledger.engine)["default"].counts) == 3
-        assert [one.count for one in causes(old_ledger.engine, JobFilter(status=[Status.DEAD]))] == [1]
+    with looking(old_ledger.database) as look:
+        assert len(queue_figures(old_ledger.database)["default"].counts) == 3
+        assert [one.count for one in causes(old_ledger.database, JobFilter(status=[Status.DEAD]))] == [1]
     assert look.rows < A_FEW

@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, Engine, inspect, text
 
-from jobyard.jobs.database.engine import make_engine
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import _config, migrate
 from jobyard.jobs.job import NewJob, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
@@ -23,7 +23,7 @@ SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'CREATE INDEX CONCURRENT
 @pytest.fixture
 def before_search(postgresql_ledger: Ledger) -> Ledger:
     """A ledger as it was before 0004, which builds indexes."""
-    with postgresql_ledger.engine.connect() as connection:
+    with postgresql_ledger.database.engine.connect() as connection:
         command.downgrade(_config(connection), "0003")
         connection.commit()
     return postgresql_ledger
@@ -32,7 +32,9 @@ def before_search(postgresql_ledger: Ledger) -> Ledger:
 @pytest.fixture
 def onlooker(before_search: Ledger) -> Iterator[Connection]:
     """A connection that asks the server what it does."""
-    with before_search.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with before_search.database.engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
         yield connection
 
 
@@ -52,12 +54,12 @@ def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
     before_search: Ledger, onlooker: Connection
 ) -> None:
     ledger = before_search
-    assert "ix_job_failed" not in indexes(ledger.engine)
+    assert "ix_job_failed" not in indexes(ledger.database.engine)
     # Somebody's transaction that has written and goes on: an index is not ready before it ends, and one that
     # was built in the ordinary way would lock the table behind it for everybody.
-    with ledger.engine.connect() as slow:
+    with ledger.database.engine.connect() as slow:
         slow.execute(text("UPDATE job SET attempt = attempt"))
-        migrating = threading.Thread(target=migrate, args=[make_engine(ledger._settings)], daemon=True)
+        migrating = threading.Thread(target=migrate, args=[open_database(ledger._settings)], daemon=True)
         migrating.start()
         wait_until(lambda: onlooker.execute(text(BUILDING)).scalar_one(), 20, "the index to be begun")
         for _ in range(20):
@@ -66,6 +68,6 @@ def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
         slow.rollback()
     migrating.join(timeout=30)
     assert not migrating.is_alive()
-    assert "ix_job_failed" in indexes(ledger.engine)
+    assert "ix_job_failed" in indexes(ledger.database.engine)
     assert onlooker.execute(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")).scalar_one() == 0
     work_once(ledger)

@@ -14,11 +14,13 @@ SOON = timedelta(seconds=2)
 LOOKS: dict[str, Callable[[Connection], object]] = {
     "what is pending": upkeep.pending,
     "due": lambda c: upkeep.enqueue_due(c, 10, SOON),
-    "never published": lambda c: upkeep.take_unsent(c, 10, SOON),
-    "lost with a worker": lambda c: upkeep.take_back_lost(c, 10, 3, SOON),
+    "never published": lambda c: upkeep.republish_unsent(c, 10, SOON),
+    "lost with a worker": lambda c: upkeep.rescue_lost_jobs(c, 10, 3, SOON),
     "not started in time": lambda c: upkeep.expire_late(c, 10),
-    "lost in the broker": lambda c: upkeep.take_passed_over(c, 10, SOON, ["default"]),
-    "lost in a broker that has something of every queue": lambda c: upkeep.take_passed_over(c, 10, SOON, []),
+    "lost in the broker": lambda c: upkeep.republish_lost_messages(c, 10, SOON, ["default"]),
+    "lost in a broker that has something of every queue": lambda c: upkeep.republish_lost_messages(
+        c, 10, SOON, []
+    ),
 }
 # The one question about jobs by their status alone: those that run are few.
 WHAT_RUNS = "max(job.published_at)"
@@ -28,7 +30,7 @@ WHAT_RUNS = "max(job.published_at)"
 def explained(ledger: Ledger, explain: str) -> Iterator[tuple[Connection, list[str]]]:
     """Give a connection, and the plans of what is executed with it."""
     plans: list[str] = []
-    with ledger.engine.begin() as connection:
+    with ledger.database.engine.begin() as connection:
 
         def note(_c: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> None:
             if statement.startswith(("SELECT", "UPDATE")) and WHAT_RUNS not in statement:

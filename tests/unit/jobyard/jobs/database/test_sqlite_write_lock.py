@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobyard.jobs.database.engine import writing
-from jobyard.jobs.database.sqlite_write_lock import own_turn
 from jobyard.jobs.job import NewJob, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
 
@@ -22,7 +20,7 @@ def test_who_waits_is_next_when_the_other_has_written(own_ledger: Ledger) -> Non
     has_begun, go_on = threading.Event(), threading.Event()
 
     def write_slowly() -> None:
-        with writing(own_ledger.engine):
+        with own_ledger.database.writing():
             has_begun.set()
             go_on.wait(10)
 
@@ -37,13 +35,13 @@ def test_who_waits_is_next_when_the_other_has_written(own_ledger: Ledger) -> Non
 
 
 def test_who_fails_gives_the_turn_back(own_ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), writing(own_ledger.engine):
+    with pytest.raises(ZeroDivisionError), own_ledger.database.writing():
         _ = 1 / 0
     assert own_ledger.accept([new()])[0].verdict is Verdict.NEW
 
 
 @pytest.mark.postgresql
 def test_on_postgresql_nobody_waits_for_a_turn(postgresql_ledger: Ledger) -> None:
-    with own_turn(postgresql_ledger.engine), ThreadPoolExecutor(1) as threads:
+    with postgresql_ledger.database.writing(), ThreadPoolExecutor(1) as threads:
         [accepted] = threads.submit(postgresql_ledger.accept, [new()]).result(10)
     assert accepted.verdict is Verdict.NEW

@@ -25,7 +25,7 @@ def test_a_claimed_job_has_the_types_that_the_ledger_knows(own_ledger: Ledger) -
     handed_in = new(payload='{"ü": "%s %(a)s :b ?"}')
     own_ledger.accept([handed_in])
     [claimed] = own_ledger.claim([handed_in.id], "worker")
-    known = get_job(own_ledger.engine, handed_in.id)
+    known = get_job(own_ledger.database, handed_in.id)
     assert (claimed.id, claimed.payload, claimed.attempt) == (known.id, handed_in.payload, 1)
     assert claimed.created_at == known.created_at
     assert claimed.created_at.tzinfo is UTC
@@ -46,7 +46,7 @@ def test_a_group_in_which_some_were_there_before_gets_the_rest_in(own_ledger: Le
     own_ledger.accept([first])
     verdicts = [acceptance.verdict for acceptance in own_ledger.accept([first, second, third])]
     assert verdicts == [Verdict.NEW, Verdict.NEW, Verdict.DUPLICATE]
-    assert get_job(own_ledger.engine, second.id).status is Status.QUEUED
+    assert get_job(own_ledger.database, second.id).status is Status.QUEUED
 
 
 @pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
@@ -65,14 +65,14 @@ def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
         with pytest.raises(Interruption):
             own_ledger.accept([handed_in])
     with pytest.raises(JobNotFoundError):
-        get_job(own_ledger.engine, handed_in.id)
+        get_job(own_ledger.database, handed_in.id)
     assert own_ledger.accept([handed_in])[0].verdict is Verdict.NEW
 
 
 @pytest.mark.postgresql
 def test_connections_that_the_server_has_ended_are_not_used_again(postgresql_ledger: Ledger) -> None:
     postgresql_ledger.accept([new()])
-    with postgresql_ledger.engine.connect() as one, postgresql_ledger.engine.connect():
+    with postgresql_ledger.database.engine.connect() as one, postgresql_ledger.database.engine.connect():
         one.execution_options(isolation_level="AUTOCOMMIT")  # else it sees the same activity again and again
         pids = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         others = "AND pid <> pg_backend_pid()"
@@ -101,7 +101,7 @@ def test_jobs_that_are_alike_are_written_as_each_by_itself(
     own_ledger.accept(alike)
     own_ledger.accept([*mixed, new(task="other")])
     for one, other in zip(alike, mixed, strict=True):
-        a, b = get_job(own_ledger.engine, one.id), get_job(own_ledger.engine, other.id)
+        a, b = get_job(own_ledger.database, one.id), get_job(own_ledger.database, other.id)
         for name in ("created_at", "run_at", "expires_at"):
             ours, theirs = getattr(a, name), getattr(b, name)
             assert ours is theirs is None or abs(ours - theirs) < timedelta(seconds=10)

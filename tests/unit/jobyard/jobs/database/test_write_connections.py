@@ -13,13 +13,14 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Engine, text
 
-import jobyard.jobs.database.engine
+import jobyard.jobs.database.sqlite
 import jobyard.jobs.ledger.accept
 import jobyard.jobs.ledger.ledger
 import jobyard.jobs.ledger.settle
-from jobyard.jobs.database.engine import make_engine, writing
-from jobyard.jobs.database.statement import SingleStatement
-from jobyard.jobs.database.write_connections import Outlives, take_write_lock, writers_of
+from jobyard.jobs.database.engines import Outlives
+from jobyard.jobs.database.ledger_database import open_database
+from jobyard.jobs.database.sqlite import take_write_lock
+from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.errors import Interruption, LedgerUnavailableError
 from jobyard.jobs.job import NewJob, Succeeded, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
@@ -43,7 +44,7 @@ def test_whatever_a_person_or_a_result_waits_for_is_on_disk_and_a_claim_need_not
     own_ledger: Ledger,
 ) -> None:
     normal, full = 1, 2
-    writers = writers_of(own_ledger.engine)
+    writers = own_ledger.database.engines
     assert pragma(writers.transactions, "synchronous") == full
     assert pragma(writers.statements[Outlives.POWER], "synchronous") == full
     claims = writers.statements[Outlives.WORKERS]
@@ -54,7 +55,7 @@ def test_whatever_a_person_or_a_result_waits_for_is_on_disk_and_a_claim_need_not
 
 def test_only_claims_leases_and_notes_of_publishing_are_not_waited_for() -> None:
     claims, outcomes, acceptances = (
-        [value._outlives for value in vars(module).values() if isinstance(value, SingleStatement)]
+        [value.outlives for value in vars(module).values() if isinstance(value, CommittedStatement)]
         for module in (jobyard.jobs.ledger.ledger, jobyard.jobs.ledger.settle, jobyard.jobs.ledger.accept)
     )
     assert claims == [Outlives.WORKERS] * 4
@@ -65,7 +66,7 @@ def test_only_claims_leases_and_notes_of_publishing_are_not_waited_for() -> None
 def test_on_postgresql_whose_workers_may_stand_elsewhere_every_claim_is_on_disk(
     postgresql_ledger: Ledger,
 ) -> None:
-    for engine in set(writers_of(postgresql_ledger.engine).statements.values()):
+    for engine in set(postgresql_ledger.database.engines.statements.values()):
         with closing(engine.raw_connection()) as connection:
             assert connection.cursor().execute("SHOW synchronous_commit").fetchone() == ("on",)
 
@@ -92,7 +93,7 @@ def test_who_connects_while_another_has_the_file_to_itself_waits_too(
     own_ledger: Ledger, tmp_path: Path
 ) -> None:
     """As for a moment when the last process before this one ends, or a log is read after a crash."""
-    own_ledger.engine.dispose()
+    own_ledger.database.close()
     other = sqlite3.connect(tmp_path / "jobyard.db", isolation_level=None, check_same_thread=False)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("CREATE TABLE passing (x)")
@@ -105,8 +106,8 @@ def test_who_waits_too_long_is_told_so_and_nothing_is_written(tmp_path: Path, te
     file = tmp_path / "jobyard.db"
     file.write_bytes(template.read_bytes())
     patience = timedelta(milliseconds=200)
-    engine = make_engine(Settings(home=tmp_path, ledger=LedgerSettings(busy_timeout=patience)))
-    ledger, waiting = Ledger(engine, Settings()), new()
+    database = open_database(Settings(home=tmp_path, ledger=LedgerSettings(busy_timeout=patience)))
+    ledger, waiting = Ledger(database, Settings()), new()
     accepted = ledger.accept([new()])
     with another_writer(file):
         for write in (lambda: ledger.accept([waiting]), lambda: ledger.claim([accepted[0].job_id], "any")):
@@ -115,14 +116,14 @@ def test_who_waits_too_long_is_told_so_and_nothing_is_written(tmp_path: Path, te
                 write()
             assert monotonic() - began >= patience.total_seconds()
     assert ledger.claim([waiting.id, accepted[0].job_id], "any")[0].id == accepted[0].job_id
-    engine.dispose()
+    database.close()
 
 
 @only_sqlite
 def test_what_is_written_closes_with_the_ledger(own_ledger: Ledger, tmp_path: Path) -> None:
     own_ledger.accept([new()])
     own_ledger.claim([new_id()], "any")
-    own_ledger.engine.dispose()
+    own_ledger.database.close()
     assert not (tmp_path / "jobyard.db-wal").exists(), "the last one to close takes the log along"
 
 
@@ -131,12 +132,12 @@ def test_a_kept_plan_that_was_made_for_an_empty_table_looks_a_job_up_by_its_id(
     postgresql_ledger: Ledger,
 ) -> None:
     ledger = postgresql_ledger
-    with ledger.engine.connect() as own:
+    with ledger.database.engine.connect() as own:
         own.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE job")
     [accepted] = ledger.accept([new()])
     [claimed] = ledger.claim([accepted.job_id], "any")
     ledger.settle([Succeeded(claimed.id, claimed.attempt, "null")])
-    engine = writers_of(ledger.engine).statements[Outlives.WORKERS]
+    engine = ledger.database.engines.statements[Outlives.WORKERS]
     with closing(engine.raw_connection()) as pooled:
         connection: Any = pooled.driver_connection
         assert connection.execute("SHOW plan_cache_mode").fetchone() == ("force_generic_plan",)
@@ -164,8 +165,8 @@ def test_who_is_interrupted_when_it_has_just_the_lock_leaves_it_to_nobody(
         raise Interruption
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobyard.jobs.database.engine, "take_write_lock", interrupted)
-        with pytest.raises(Interruption), writing(own_ledger.engine):
+        patch.setattr(jobyard.jobs.database.sqlite, "take_write_lock", interrupted)
+        with pytest.raises(Interruption), own_ledger.database.writing():
             pass
     check_nothing_is_locked(own_ledger, tmp_path)
 
@@ -181,12 +182,12 @@ def test_who_is_interrupted_in_a_statement_leaves_no_lock_even_where_its_traceba
         raise Interruption
 
     def write() -> None:
-        with writing(own_ledger.engine) as connection:
+        with own_ledger.database.writing() as connection:
             connection.execute(text("UPDATE job SET payload = payload RETURNING id"))
 
     own_ledger.accept([new(), new()])
     with monkeypatch.context() as patch:
-        patch.setattr(writers_of(own_ledger.engine).transactions.dialect, "do_execute", interrupted)
+        patch.setattr(own_ledger.database.engines.transactions.dialect, "do_execute", interrupted)
         with pytest.raises(Interruption):
             write()
     assert kept
@@ -197,7 +198,7 @@ def check_nothing_is_locked(ledger: Ledger, home: Path) -> None:
     with closing(sqlite3.connect(home / "jobyard.db", isolation_level=None, timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
-    with writing(ledger.engine):
+    with ledger.database.writing():
         pass
     assert ledger.accept([new()])[0].verdict is Verdict.NEW
 
@@ -211,7 +212,7 @@ def test_tables_that_are_changed_under_a_kept_plan_are_a_reason_to_try_again(
     [claimed] = ledger.claim([first.job_id], "any")
     ledger.settle([Succeeded(claimed.id, claimed.attempt, "null")])
     [claimed] = ledger.claim([second.job_id], "any")
-    with writing(ledger.engine) as connection:
+    with ledger.database.writing() as connection:
         connection.execute(text("ALTER TABLE job ALTER COLUMN attempt TYPE bigint"))
     outcome = Succeeded(claimed.id, claimed.attempt, "null")
     with pytest.raises(LedgerUnavailableError, match="changed meanwhile: try again"):

@@ -8,13 +8,12 @@ from obstore.store import LocalStore
 from sqlalchemy import update
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.claim_checks import PAYLOAD, ClaimChecks, is_check
 from jobyard.jobs.job import Succeeded, new_id
-from jobyard.jobs.keeper.pruning import prune
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.ledger.pruning import prune
 from jobyard.settings.retention import RetentionRule
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed
 
@@ -88,10 +87,10 @@ def test_what_no_row_names_is_swept_up_and_the_rest_stays(
     own_ledger.settle([Succeeded(job_id, attempt, "@result-1")])
     checks.check_in(job_id, "result-0", '"' + "x" * LIMIT + '"')  # of an attempt that was superseded
     large(checks, "never-accepted")
-    assert checks.sweep(own_ledger.engine) == 0, "what is young may be about to be named"
-    assert checks.sweep(own_ledger.engine, older_than=NOW) == 2
+    assert checks.sweep(own_ledger.database) == 0, "what is young may be about to be named"
+    assert checks.sweep(own_ledger.database, older_than=NOW) == 2
     assert kept(folder) == [PAYLOAD, "result-1"]
-    assert checks.sweep(own_ledger.engine, older_than=NOW) == 0
+    assert checks.sweep(own_ledger.database, older_than=NOW) == 0
 
 
 def test_a_pruned_job_takes_its_files_with_it(own_ledger: Ledger, checks: ClaimChecks, folder: Path) -> None:
@@ -102,7 +101,7 @@ def test_a_pruned_job_takes_its_files_with_it(own_ledger: Ledger, checks: ClaimC
         )
         own_ledger.settle([Succeeded(job_id, attempt, result)])
         ids.append(job_id)
-    with writing(own_ledger.engine) as connection:
+    with own_ledger.database.writing() as connection:
         connection.execute(update(job).values(finished_at=db_now(plus=timedelta(days=-2))))
         of_slice = prune(connection, rule, [rule], 100)
     assert (of_slice.jobs, sorted(of_slice.with_files)) == (3, sorted(ids[1:]))

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(own_ledger: Ledger, folder: Path) -> FileStore:
-    return FileStore(LocalStore(prefix=folder, mkdir=True), own_ledger.engine, max_bytes=1000)
+    return FileStore(LocalStore(prefix=folder, mkdir=True), own_ledger.database, max_bytes=1000)
 
 
 def kept(folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.keeper.broker_move import count_published, has_published, now, take_published
 from jobyard.jobs.keeper.duties import Duty, pending
@@ -15,8 +14,9 @@ QUEUES = ("default", "email")
 
 
 def taken(ledger: Ledger, limit: int = 100, again_after: timedelta = LATER) -> list[QueuedJob]:
-    with writing(ledger.engine) as connection:
-        return take_published(connection, now(connection), limit, again_after, QUEUES)
+    moment = now(ledger.database)
+    with ledger.database.writing() as connection:
+        return take_published(connection, moment, limit, again_after, QUEUES)
 
 
 def published(ledger: Ledger, **fields: object) -> str:
@@ -48,22 +48,17 @@ def test_the_most_urgent_come_first_and_of_those_the_oldest_of_each_queue(own_le
 def test_what_was_published_after_the_moment_is_left_alone(own_ledger: Ledger) -> None:
     moment = wait_for_a_later_time(own_ledger)
     published(own_ledger, queue="email")
-    with writing(own_ledger.engine) as connection:
-        assert not has_published(connection, moment)
+    assert not has_published(own_ledger.database, moment)
+    with own_ledger.database.writing() as connection:
         assert take_published(connection, moment, 10, LATER, QUEUES) == []
-        assert count_published(connection) == {"email": 1}
-        assert has_published(connection, now(connection))
+    assert count_published(own_ledger.database) == {"email": 1}
+    assert has_published(own_ledger.database, now(own_ledger.database))
 
 
 def wait_for_a_later_time(ledger: Ledger) -> datetime:
     """Return the ledger's time, when it is over: SQLite's goes by milliseconds."""
-
-    def read() -> datetime:
-        with reading(ledger.engine) as connection:
-            return now(connection)
-
-    moment = read()
-    wait_until(lambda: read() > moment, 5, "the clock to go on")
+    moment = now(ledger.database)
+    wait_until(lambda: now(ledger.database) > moment, 5, "the clock to go on")
     return moment
 
 
@@ -72,7 +67,7 @@ def test_what_was_taken_and_not_published_is_soon_the_keepers(own_ledger: Ledger
     taken(own_ledger, again_after=timedelta(milliseconds=50))
 
     def is_unsent() -> bool:
-        with reading(own_ledger.engine) as connection:
+        with own_ledger.database.reading() as connection:
             return Duty.UNSENT in pending(connection)
 
     wait_until(is_unsent, 5, "the keeper to have it to do")

@@ -41,7 +41,7 @@ class Bell:
 
 
 def keeper(ledger: Ledger, bell: Bell) -> Keeper:
-    return Keeper(ledger.engine, bell, ledger._settings)
+    return Keeper(ledger.database, bell, ledger._settings)
 
 
 def passes_until(kept: Keeper, bell: Bell, job_id: str) -> None:
@@ -98,7 +98,7 @@ def test_a_long_queue_is_no_reason_to_publish_again(own_ledger: Ledger) -> None:
     def looked_again() -> bool:
         kept.pass_once()
         own_ledger.renew([(running, 1)])
-        return get_job(own_ledger.engine, running).lost == 0 and is_past_resend(own_ledger, jobs[0])
+        return get_job(own_ledger.database, running).lost == 0 and is_past_resend(own_ledger, jobs[0])
 
     wait_until(looked_again, 5, "the time to send again to pass")
     kept._look_for_lost_at = 0
@@ -113,7 +113,7 @@ def is_past_resend(ledger: Ledger, job_id: str) -> bool:
 
 
 def _now(ledger: Ledger) -> datetime:
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         return connection.execute(select(db_now())).scalar_one()
 
 
@@ -146,8 +146,8 @@ def test_a_keeper_whose_broker_is_away_leaves_the_jobs_to_others(own_ledger: Led
     deaf, hearing = Bell(), Bell()
     deaf.is_deaf = True
     sleep(0.1)
-    Keeper(own_ledger.engine, deaf, settings).pass_once()
-    Keeper(own_ledger.engine, hearing, settings).pass_once()
+    Keeper(own_ledger.database, deaf, settings).pass_once()
+    Keeper(own_ledger.database, hearing, settings).pass_once()
     assert len(deaf.rung) == 1
     assert set(hearing.rung) == ids - set(deaf.rung)
 
@@ -171,7 +171,7 @@ def test_ten_keepers_do_the_work_of_one(own_ledger: Ledger) -> None:
     sleep(0.3)  # both kinds are due
 
     def keep(bell: Bell) -> None:
-        kept = Keeper(own_ledger.engine, bell, settings)
+        kept = Keeper(own_ledger.database, bell, settings)
         for _ in range(10):
             kept.pass_once()
 
@@ -185,7 +185,7 @@ def test_ten_keepers_do_the_work_of_one(own_ledger: Ledger) -> None:
 
 def in_tens(ledger: Ledger, bell: Bell) -> Keeper:
     patient = KeeperSettings(unsent_after=timedelta(minutes=1), batch=10)
-    return Keeper(ledger.engine, bell, ledger._settings.model_copy(update={"keeper": patient}))
+    return Keeper(ledger.database, bell, ledger._settings.model_copy(update={"keeper": patient}))
 
 
 def all_due_at_once(ledger: Ledger, count: int) -> list[str]:

@@ -4,11 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, ReplayNotFoundError
 from jobyard.jobs.job import Cause, Failed, Failure, InterventionKind, Status, Succeeded, new_id
-from jobyard.jobs.keeper import pruning
-from jobyard.jobs.ledger import Ledger, dead_letters
+from jobyard.jobs.ledger import Ledger, dead_letters, pruning
 from jobyard.jobs.ledger.replay_orders import (
     ReplayStatus,
     advance_replay,
@@ -33,7 +31,7 @@ def test_an_edited_payload_takes_the_old_ones_place_and_the_difference_is_kept(o
     job_id = dead(own_ledger, payload='{"to":["a"],"n":1,"same":true}')
     own_ledger.replay(job_id, '{"to":["b","c"],"same":true}', "wrong address")
     assert found(own_ledger, job_id).payload == '{"to":["b","c"],"same":true}'
-    [note] = dead_letters.interventions(own_ledger.engine, job_id)
+    [note] = dead_letters.interventions(own_ledger.database, job_id)
     assert (note.kind, note.reason) == (InterventionKind.REPLAYED, "wrong address")
     assert note.difference == [
         {"path": "/to/0", "before": "a", "after": "b"},
@@ -45,7 +43,7 @@ def test_an_edited_payload_takes_the_old_ones_place_and_the_difference_is_kept(o
 def test_a_replay_as_it_is_notes_no_difference(own_ledger: Ledger) -> None:
     job_id = dead(own_ledger)
     own_ledger.replay(job_id)
-    [note] = dead_letters.interventions(own_ledger.engine, job_id)
+    [note] = dead_letters.interventions(own_ledger.database, job_id)
     assert note.difference is None
 
 
@@ -55,7 +53,7 @@ def test_a_discarded_job_stays_with_its_failure_and_the_reason(own_ledger: Ledge
     job = found(own_ledger, job_id)
     assert job.status is Status.CANCELLED
     assert job.failure is not None
-    [note] = dead_letters.interventions(own_ledger.engine, job_id)
+    [note] = dead_letters.interventions(own_ledger.database, job_id)
     assert (note.kind, note.reason) == (InterventionKind.DISCARDED, "a test order")
 
 
@@ -72,7 +70,7 @@ def test_dead_jobs_are_grouped_by_how_they_died(own_ledger: Ledger) -> None:
     latest = die(own_ledger)
     die(own_ledger, Cause.LOST_WORKER, "WorkerLost")
     die(own_ledger, task="bad.other")
-    groups = dead_letters.causes(own_ledger.engine, JobFilter(status=[Status.DEAD]))
+    groups = dead_letters.causes(own_ledger.database, JobFilter(status=[Status.DEAD]))
     first = groups[0]
     assert (first.task, first.cause, first.type, first.count) == (
         "bad.deed",
@@ -83,18 +81,18 @@ def test_dead_jobs_are_grouped_by_how_they_died(own_ledger: Ledger) -> None:
     assert (first.example, first.message) == (latest, f"words of {latest}")
     assert first.first_at <= first.last_at
     assert len(groups) == 3
-    only = dead_letters.causes(own_ledger.engine, JobFilter(status=[Status.DEAD], cause=Cause.LOST_WORKER))
+    only = dead_letters.causes(own_ledger.database, JobFilter(status=[Status.DEAD], cause=Cause.LOST_WORKER))
     assert [group.count for group in only] == [1]
 
 
 def order(ledger: Ledger, job_ids: list[str], *, is_canary: bool = False) -> str:
-    with writing(ledger.engine) as connection:
+    with ledger.database.writing() as connection:
         return order_replay(connection, job_ids, is_canary=is_canary, reason="mended")
 
 
 def advance(ledger: Ledger, rate: float = 1_000_000, most: int = 1000) -> list[str]:
-    orders = running_replays(ledger.engine)
-    with writing(ledger.engine) as connection:
+    orders = running_replays(ledger.database)
+    with ledger.database.writing() as connection:
         return [job.id for one in orders for job in advance_replay(connection, one, rate, most, SOON)]
 
 
@@ -109,12 +107,12 @@ def test_an_order_replays_what_is_dead_and_says_why_the_rest_is_not(own_ledger: 
     replay_id = order(own_ledger, [gone, waiting, unknown, gone])
     assert advance(own_ledger) == [gone]
     advance(own_ledger)
-    state = get_replay(own_ledger.engine, replay_id)
+    state = get_replay(own_ledger.database, replay_id)
     assert (state.status, state.total, state.released, state.refused) == (ReplayStatus.DONE, 3, 1, 2)
-    assert set(refusals(own_ledger.engine, replay_id, 10)) == {waiting, unknown}
+    assert set(refusals(own_ledger.database, replay_id, 10)) == {waiting, unknown}
     end(own_ledger, [gone], well=True)
-    assert get_replay(own_ledger.engine, replay_id).succeeded == 1
-    [note] = dead_letters.interventions(own_ledger.engine, gone)
+    assert get_replay(own_ledger.database, replay_id).succeeded == 1
+    [note] = dead_letters.interventions(own_ledger.database, gone)
     assert note.reason == "mended"
 
 
@@ -122,7 +120,7 @@ def test_two_dead_jobs_with_one_unique_key_are_not_both_replayed(own_ledger: Led
     first, second = dead(own_ledger, unique_key="u"), dead(own_ledger, unique_key="u")
     replay_id = order(own_ledger, [first, second])
     assert advance(own_ledger) == [first]
-    assert refusals(own_ledger.engine, replay_id, 10) == {
+    assert refusals(own_ledger.database, replay_id, 10) == {
         second: "another job with its unique key is on its way"
     }
 
@@ -143,7 +141,7 @@ def test_a_canary_goes_in_three_stages(own_ledger: Ledger) -> None:
         assert advance(own_ledger) == [], "the stage has not ended yet"
         end(own_ledger, released, well=True)
         advance(own_ledger)
-    state = get_replay(own_ledger.engine, replay_id)
+    state = get_replay(own_ledger.database, replay_id)
     assert (state.status, state.succeeded) == (ReplayStatus.DONE, 30)
 
 
@@ -156,7 +154,7 @@ def test_a_canary_that_dies_again_stops_the_order(own_ledger: Ledger) -> None:
     end(own_ledger, second[:1], well=False)
     end(own_ledger, second[1:], well=True)
     assert advance(own_ledger) == []
-    state = get_replay(own_ledger.engine, replay_id)
+    state = get_replay(own_ledger.database, replay_id)
     assert (state.status, state.released, state.dead_again) == (ReplayStatus.STOPPED, 4, 1)
     assert state.ended_at is not None
     assert [found(own_ledger, job_id).status for job_id in jobs[4:]] == [Status.DEAD] * 26
@@ -166,27 +164,27 @@ def test_an_order_that_was_stopped_releases_nothing_more(own_ledger: Ledger) -> 
     jobs = [dead(own_ledger) for _ in range(4)]
     replay_id = order(own_ledger, jobs)
     assert len(advance(own_ledger, most=2)) == 2
-    with writing(own_ledger.engine) as connection:
+    with own_ledger.database.writing() as connection:
         stop_replay(connection, replay_id)
     assert advance(own_ledger) == []
-    assert [one.status for one in list_replays(own_ledger.engine, 10)] == [ReplayStatus.STOPPED]
+    assert [one.status for one in list_replays(own_ledger.database, 10)] == [ReplayStatus.STOPPED]
 
 
 def test_orders_that_ended_long_ago_are_forgotten(own_ledger: Ledger) -> None:
     ended, running = order(own_ledger, []), order(own_ledger, [dead(own_ledger)])
-    with writing(own_ledger.engine) as connection:
+    with own_ledger.database.writing() as connection:
         stop_replay(connection, ended)
         pruning.forget_old(connection, timedelta(hours=1))
-    assert len(list_replays(own_ledger.engine, 10)) == 2
-    with writing(own_ledger.engine) as connection:
+    assert len(list_replays(own_ledger.database, 10)) == 2
+    with own_ledger.database.writing() as connection:
         pruning.forget_old(connection, -timedelta(hours=1))
-    assert [one.id for one in list_replays(own_ledger.engine, 10)] == [running]
+    assert [one.id for one in list_replays(own_ledger.database, 10)] == [running]
 
 
 def test_an_unknown_order_is_said_to_be_unknown(own_ledger: Ledger) -> None:
     with pytest.raises(ReplayNotFoundError):
-        get_replay(own_ledger.engine, new_id())
-    with writing(own_ledger.engine) as connection, pytest.raises(ReplayNotFoundError):
+        get_replay(own_ledger.database, new_id())
+    with own_ledger.database.writing() as connection, pytest.raises(ReplayNotFoundError):
         stop_replay(connection, new_id())
 
 

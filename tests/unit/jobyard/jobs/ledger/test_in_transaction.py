@@ -29,7 +29,7 @@ MAIL = Email(to=("ada@example.org",), subject="Hello", text="It's 'quoted' and Ã
 
 
 def everything(ledger: Ledger) -> list[Job]:
-    return list_jobs(ledger.engine, JobFilter(), 100).jobs
+    return list_jobs(ledger.database, JobFilter(), 100).jobs
 
 
 def psycopg_url(url: URL) -> str:
@@ -74,15 +74,15 @@ BY_SQLALCHEMY: tuple[Opened, ...] = (by_connection, by_session, by_scoped_sessio
 def test_a_job_is_there_when_its_transaction_commits_and_not_before(
     own_ledger: Ledger, subtests: pytest.Subtests
 ) -> None:
-    is_postgresql = own_ledger.engine.dialect.name == "postgresql"
+    is_postgresql = own_ledger.database.engine.dialect.name == "postgresql"
     for opened in (*BY_SQLALCHEMY, *([by_psycopg] if is_postgresql else [])):
-        with subtests.test(opened.__name__), opened(own_ledger.engine.url) as transaction:
+        with subtests.test(opened.__name__), opened(own_ledger.database.engine.url) as transaction:
             handle = send_email.submit(
                 MAIL, connection=transaction, priority=9, tags=["a", "b"], unique_key=opened.__name__
             )
             assert handle.id not in {job.id for job in everything(own_ledger)}
             transaction.commit()
-            job = get_job(own_ledger.engine, handle.id)
+            job = get_job(own_ledger.database, handle.id)
             assert (job.status, job.priority, job.tags) == (Status.QUEUED, 9, ("a", "b"))
             assert send_email.definition.decode(job.payload) == MAIL
 
@@ -90,9 +90,9 @@ def test_a_job_is_there_when_its_transaction_commits_and_not_before(
 def test_a_job_goes_with_the_transaction_that_is_rolled_back(
     own_ledger: Ledger, subtests: pytest.Subtests
 ) -> None:
-    is_postgresql = own_ledger.engine.dialect.name == "postgresql"
+    is_postgresql = own_ledger.database.engine.dialect.name == "postgresql"
     for opened in (*BY_SQLALCHEMY, *([by_psycopg] if is_postgresql else [])):
-        with subtests.test(opened.__name__), opened(own_ledger.engine.url) as transaction:
+        with subtests.test(opened.__name__), opened(own_ledger.database.engine.url) as transaction:
             send_email.submit(MAIL, connection=transaction)
             transaction.rollback()
             assert everything(own_ledger) == []
@@ -110,9 +110,9 @@ def test_a_job_in_a_transaction_is_the_job_that_it_would_have_been_without(own_l
     }
     new = NewJob(id=new_id(), task="email.send", payload='{"b": 1.0, "a":"Ã¼"}', request_hash="x", **options)
     [own] = own_ledger.accept([new._replace(unique_key="other", idempotency_key="k1")])
-    with own_ledger.engine.begin() as connection:
+    with own_ledger.database.engine.begin() as connection:
         [within] = accept_within(connection, [new._replace(id=new.id[:-1] + "0", idempotency_key="k2")])
-    alone, joined = get_job(own_ledger.engine, own.job_id), get_job(own_ledger.engine, within.job_id)
+    alone, joined = get_job(own_ledger.database, own.job_id), get_job(own_ledger.database, within.job_id)
     for name in ("run_at", "expires_at"):
         assert abs(getattr(alone, name) - getattr(joined, name)) < timedelta(seconds=10)
     neither = {"id", "created_at", "run_at", "expires_at", "unique_key", "idempotency_key"}
@@ -121,7 +121,7 @@ def test_a_job_in_a_transaction_is_the_job_that_it_would_have_been_without(own_l
 
 
 def test_many_go_into_one_transaction(own_ledger: Ledger) -> None:
-    with own_ledger.engine.connect() as connection:
+    with own_ledger.database.engine.connect() as connection:
         handles = send_email.submit_many([MAIL] * 20, connection=connection)
         connection.commit()
         send_email.submit_many([MAIL] * 5, connection=connection)
@@ -130,7 +130,7 @@ def test_many_go_into_one_transaction(own_ledger: Ledger) -> None:
 
 
 def test_keys_mean_the_same_in_a_transaction(own_ledger: Ledger) -> None:
-    with own_ledger.engine.begin() as connection:
+    with own_ledger.database.engine.begin() as connection:
         first = send_email.submit(MAIL, connection=connection, idempotency_key="k")
         again = send_email.submit(MAIL, connection=connection, idempotency_key="k")
         assert (again.id, first.is_new, again.is_new) == (first.id, True, False)
@@ -143,11 +143,13 @@ def test_keys_mean_the_same_in_a_transaction(own_ledger: Ledger) -> None:
 
 @pytest.mark.postgresql
 def test_a_key_that_another_transaction_has_just_used_is_waited_for(postgresql_ledger: Ledger) -> None:
-    with postgresql_ledger.engine.connect() as rival:
+    with postgresql_ledger.database.engine.connect() as rival:
         first = send_email.submit(MAIL, connection=rival, unique_key="u")
 
         async def both() -> tuple[Any, Any]:
-            second = asyncio.create_task(asyncio.to_thread(in_own_transaction, postgresql_ledger.engine))
+            second = asyncio.create_task(
+                asyncio.to_thread(in_own_transaction, postgresql_ledger.database.engine)
+            )
             await asyncio.sleep(0.2)
             assert not second.done()
             rival.commit()
@@ -182,17 +184,17 @@ def test_a_database_without_a_ledger_is_refused() -> None:
 
 @pytest.mark.postgresql
 def test_a_postgresql_without_a_ledger_is_refused(postgresql_ledger: Ledger) -> None:
-    with postgresql_ledger.engine.begin() as connection:
+    with postgresql_ledger.database.engine.begin() as connection:
         connection.execute(text("DROP SCHEMA jobyard CASCADE"))
     for opened in (by_session, by_psycopg):
         missing = pytest.raises(LedgerUnavailableError, match="holds no ledger")
-        with opened(postgresql_ledger.engine.url) as transaction, missing:
+        with opened(postgresql_ledger.database.engine.url) as transaction, missing:
             send_email.submit(MAIL, connection=transaction)
 
 
 @pytest.mark.postgresql
 def test_coroutines_submit_in_their_transactions(postgresql_ledger: Ledger) -> None:
-    url = postgresql_ledger.engine.url
+    url = postgresql_ledger.database.engine.url
 
     async def by_async_session(end: str) -> Any:
         engine = create_async_engine(url)
@@ -231,13 +233,13 @@ def test_coroutines_submit_in_their_transactions(postgresql_ledger: Ledger) -> N
 @pytest.mark.postgresql
 def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger) -> None:
     load_tasks()
-    declare_all(postgresql_ledger.engine)
-    with by_psycopg(postgresql_ledger.engine.url) as connection:
+    declare_all(postgresql_ledger.database)
+    with by_psycopg(postgresql_ledger.database.engine.url) as connection:
         row = connection.execute(
             "SELECT * FROM jobyard.submit('email.send', %s, tags => ARRAY['shop'])", [MAIL.model_dump_json()]
         ).fetchone()
         connection.commit()
-    job = get_job(postgresql_ledger.engine, str(row["job_id"]))
+    job = get_job(postgresql_ledger.database, str(row["job_id"]))
     assert row["verdict"] == Verdict.NEW
     task = send_email.definition
     assert (job.task, job.queue, job.priority) == ("email.send", "email", task.declaration.priority)
@@ -269,16 +271,19 @@ def test_sql_alone_submits_with_what_the_task_declares(postgresql_ledger: Ledger
 )
 def test_sql_that_cannot_be_is_refused_by_name(postgresql_ledger: Ledger, arguments: str, words: str) -> None:
     load_tasks()
-    declare_all(postgresql_ledger.engine)
-    with by_psycopg(postgresql_ledger.engine.url) as connection, pytest.raises(psycopg.Error, match=words):
+    declare_all(postgresql_ledger.database)
+    with (
+        by_psycopg(postgresql_ledger.database.engine.url) as connection,
+        pytest.raises(psycopg.Error, match=words),
+    ):
         connection.execute(f"SELECT jobyard.submit({arguments})".encode())
     assert everything(postgresql_ledger) == []
 
 
 @pytest.mark.postgresql
 def test_an_application_needs_no_rights_to_the_tables(postgresql_ledger: Ledger) -> None:
-    declare_all(postgresql_ledger.engine)
-    with by_psycopg(postgresql_ledger.engine.url) as connection:
+    declare_all(postgresql_ledger.database)
+    with by_psycopg(postgresql_ledger.database.engine.url) as connection:
         connection.execute("CREATE ROLE a_shop")
         connection.execute("GRANT USAGE ON SCHEMA jobyard TO a_shop")
         connection.execute("SET LOCAL ROLE a_shop")
@@ -292,8 +297,8 @@ def test_an_application_needs_no_rights_to_the_tables(postgresql_ledger: Ledger)
 
 @pytest.mark.postgresql
 def test_the_keys_of_sql_are_those_of_everybody(postgresql_ledger: Ledger) -> None:
-    declare_all(postgresql_ledger.engine)
-    with by_psycopg(postgresql_ledger.engine.url) as connection:
+    declare_all(postgresql_ledger.database)
+    with by_psycopg(postgresql_ledger.database.engine.url) as connection:
 
         def submit(arguments: str) -> Any:
             call = f"SELECT * FROM jobyard.submit('email.send', '{{}}', {arguments})"
@@ -310,8 +315,8 @@ def test_the_keys_of_sql_are_those_of_everybody(postgresql_ledger: Ledger) -> No
 
 def test_declaring_again_changes_what_has_changed(own_ledger: Ledger) -> None:
     one = DeclaredTask("a.b", "a.b", "default", 4, 3)
-    declare(own_ledger.engine, [one])
-    declare(own_ledger.engine, [replace(one, priority=9), replace(one, name="old.name")])
-    with own_ledger.engine.connect() as connection:
+    declare(own_ledger.database, [one])
+    declare(own_ledger.database, [replace(one, priority=9), replace(one, name="old.name")])
+    with own_ledger.database.engine.connect() as connection:
         rows = connection.execute(text("SELECT name, priority FROM declared_task ORDER BY name")).all()
     assert [tuple(row) for row in rows] == [("a.b", 9), ("old.name", 4)]

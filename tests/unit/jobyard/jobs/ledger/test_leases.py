@@ -66,7 +66,7 @@ class OutOfReach(Ledger):
 
 
 def test_a_ledger_out_of_reach_fences_a_job_before_its_lease_ends(own_ledger: Ledger) -> None:
-    away = OutOfReach(own_ledger.engine, own_ledger._settings)
+    away = OutOfReach(own_ledger.database, own_ledger._settings)
     claimed_at = monotonic()
     with Leases(away, timedelta(seconds=10)).held([held_job(own_ledger)], claimed_at) as [lease]:
         assert lease.fenced_at == claimed_at + 8

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 
 from jobyard.jobs.clock import db_now, utc_now
-from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.database.schema import job as job_table
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError
 from jobyard.jobs.job import (
@@ -58,7 +57,7 @@ def dead(ledger: Ledger, **fields: Any) -> str:
 
 
 def found(ledger: Ledger, job_id: str) -> Job:
-    return get_job(ledger.engine, job_id)
+    return get_job(ledger.database, job_id)
 
 
 def test_an_accepted_job_is_queued_with_all_that_was_said_of_it(own_ledger: Ledger) -> None:
@@ -143,7 +142,7 @@ def test_a_failure_with_attempts_left_is_a_row_with_its_time(own_ledger: Ledger)
     stored = found(own_ledger, job_id)
     assert (stored.status, stored.failures) == (Status.RETRYING, 1)
     assert timedelta(minutes=4) < stored.run_at - utc_now() <= timedelta(minutes=5, seconds=5)
-    [history] = get_attempts(own_ledger.engine, job_id)
+    [history] = get_attempts(own_ledger.database, job_id)
     assert (history.attempt, history.failure, history.worker) == (1, FAILURE, "worker")
 
 
@@ -160,7 +159,7 @@ def test_a_dead_job_keeps_its_failure_and_a_success_forgets_it(own_ledger: Ledge
     [again] = own_ledger.claim([job_id], "worker")
     own_ledger.settle([Succeeded(job_id, again.attempt, "{}")])
     assert found(own_ledger, job_id).failure is None
-    assert len(get_attempts(own_ledger.engine, job_id)) == 1
+    assert len(get_attempts(own_ledger.database, job_id)) == 1
 
 
 def test_a_superseded_attempt_changes_nothing(own_ledger: Ledger) -> None:
@@ -174,8 +173,8 @@ def test_a_superseded_attempt_changes_nothing(own_ledger: Ledger) -> None:
 
 
 def take_back(ledger: Ledger, max_lost: int = 3) -> list[Any]:
-    with writing(ledger.engine) as connection:
-        return upkeep.take_back_lost(connection, 100, max_lost, SOON)
+    with ledger.database.writing() as connection:
+        return upkeep.rescue_lost_jobs(connection, 100, max_lost, SOON)
 
 
 def test_a_renewed_lease_is_not_taken_back(own_ledger: Ledger) -> None:
@@ -202,7 +201,7 @@ def test_a_job_that_loses_three_workers_is_dead_with_the_cause(own_ledger: Ledge
     assert (stored.status, stored.lost, stored.failures) == (Status.DEAD, 3, 0)
     assert stored.failure is not None
     assert stored.failure.cause is Cause.LOST_WORKER
-    assert len(get_attempts(own_ledger.engine, job_id)) == 3
+    assert len(get_attempts(own_ledger.database, job_id)) == 3
 
 
 def test_a_late_success_changes_nothing_by_itself_and_among_others(own_ledger: Ledger) -> None:
@@ -216,7 +215,7 @@ def test_a_late_success_changes_nothing_by_itself_and_among_others(own_ledger: L
     assert own_ledger.settle([late, valid]) == [valid]
     stored = found(own_ledger, job_id)
     assert (stored.status, stored.attempt, stored.result) == (Status.RUNNING, current.attempt, None)
-    assert [one.times for one in all_counted(own_ledger.engine) if one.what is Tally.LATE_RESULT] == [3]
+    assert [one.times for one in all_counted(own_ledger.database) if one.what is Tally.LATE_RESULT] == [3]
 
 
 def is_no_longer_running(ledger: Ledger, job_id: str) -> bool:
@@ -289,7 +288,7 @@ def test_what_is_too_late_and_has_not_expired_yet_is_left_alone_by_itself_and_in
 
 
 def is_past(ledger: Ledger, job_id: str) -> bool:
-    with reading(ledger.engine) as connection:
+    with ledger.database.reading() as connection:
         return bool(
             connection.execute(
                 select(job_table.c.id).where(job_table.c.id == job_id, job_table.c.expires_at < db_now())
@@ -298,7 +297,7 @@ def is_past(ledger: Ledger, job_id: str) -> bool:
 
 
 def expire(ledger: Ledger) -> int:
-    with writing(ledger.engine) as connection:
+    with ledger.database.writing() as connection:
         return upkeep.expire_late(connection, 100)
 
 
@@ -311,7 +310,7 @@ def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledg
 
 
 def due(ledger: Ledger) -> list[Any]:
-    with writing(ledger.engine) as connection:
+    with ledger.database.writing() as connection:
         return upkeep.enqueue_due(connection, 100, SOON)
 
 

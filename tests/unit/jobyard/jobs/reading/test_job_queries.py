@@ -13,7 +13,7 @@ from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
 
 
 def ids(ledger: Ledger, wanted: JobFilter) -> list[str]:
-    return [job.id for job in list_jobs(ledger.engine, wanted, 100).jobs]
+    return [job.id for job in list_jobs(ledger.database, wanted, 100).jobs]
 
 
 def test_a_list_is_newest_first_and_every_filter_narrows_it(own_ledger: Ledger) -> None:
@@ -32,10 +32,10 @@ def test_a_list_is_newest_first_and_every_filter_narrows_it(own_ledger: Ledger) 
 
 def test_pages_stay_in_place_while_jobs_arrive(own_ledger: Ledger) -> None:
     jobs = [accepted(own_ledger) for _ in range(5)][::-1]
-    first = list_jobs(own_ledger.engine, JobFilter(), 2)
+    first = list_jobs(own_ledger.database, JobFilter(), 2)
     accepted(own_ledger)
-    second = list_jobs(own_ledger.engine, JobFilter(), 2, first.next_cursor)
-    third = list_jobs(own_ledger.engine, JobFilter(), 2, second.next_cursor)
+    second = list_jobs(own_ledger.database, JobFilter(), 2, first.next_cursor)
+    third = list_jobs(own_ledger.database, JobFilter(), 2, second.next_cursor)
     seen = [job.id for page in (first, second, third) for job in page.jobs]
     assert seen == jobs
     assert third.next_cursor is None
@@ -46,7 +46,7 @@ def test_an_altered_cursor_is_refused(own_ledger: Ledger) -> None:
     assert encode_cursor(decode_cursor(cursor)) == cursor
     for wrong in ("", "x", cursor[:-1], cursor + "A", cursor[:-1] + "!", "ü"):
         with pytest.raises(BadCursorError):
-            list_jobs(own_ledger.engine, JobFilter(), 2, wrong)
+            list_jobs(own_ledger.database, JobFilter(), 2, wrong)
 
 
 def test_the_figures_of_the_queues_count_what_moves(own_ledger: Ledger) -> None:
@@ -54,7 +54,7 @@ def test_the_figures_of_the_queues_count_what_moves(own_ledger: Ledger) -> None:
     accepted(own_ledger, queue="email", delay=timedelta(hours=1))
     claimed(own_ledger, queue="images")
     dead(own_ledger)
-    figures = queue_figures(own_ledger.engine)
+    figures = queue_figures(own_ledger.database)
     assert figures["email"].counts == {Status.QUEUED: 1, Status.SCHEDULED: 1}
     assert figures["images"].counts == {Status.RUNNING: 1}
     assert set(figures) == {"email", "images"}
@@ -65,4 +65,4 @@ def test_the_figures_of_the_queues_count_what_moves(own_ledger: Ledger) -> None:
 
 def test_only_what_has_ended_is_among_the_finished(own_ledger: Ledger) -> None:
     ended, waiting = dead(own_ledger), accepted(own_ledger)
-    assert finished_among(own_ledger.engine, [ended, waiting]) == {ended}
+    assert finished_among(own_ledger.database, [ended, waiting]) == {ended}

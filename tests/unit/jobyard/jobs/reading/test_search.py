@@ -9,7 +9,6 @@ from sqlalchemy import update
 
 import jobyard.jobs.reading.search
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.database.engine import writing
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
@@ -33,7 +32,7 @@ def examined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def found(ledger: Ledger, **wanted: Any) -> list[str]:
-    return [one.id for page in each_page(ledger.engine, JobFilter(**wanted), 3) for one in page]
+    return [one.id for page in each_page(ledger.database, JobFilter(**wanted), 3) for one in page]
 
 
 @pytest.mark.usefixtures("examined")
@@ -72,9 +71,9 @@ def test_every_filter_finds_what_fits_and_nothing_else(own_ledger: Ledger) -> No
     ]
     for wanted, ids in cases:
         assert found(own_ledger, **wanted) == ids, wanted
-        assert matching_ids(own_ledger.engine, JobFilter(**wanted), 100) == ids, wanted
-        assert matching_ids(own_ledger.engine, JobFilter(**wanted), 1) == ids[:1], wanted
-        assert count_jobs(own_ledger.engine, JobFilter(**wanted)) == jobyard.jobs.reading.search.Count(
+        assert matching_ids(own_ledger.database, JobFilter(**wanted), 100) == ids, wanted
+        assert matching_ids(own_ledger.database, JobFilter(**wanted), 1) == ids[:1], wanted
+        assert count_jobs(own_ledger.database, JobFilter(**wanted)) == jobyard.jobs.reading.search.Count(
             len(ids), True
         )
 
@@ -116,18 +115,18 @@ def test_a_page_may_be_empty_and_still_go_on(own_ledger: Ledger, monkeypatch: py
     wanted = accepted(own_ledger, queue="email")
     for _ in range(5):
         accepted(own_ledger)
-    first = list_jobs(own_ledger.engine, JobFilter(queue="email"), 10)
+    first = list_jobs(own_ledger.database, JobFilter(queue="email"), 10)
     assert (first.jobs, first.next_cursor is None) == ([], False)
-    second = list_jobs(own_ledger.engine, JobFilter(queue="email"), 10, first.next_cursor)
+    second = list_jobs(own_ledger.database, JobFilter(queue="email"), 10, first.next_cursor)
     assert [one.id for one in second.jobs] == [wanted]
 
 
 def test_a_list_stays_in_place_while_jobs_arrive_and_end(own_ledger: Ledger) -> None:
     ids = [accepted(own_ledger) for _ in range(6)][::-1]
-    first = list_jobs(own_ledger.engine, JobFilter(), 2)
+    first = list_jobs(own_ledger.database, JobFilter(), 2)
     accepted(own_ledger)
     own_ledger.cancel(ids[3])
-    rest = list_jobs(own_ledger.engine, JobFilter(), 10, first.next_cursor)
+    rest = list_jobs(own_ledger.database, JobFilter(), 10, first.next_cursor)
     assert [one.id for one in first.jobs + rest.jobs] == ids
 
 
@@ -135,19 +134,19 @@ def test_many_are_estimated_and_said_to_be(own_ledger: Ledger, monkeypatch: pyte
     monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_EXAMINED", 10)
     monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_COUNTED", 20)
     own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1) for _ in range(50)])
-    if own_ledger.engine.dialect.name == "postgresql":
-        with own_ledger.engine.begin() as connection:
+    if own_ledger.database.engine.dialect.name == "postgresql":
+        with own_ledger.database.engine.begin() as connection:
             connection.exec_driver_sql("ANALYZE job")
-    counted = count_jobs(own_ledger.engine, JobFilter(text="%'; DROP TABLE job"))
+    counted = count_jobs(own_ledger.database, JobFilter(text="%'; DROP TABLE job"))
     assert counted.is_exact
-    counted = count_jobs(own_ledger.engine, JobFilter(task="any"))
+    counted = count_jobs(own_ledger.database, JobFilter(task="any"))
     assert not counted.is_exact
-    assert counted.jobs == (50 if own_ledger.engine.dialect.name == "postgresql" else 20)
+    assert counted.jobs == (50 if own_ledger.database.engine.dialect.name == "postgresql" else 20)
 
 
 def test_an_id_whose_clock_was_a_little_wrong_is_found_by_its_time(own_ledger: Ledger) -> None:
     job_id = accepted(own_ledger)
-    with writing(own_ledger.engine) as connection:
+    with own_ledger.database.writing() as connection:
         earlier = replace(get(own_ledger, job_id)).created_at - timedelta(minutes=5)
         connection.execute(update(job).values(created_at=earlier))
     assert found(own_ledger, until=earlier + timedelta(minutes=1)) == [job_id]
@@ -155,4 +154,4 @@ def test_an_id_whose_clock_was_a_little_wrong_is_found_by_its_time(own_ledger: L
 
 
 def get(ledger: Ledger, job_id: str) -> Any:
-    return next(one for one in list_jobs(ledger.engine, JobFilter(), 10).jobs if one.id == job_id)
+    return next(one for one in list_jobs(ledger.database, JobFilter(), 10).jobs if one.id == job_id)

@@ -6,12 +6,11 @@ import pytest
 from sqlalchemy import select, update
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.engine import reading, writing
 from jobyard.jobs.database.schema import job, pruned
 from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import Status, Succeeded, new_id
-from jobyard.jobs.keeper.pruning import REMEMBERED_FOR, forget_old, prune
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.ledger.pruning import REMEMBERED_FOR, forget_old, prune
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from jobyard.settings.retention import RetentionRule
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
@@ -26,7 +25,7 @@ def ended(ledger: Ledger, ago: timedelta, *, well: bool = True, task: str = "bad
         ledger.settle([Succeeded(job_id, attempt, "1")])
     else:
         job_id = dead(ledger, task=task, tags=("t",))
-    with writing(ledger.engine) as connection:
+    with ledger.database.writing() as connection:
         of_it = update(job).where(job.c.id == job_id)
         connection.execute(of_it.values(finished_at=db_now(plus=-ago)))
     return job_id
@@ -37,7 +36,7 @@ def prune_all(ledger: Ledger, *rules: str, limit: int = 100) -> int:
     for rule in parsed:
         after = None
         while True:
-            with writing(ledger.engine) as connection:
+            with ledger.database.writing() as connection:
                 of_slice = prune(connection, rule, parsed, limit, after)
             deleted, after = deleted + of_slice.jobs, of_slice.after
             if after is None:
@@ -46,7 +45,7 @@ def prune_all(ledger: Ledger, *rules: str, limit: int = 100) -> int:
 
 
 def left(ledger: Ledger) -> set[str]:
-    with reading(ledger.engine) as connection:
+    with ledger.database.reading() as connection:
         return set(connection.execute(select(job.c.id)).scalars())
 
 
@@ -54,7 +53,7 @@ def test_what_ended_long_ago_goes_with_its_history_and_what_moves_stays(own_ledg
     old, young, moving = ended(own_ledger, 31 * DAY, well=False), ended(own_ledger, DAY), accepted(own_ledger)
     assert prune_all(own_ledger, "P30D") == 1
     assert left(own_ledger) == {young, moving}
-    assert get_attempts(own_ledger.engine, old) == []
+    assert get_attempts(own_ledger.database, old) == []
 
 
 def test_each_job_goes_by_the_rule_that_says_most_about_it(own_ledger: Ledger) -> None:
@@ -89,26 +88,26 @@ def test_a_pruned_job_is_known_to_have_been_here_and_no_other_is(own_ledger: Led
     job_id, never = ended(own_ledger, 31 * DAY), new_id()
     prune_all(own_ledger, "P30D")
     with pytest.raises(JobPrunedError, match=r"was deleted on \d{4}-.*JOBYARD_LEDGER__RETENTION"):
-        get_job(own_ledger.engine, job_id)
+        get_job(own_ledger.database, job_id)
     with pytest.raises(JobPrunedError):
         own_ledger.cancel(job_id)
     with pytest.raises(JobNotFoundError, match="was ever accepted") as error:
-        get_job(own_ledger.engine, never)
+        get_job(own_ledger.database, never)
     assert not isinstance(error.value, JobPrunedError)
 
 
 def test_that_is_forgotten_after_a_year(own_ledger: Ledger) -> None:
     job_id = ended(own_ledger, 31 * DAY)
     prune_all(own_ledger, "P30D")
-    with writing(own_ledger.engine) as connection:
+    with own_ledger.database.writing() as connection:
         forget_old(connection, 30 * DAY)
     with pytest.raises(JobPrunedError):
-        get_job(own_ledger.engine, job_id)
-    with writing(own_ledger.engine) as connection:
+        get_job(own_ledger.database, job_id)
+    with own_ledger.database.writing() as connection:
         connection.execute(update(pruned).values(pruned_at=db_now(plus=-REMEMBERED_FOR - DAY)))
         forget_old(connection, 30 * DAY)
     with pytest.raises(JobNotFoundError) as error:
-        get_job(own_ledger.engine, job_id)
+        get_job(own_ledger.database, job_id)
     assert not isinstance(error.value, JobPrunedError)
 
 
