@@ -5,8 +5,8 @@
 
 from celery import Celery
 
+from jobyard.broker.celery_options import celery_options
 from jobyard.settings import get_settings
-from jobyard.settings.celery_options import celery_options
 from jobyard.settings.log_setup import join_the_hosts_logging
 
 join_the_hosts_logging()

@@ -1,4 +1,4 @@
-"""What Celery says in a message about jobs, as a form: Celery is asked once, and each message fills it in.
+"""What Celery says in a message about jobs: Celery is asked once, and each message fills the blanks in.
 
 Asking Celery and kombu for every message costs 0.3 to 0.6 ms, most of it for what is the same in all of them.
 """
@@ -20,7 +20,7 @@ IDS: Final = "@job-ids@"
 
 
 @dataclass(frozen=True)
-class MessageForm:
+class MessageTemplate:
     """The parts of a message with the job's id, its arguments and what people see of them left open."""
 
     headers: dict[str, Any]
@@ -28,9 +28,9 @@ class MessageForm:
     body: str
 
     @classmethod
-    def of(cls, task: str) -> "MessageForm":
+    def of(cls, task: str) -> "MessageTemplate":
         """Ask Celery what it says about a task, with the task's own options where this process knows it."""
-        hearer: Any = _Hearer()
+        recorder: Any = _Recorder()
         app.send_task(
             task,
             args=[[IDS]],
@@ -38,12 +38,14 @@ class MessageForm:
             argsrepr=SHOWN,
             kwargsrepr="",
             task_id=FIRST_ID,
-            queue=next(iter(app.amqp.queues)),  # any: where it goes is not the form's business
-            producer=hearer,
+            queue=next(iter(app.amqp.queues)),  # any: where it goes is not part of the template
+            producer=recorder,
             retry=False,
         )
-        properties = {name: hearer.options[name] for name in ("correlation_id", "reply_to", "delivery_mode")}
-        return cls(hearer.options["headers"], properties, json.dumps(hearer.body))
+        properties = {
+            name: recorder.options[name] for name in ("correlation_id", "reply_to", "delivery_mode")
+        }
+        return cls(recorder.options["headers"], properties, json.dumps(recorder.body))
 
     def filled_headers(self, bundle: Sequence[QueuedJob]) -> dict[str, Any]:
         """Return the headers of the message about these jobs."""
@@ -55,8 +57,8 @@ class MessageForm:
         return self.body.replace(IDS, '", "'.join([job.id for job in bundle]))
 
 
-class _Hearer:
-    """In the place of a kombu producer: hears what Celery would publish, and publishes nothing."""
+class _Recorder:
+    """Takes the place of a kombu producer: records what Celery would publish, and publishes nothing."""
 
     body: Any
     options: dict[str, Any]

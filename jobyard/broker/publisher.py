@@ -1,7 +1,7 @@
 """Sends Celery messages for jobs: in groups and on a thread of its own, or one by itself here and now.
 
-Best effort by design. Whatever is not sent, or was sent and is not sure, the keeper sends again; a message
-too many claims nothing. So nobody who hands in a job ever waits for the broker.
+Best effort by design. What is not sent, or was sent and is not sure, the keeper sends again; a message too
+many claims nothing. So no caller that hands in a job ever waits for the broker.
 """
 
 import atexit
@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from time import sleep
-from typing import TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
 from jobyard.broker.bundle_size import Bundling
+from jobyard.broker.message_sender import MOST_IN_ONE_WRITE
 from jobyard.broker.queue_depths import BrokerDepths
-from jobyard.broker.redis.early_sender import Rung
-from jobyard.broker.sender import MOST_IN_ONE_WRITE, bell_for, post_for
+from jobyard.broker.senders import early_sender_for, sender_for
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, reach
 from jobyard.jobs.errors import LedgerUnavailableError
@@ -27,24 +27,31 @@ from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.settings import Settings, get_settings
 
+if TYPE_CHECKING:
+    from jobyard.broker.redis.early_sender import EarlyMessage
+
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-# Most jobs are claimed before their publishing is written down, and then it need not be.
-MARK_AFTER_SECONDS = 0.5
-# But well before a keeper would take them for unsent.
-MARK_AFTER_SHARE = 0.25
-# SQLite has one writer, for which whoever accepts waits meanwhile.
-MOST_IN_ONE_MARK = 200
-PAUSE_AFTER_FAILURE_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 2.0
-# Where much is handed in, more comes together meanwhile, in fewer messages; and others have the processor.
-RESTS_LONGER = 2
-LONGEST_REST_SECONDS = 0.02
-MOST_WAITING = 50_000
-# Since the last job was handed in. What comes more often goes together, in fewer messages.
-QUIET_SECONDS = 0.004
+# Most jobs are claimed before it is noted that they were published, and then it need not be noted.
+MARK_AFTER_SECONDS: Final = 0.5
+# Of `JOBYARD_KEEPER__UNSENT_AFTER`: well before a keeper would take them for unsent.
+MARK_AFTER_SHARE: Final = 0.25
+# SQLite has one writer, and callers that accept wait for it meanwhile: 200 are noted in about 5 ms.
+MOST_IN_ONE_MARK: Final = 200
+# After the broker has refused something, until it is tried again.
+PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
+# A keeper's wait for what it has published.
+LONGEST_WAIT_SECONDS: Final = 2.0
+# Where much is handed in, a rest after each write lets more come together, in fewer messages: twice the time
+# that the write took, and 20 ms at most.
+REST_PER_WRITE: Final = 2
+LONGEST_REST_SECONDS: Final = 0.02
+# Jobs in memory that wait for the broker, before the rest is left to the keeper: 10 MB.
+MOST_WAITING: Final = 50_000
+# Since the last job was handed in. Jobs that come more often go together, in fewer messages.
+QUIET_SECONDS: Final = 0.004
 
 
 class Publisher:
@@ -54,15 +61,15 @@ class Publisher:
         self._ledger = ledger
         self._depths = BrokerDepths(settings)
         self._bundling = Bundling(ledger.database, settings.worker.lease)
-        self._post = post_for(settings)
-        self._bell = bell_for(self._post, settings, not_taken=lambda job: self.publish([job]))
+        self._sender = sender_for(settings)
+        self._early = early_sender_for(settings, not_taken=lambda job: self.publish([job]))
         self._asked_at = 0.0
-        # Entered by itself: an interruption would come between Python's code of a Condition and its lock.
+        # Locked directly: Condition's own `__enter__` is Python code, and an interruption inside it would
+        # leave the lock held.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: list[QueuedJob] = []
         self._unmarked: list[str] = []
-        self._rung: list[Rung] = []
         self._mark_at = 0.0
         self._mark_after = min(
             MARK_AFTER_SECONDS, MARK_AFTER_SHARE * settings.keeper.unsent_after.total_seconds()
@@ -80,24 +87,21 @@ class Publisher:
             self._start_thread()
             self._changed.notify_all()
 
-    def ring(self, job: QueuedJob) -> Rung | None:
-        """Send a message here and now, or return None where somebody would have to wait for that."""
+    def send_early(self, job: QueuedJob) -> "EarlyMessage | None":
+        """Send a message about a job here and now, or return None where that would have to wait."""
         asked_at, self._asked_at = self._asked_at, monotonic()
         is_quiet = self._asked_at - asked_at > QUIET_SECONDS and not self._is_busy and not self._waiting
-        if self._bell is None or not is_quiet or self._asked_at < self._silent_until:
+        if self._early is None or not is_quiet or self._asked_at < self._silent_until:
             return None
-        return self._bell.ring(job)
+        return self._early.send(job)
 
-    def has_rung(self, rung: Rung) -> None:
-        """Take a job that `ring` has sent a message about, and whose row is committed."""
-        # In this order: the bell looks at the first when it has written the second.
-        rung.is_committed = True
-        if rung.is_taken is False:
-            self.publish([rung.job])
-            return
+    def confirm_early(self, message: "EarlyMessage") -> None:
+        """Take a job that `send_early` has sent a message about, and whose row is committed."""
+        assert self._early is not None
         with self._lock:
             self._mark_later()
-            self._rung.append(rung)
+        self._early.confirm(message)
+        with self._lock:
             self._start_thread()
             self._changed.notify_all()
 
@@ -128,16 +132,16 @@ class Publisher:
             with self._lock:
                 self._is_busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: bool(self._waiting or self._unmarked or self._rung))
+                self._changed.wait_for(lambda: bool(self._waiting) or self._has_unmarked())
                 self._changed.wait_for(lambda: bool(self._waiting), max(0.0, self._mark_at - monotonic()))
                 jobs, self._waiting, self._is_busy = self._waiting, [], True
             if jobs:
                 began = monotonic()
                 self._send(jobs)
                 if len(jobs) > 1:
-                    sleep(min(RESTS_LONGER * (monotonic() - began), LONGEST_REST_SECONDS))
-                if self._bell is not None and not self._is_cut_off:
-                    self._bell.prepare()
+                    sleep(min(REST_PER_WRITE * (monotonic() - began), LONGEST_REST_SECONDS))
+                if self._early is not None and not self._is_cut_off:
+                    self._early.prepare()
             self._mark_in_time()
 
     def _send(self, jobs: Sequence[QueuedJob]) -> None:
@@ -147,7 +151,7 @@ class Publisher:
         sent = 0
         try:
             for bundles in batched(self._bundling.bundles(jobs), MOST_IN_ONE_WRITE):
-                self._post.send(bundles)
+                self._sender.send(bundles)
                 self._is_cut_off = False
                 reach(CrashPoint.PUBLISHED)
                 ids = [job.id for bundle in bundles for job in bundle]
@@ -161,8 +165,11 @@ class Publisher:
             self._is_cut_off = True
             log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
 
+    def _has_unmarked(self) -> bool:
+        return bool(self._unmarked) or (self._early is not None and self._early.has_confirmed)
+
     def _mark_later(self) -> None:
-        if not self._unmarked and not self._rung:
+        if not self._has_unmarked():
             self._mark_at = monotonic() + self._mark_after
 
     def _mark_in_time(self) -> None:
@@ -170,13 +177,11 @@ class Publisher:
             return
         with self._lock:
             job_ids, self._unmarked = self._unmarked, []
-            rung, self._rung = self._rung, []
-        if rung and self._bell is not None:
-            self._bell.listen()
-            job_ids += [one.job.id for one in rung if one.is_taken]
+        if self._early is not None:
+            job_ids += self._early.published()
             with self._lock:
-                self._mark_later()
-                self._rung += [one for one in rung if one.is_taken is None]
+                # What Redis has not answered yet is looked at again.
+                self._mark_at = monotonic() + self._mark_after
         self._mark(job_ids)
 
     def _mark(self, job_ids: Sequence[str]) -> None:
@@ -188,6 +193,7 @@ class Publisher:
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of this size; the last may be shorter."""
     iterator = iter(items)
     while some := list(islice(iterator, size)):
         yield some

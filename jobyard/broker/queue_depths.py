@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from amqp.exceptions import AMQPError, NotFound
+from amqp.exceptions import NotFound
 from kombu.exceptions import ChannelError
 
 from jobyard.broker.celery_app import app
+from jobyard.broker.kept_connection import KeptConnection
 from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queues
 
@@ -26,51 +27,34 @@ class BrokerDepths:
         self._settings = settings
         self._patience = settings.broker.timeout.total_seconds()
         self._lock = threading.Lock()
-        self._line: _Line | None = None
+        self._connection = KeptConnection(_Connection)
 
     def of(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many messages of each queue wait in the broker; of none where it does not say."""
-        # Whoever waits longer waits behind somebody to whom the broker says nothing either.
+        # If the lock is not free by then, the broker is not answering anyone.
         if not self._lock.acquire(timeout=self._patience):
             return {}
         try:
-            return self._ask(list(queues))
+            names = list(queues)
+            return self._connection.use(lambda connection: self._ask(connection, names))
         except Exception as error:
             log.debug("depths unknown", reason=repr(error))
             return {}
         finally:
             self._lock.release()
 
-    def _ask(self, queues: list[str]) -> dict[str, int]:
-        if self._line is not None:
-            try:
-                return self._over_the_line(queues)
-            except TimeoutError:
-                raise
-            except (OSError, AMQPError) as error:
-                # RabbitMQ may have closed it since, which nobody notices who says nothing.
-                log.debug("line lost, opening another", reason=repr(error))
-        return self._over_the_line(queues)
-
-    def _over_the_line(self, queues: list[str]) -> dict[str, int]:
-        line, self._line = self._line or _Line(), None  # who is interrupted in the middle of an answer has it
-        try:
-            depths = {
-                queue: sum(line.depth(name) for name in broker_queues(queue, self._settings))
-                for queue in queues
-            }
-        except BaseException:
-            line.close()
-            raise
-        self._line = line
-        return depths
+    def _ask(self, connection: "_Connection", queues: list[str]) -> dict[str, int]:
+        return {
+            queue: sum(connection.depth(name) for name in broker_queues(queue, self._settings))
+            for queue in queues
+        }
 
 
-class _Line:
+class _Connection:
     """A connection with one channel, which is opened anew where RabbitMQ has closed it over a question."""
 
     def __init__(self) -> None:
-        # Nobody would answer heartbeats between two questions, and RabbitMQ would hang up.
+        # Heartbeats would not be answered between two questions, and RabbitMQ would close the connection.
         self._connection: Any = app.connection_for_write(heartbeat=0)
         try:
             # Connects, or finds out at once that it cannot.

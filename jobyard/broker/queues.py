@@ -4,9 +4,9 @@ tasks."""
 from collections.abc import Iterable
 from typing import Any
 
+from jobyard.broker.broker_options import kombu_queues
 from jobyard.broker.celery_app import app
 from jobyard.settings import get_settings
-from jobyard.settings.broker_options import kombu_queues
 from jobyard.settings.priority_bands import broker_queues
 
 

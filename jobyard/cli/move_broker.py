@@ -16,9 +16,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from jobyard.broker.checks.broker import broker_fault
+from jobyard.broker.old_broker import CANNOT_ASK_WORKERS, OldBroker, with_broker
 from jobyard.broker.publisher import get_publisher
-from jobyard.cli.old_broker import CANNOT_ASK_WORKERS, OldBroker, with_broker
-from jobyard.cli.same_broker import are_the_same
+from jobyard.broker.same_broker import are_the_same
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema_version import check_is_migrated
@@ -29,8 +29,8 @@ from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import known_queues
 from jobyard.settings import Settings, SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
+from jobyard.settings.secrets import masked_url
 from jobyard.settings.urls.broker_kind import broker_kind
-from jobyard.settings.urls.secrets import without_secrets
 
 # Where it may stand instead of on the command line, which everybody on the machine can read.
 VARIABLE: Final = "FROM"
@@ -140,7 +140,7 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
 
 def _report(database: LedgerDatabase, old: OldBroker | None) -> None:
     if old:
-        _say(f"messages at the old broker, {without_secrets(old.settings.broker_url)}: {_each(old.depths())}")
+        _say(f"messages at the old broker, {masked_url(old.settings.broker_url)}: {_each(old.depths())}")
     _say(f"queued jobs whose message is at some broker: {_each(count_published(database))}")
 
 

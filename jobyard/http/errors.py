@@ -20,6 +20,7 @@ from jobyard.jobs.errors import (
     JobPrunedError,
     JobyardError,
     LedgerUnavailableError,
+    ObjectStoreError,
     QueueNotFoundError,
     ReplayNotFoundError,
     TaskNotFoundError,
@@ -93,6 +94,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     IdempotencyConflictError: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-conflict"),
     FileTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large"),
     ClaimCheckError: (HTTPStatus.SERVICE_UNAVAILABLE, "file-unavailable"),
+    ObjectStoreError: (HTTPStatus.SERVICE_UNAVAILABLE, "file-unavailable"),
     LedgerUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
 }
 _FIELDS: Mapping[type[JobyardError], str] = {

@@ -15,16 +15,16 @@ class CrashPoint(IntEnum):
     """The places, in the order of a job's life."""
 
     BEFORE_ACCEPT = 1  # a job was handed in, and nothing of it is written
-    RUNG_AHEAD = 2  # a message is sent, and nothing of its job is written
-    ACCEPTED = 3  # committed, and nobody has rung for it or answered
+    SENT_EARLY = 2  # a message is sent, and nothing of its job is written
+    ACCEPTED = 3  # committed, and not published or answered
     BEFORE_PUBLISH = 4  # taken by the publisher, and not sent
     PUBLISHED = 5  # sent, and not noted as sent
     FETCHED = 6  # a worker has the message, and has not claimed
     CLAIMED = 7  # claimed, and not begun
     RAN = 8  # the task returned, and the outcome is not written
     SETTLED = 9  # the outcome is written, and the message not acknowledged
-    TAKEN_UP = 10  # the keeper moved jobs (due, unsent, lost, replayed), and has not rung for them
-    REPLAYED = 11  # a person's replay is committed, and nobody has rung for it
+    TAKEN_UP = 10  # the keeper moved jobs (due, unsent, lost, replayed), and has not published them
+    REPLAYED = 11  # a person's replay is committed, and not published
     TICKED = 12  # a tick is an accepted job, and the scheduler has not noted it
 
 

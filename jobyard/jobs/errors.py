@@ -77,6 +77,13 @@ class LedgerUnavailableError(JobyardError):
     """The ledger's database could not be reached, so nothing was accepted or changed."""
 
 
+class ObjectStoreError(JobyardError):
+    """The store of files could not be used."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the file store is out of reach (JOBYARD_FILES__URL): {reason}")
+
+
 class ClaimCheckError(JobyardError):
     """A payload or a result that lies in the file store could not be fetched, now or for good."""
 

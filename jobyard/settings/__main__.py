@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
-from jobyard.settings.urls.secrets import without_secrets
+from jobyard.settings.secrets import masked_url
 
 
 def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
@@ -32,7 +32,7 @@ def in_effect(settings: Settings) -> dict[str, str]:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
-    return without_secrets(str(value))
+    return masked_url(str(value))
 
 
 def main() -> None:

@@ -58,6 +58,11 @@ class BrokerSettings(SettingsSection):
     timeout: Duration = Field(
         timedelta(seconds=5), description="The longest wait for the broker to connect or to answer."
     )
+    early: bool = Field(
+        True,
+        description="Redis: the message about one plain job on a quiet system is sent while its row is being "
+        "committed, and not after.",
+    )
     queue_type: Literal["classic", "quorum"] = Field(
         "classic",
         description="RabbitMQ: `classic` keeps ten priorities, `quorum` two, and queues that outlive a node.",

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         return self.broker_url if broker_is_redis else self.embedded_redis_url
 
     @property
+    def key_prefix(self) -> str:
+        """What Jobyard's own keys in Redis begin with: those that are not the broker's."""
+        return f"{self.redis.prefix}jobyard:"
+
+    @property
     def files_url(self) -> str:
         return self.files.url or (self.home.absolute() / "files").as_uri()
 

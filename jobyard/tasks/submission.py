@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from pydantic import BaseModel
 
-from jobyard.broker.early_publish import get_doorbell
+from jobyard.broker.accept_and_publish import get_accept_and_publish
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.files.claim_checks import PAYLOAD, get_claim_checks
 from jobyard.jobs.job import Acceptance, NewJob, Verdict, new_id
@@ -77,15 +77,14 @@ def submit(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
-    """Commit jobs in one transaction and ring for them.
+    """Commit jobs in one transaction and publish those that may start.
 
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
     new = checked_in(new_jobs(task, payloads, options, idempotency_key))
     note_queue(options.queue or task.declaration.queue)
-    doorbell = get_doorbell()
-    acceptances = doorbell.accept(get_grouped_ledger().accept, new, doorbell.ring_ahead(new))
+    acceptances = get_accept_and_publish()(get_grouped_ledger().accept, new)
     return _without_conflicts(acceptances, idempotency_key)
 
 

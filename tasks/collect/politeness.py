@@ -16,7 +16,6 @@ from jobyard import RetryLater
 from jobyard.broker.redis.client import open_async_redis
 from jobyard.jobs.clock import monotonic
 from jobyard.settings import get_settings
-from jobyard.settings.celery_options import key_prefix
 
 log = structlog.get_logger()
 
@@ -59,7 +58,7 @@ async def wait_for_turn(host: str, job_id: str, pause: timedelta) -> None:
 
 
 async def _book(host: str, job_id: str, pause: timedelta) -> timedelta:
-    turn = f"{key_prefix(get_settings())}turn:{host}"
+    turn = f"{get_settings().key_prefix}turn:{host}"
     keys = [turn, f"{turn}:{job_id}"]
     milliseconds = [int(span.total_seconds() * 1000) for span in (pause, LONGEST_SLEEP)]
     left = await _redis().eval(_BOOK, len(keys), *keys, *milliseconds)

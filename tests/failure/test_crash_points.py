@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 OF_THE_API = (CrashPoint.BEFORE_ACCEPT, CrashPoint.ACCEPTED, CrashPoint.BEFORE_PUBLISH, CrashPoint.PUBLISHED)
 OF_A_WORKER = (CrashPoint.FETCHED, CrashPoint.CLAIMED, CrashPoint.RAN, CrashPoint.SETTLED)
 OF_THE_KEEPER = (CrashPoint.TAKEN_UP,)
-ELSEWHERE = (CrashPoint.RUNG_AHEAD, CrashPoint.REPLAYED, CrashPoint.TICKED)
+ELSEWHERE = (CrashPoint.SENT_EARLY, CrashPoint.REPLAYED, CrashPoint.TICKED)
 
 
 def test_every_crash_point_is_visited_here() -> None:
@@ -136,12 +136,12 @@ def test_a_replay_whose_api_dies_is_carried_out(own: OwnYard) -> None:
     assert own.job(job_id).replays == 1
 
 
-def test_an_api_that_dies_after_it_has_rung_and_before_the_commit_leaves_a_message_and_no_job(
+def test_an_api_that_dies_after_an_early_message_and_before_the_commit_leaves_a_message_and_no_job(
     on_either: OwnYard,
 ) -> None:
     own = on_either
     own.start_worker()
-    has_died = ends_at(own, CrashPoint.RUNG_AHEAD, own.start_api)
+    has_died = ends_at(own, CrashPoint.SENT_EARLY, own.start_api)
     accepted: list[str] = []
     while job_id := post(own, {"then": "return"}, {}):  # the first ones go the usual way
         accepted.append(job_id)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobyard.cli.old_broker import OldBroker, with_broker
+from jobyard.broker.old_broker import OldBroker, with_broker
 from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
 from jobyard.jobs.job import Status
 from tests.support.certificates import make_certificate

@@ -12,6 +12,7 @@ import httpx
 import redis
 from celery import Celery
 
+from jobyard.broker.celery_options import celery_options
 from jobyard.jobs.crash_points import CrashPoint
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
@@ -21,7 +22,6 @@ from jobyard.jobs.ledger.fault_counters import Tally, all_counted
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.jobs.reading.search import JobFilter, list_jobs
 from jobyard.settings import Settings
-from jobyard.settings.celery_options import celery_options
 from jobyard.settings.queues import DEFAULT_PRIORITY, broker_priority
 from jobyard.settings.sections import BrokerSettings, KeeperSettings, LedgerSettings, ValkeySettings
 from tests.support.bad_tasks import Deed

@@ -1,6 +1,7 @@
-"""Sends the same bundles by Celery alone and then by the broker's own post; run as a module in a yard."""
+"""Sends the same bundles by Celery alone and then by the broker's own sender; run as a module in a yard."""
 
-from jobyard.broker.sender import CeleryPost, post_for
+from jobyard.broker.celery_sender import CelerySender
+from jobyard.broker.senders import sender_for
 from jobyard.jobs.job import QueuedJob
 from jobyard.settings import get_settings
 from jobyard.tasks.registry import load_tasks
@@ -22,10 +23,10 @@ BUNDLES = [
 def main() -> None:
     load_tasks()
     settings = get_settings()
-    post = post_for(settings)
-    assert not isinstance(post, CeleryPost)
-    CeleryPost(settings).send(BUNDLES)
-    post.send(BUNDLES)
+    sender = sender_for(settings)
+    assert not isinstance(sender, CelerySender)
+    CelerySender(settings).send(BUNDLES)
+    sender.send(BUNDLES)
 
 
 if __name__ == "__main__":

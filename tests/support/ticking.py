@@ -5,11 +5,11 @@ from datetime import timedelta
 from celery import Celery
 from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatSchedulerEntry
 
+from jobyard.broker.celery_options import celery_options
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.reading.search import JobFilter, list_jobs
 from jobyard.settings import Settings
-from jobyard.settings.celery_options import celery_options
 from jobyard.settings.sections import RedisSettings
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program

@@ -10,12 +10,12 @@ from typing import Final
 
 import structlog
 
+from jobyard.broker.broker_options import broker_options
 from jobyard.broker.checks.fault import Fault
 from jobyard.broker.checks.rabbitmq import rabbitmq_fault
 from jobyard.broker.checks.redis import redis_fault
 from jobyard.broker.checks.sentinel import sentinels_fault
 from jobyard.settings import ENV_PREFIX, Settings
-from jobyard.settings.broker_options import broker_options
 from jobyard.settings.urls.amqp import amqp_tls, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 

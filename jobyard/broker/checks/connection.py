@@ -6,7 +6,7 @@ import ssl
 from typing import Final
 
 from jobyard.broker.checks.fault import Fault, away, causes, wrong
-from jobyard.broker.checks.wrong_server import Wanted, stranger
+from jobyard.broker.checks.wrong_server import Wanted, wrong_server_fault
 
 UNREACHABLE: Final = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 
@@ -31,4 +31,4 @@ def connection_fault(error: BaseException, wanted: Wanted) -> Fault:
                 )
             case ssl.SSLError():
                 refused_tls = cause.reason or ""
-    return stranger(wanted, refused_tls)
+    return wrong_server_fault(wanted, refused_tls)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from jobyard.settings.urls.secrets import hidden_in
+from jobyard.settings.secrets import masked_answer
 
 LONGEST_ANSWER: Final = 200
 
@@ -34,7 +34,7 @@ def place(url: str, usual_port: int) -> tuple[str, int]:
 def answer(error: BaseException, url: str) -> str:
     """Return what a server said, as it may be shown."""
     words = next((part for part in reversed(error.args) if isinstance(part, str) and " " in part), str(error))
-    return hidden_in(" ".join(words.split()), url)[:LONGEST_ANSWER]
+    return masked_answer(" ".join(words.split()), url)[:LONGEST_ANSWER]
 
 
 def causes(error: BaseException) -> list[BaseException]:

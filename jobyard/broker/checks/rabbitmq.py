@@ -10,8 +10,7 @@ from kombu import Queue as KombuQueue
 from jobyard.broker.checks.connection import connection_fault
 from jobyard.broker.checks.fault import Fault, answer, away, place, wrong
 from jobyard.broker.checks.redis import ENCODED
-from jobyard.broker.checks.who_answers import RABBITMQ
-from jobyard.broker.checks.wrong_server import Wanted
+from jobyard.broker.checks.wrong_server import RABBITMQ, Wanted
 
 PORTS: Final = {"amqp": 5672, "amqps": 5671}
 # Said with the same number as a virtual host that there is not.

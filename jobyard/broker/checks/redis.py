@@ -14,8 +14,7 @@ from redis.exceptions import (
 
 from jobyard.broker.checks.connection import connection_fault
 from jobyard.broker.checks.fault import Fault, answer, away, place, wrong
-from jobyard.broker.checks.who_answers import REDIS
-from jobyard.broker.checks.wrong_server import Wanted
+from jobyard.broker.checks.wrong_server import REDIS, Wanted
 from jobyard.broker.redis.client import open_redis
 
 PORT: Final = 6379

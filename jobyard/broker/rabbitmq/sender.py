@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-import structlog
 from amqp.basic_message import Message
-from amqp.exceptions import AMQPError
 
 from jobyard.broker.celery_app import app
-from jobyard.broker.message_template import MessageForm
+from jobyard.broker.kept_connection import KeptConnection
+from jobyard.broker.message_sender import Bundles
+from jobyard.broker.message_template import MessageTemplate
 from jobyard.broker.queues import kombu_queue
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import QueuedJob
@@ -17,72 +17,42 @@ from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queue
 from jobyard.settings.queues import broker_priority
 
-log = structlog.get_logger()
-
 
 class NotTakenError(Exception):
     """RabbitMQ refused a message, had no queue for it, or did not confirm it in time."""
 
 
-class RabbitMQPost:
-    """Publishes over a line that it keeps, and opens anew where it was lost; for one thread."""
+class RabbitMQSender:
+    """Publishes over a connection that it keeps; for one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._patience = settings.broker.timeout.total_seconds()
-        self._form = cache(MessageForm.of)
-        self._line: _Line | None = None
+        patience = settings.broker.timeout.total_seconds()
+        self._template = cache(MessageTemplate.of)
+        self._connection = KeptConnection(lambda: _ConfirmedConnection(patience))
 
-    def send(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
+    def send(self, bundles: Bundles) -> None:
         """Send a message for each bundle, and return when RabbitMQ has confirmed them all."""
         messages = [(self._queue_of(bundle[0]), self._message(bundle)) for bundle in bundles]
-        if self._line is not None and self._has_sent_over_the_old_line(messages):
-            return
-        self._line = _Line(self._patience)
-        try:
-            self._line.send(messages)
-        except BaseException:
-            self._hang_up()
-            raise
-
-    def _has_sent_over_the_old_line(self, messages: "Sequence[tuple[Any, Message]]") -> bool:
-        # RabbitMQ may have closed it since, which nobody notices who says nothing. Silence is no such sign.
-        assert self._line is not None
-        try:
-            self._line.send(messages)
-        except (OSError, AMQPError) as error:
-            self._hang_up()
-            if isinstance(error, TimeoutError):
-                raise
-            log.debug("line lost, opening another", reason=repr(error))
-            return False
-        except BaseException:
-            self._hang_up()
-            raise
-        return True
+        self._connection.use(lambda connection: connection.send(messages))
 
     def _queue_of(self, job: QueuedJob) -> Any:
         return kombu_queue(broker_queue(job.queue, job.priority, self._settings), job.queue)
 
     def _message(self, bundle: Sequence[QueuedJob]) -> Message:
-        form = self._form(bundle[0].task)
+        template = self._template(bundle[0].task)
         return Message(
-            form.filled_body(bundle),
-            application_headers=form.filled_headers(bundle),
+            template.filled_body(bundle),
+            application_headers=template.filled_headers(bundle),
             content_type="application/json",
             content_encoding="utf-8",
             priority=broker_priority(bundle[0].priority, self._settings.broker_url),
-            **(form.properties | {"correlation_id": bundle[0].id}),
+            **(template.properties | {"correlation_id": bundle[0].id}),
         )
 
-    def _hang_up(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
 
-
-class _Line:
-    """A connection whose channel confirms; what it sends to is declared before the first message."""
+class _ConfirmedConnection:
+    """A connection whose channel confirms; each queue is declared before its first message."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -91,7 +61,7 @@ class _Line:
         self._unconfirmed: set[int] = set()
         self._refusal: str | None = None
         self._is_blocked = False
-        # Nobody would answer heartbeats between two messages, and RabbitMQ would hang up.
+        # Heartbeats would not be answered between two messages, and RabbitMQ would close the connection.
         self._connection: Any = app.connection_for_write(heartbeat=0)
         try:
             self._channel = self._open_channel()

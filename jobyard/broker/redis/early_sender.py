@@ -1,16 +1,29 @@
-"""Sends one message to Redis from the thread that hands its job in, and waits for no answer."""
+"""Sends one message to Redis while its job is being committed, from the thread that commits, and never waits.
+
+A worker is on its way meanwhile, which takes as long as the commit; it claims committed rows and no others,
+so a message that is too early, too many or in vain does nothing (docs/decisions/0021). The life of a message:
+
+    SENT        written to the connection; Redis has not answered, and the row is not committed
+    TAKEN       Redis has it; the row is not committed
+    COMMITTED   the row is committed; Redis has not answered
+    PUBLISHED   both: the job is to be noted as published
+    LOST        no answer, or a bad one; once the row is committed, the publisher sends the job
+
+At most one answer is outstanding. It is read before the next message, or by the publisher's thread.
+"""
 
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobyard.broker.celery_app import app
-from jobyard.broker.redis.sender import RedisLine
+from jobyard.broker.redis.sender import RedisTemplate
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import Interruption
 from jobyard.jobs.job import QueuedJob
@@ -18,139 +31,182 @@ from jobyard.settings import Settings
 
 log = structlog.get_logger()
 
-TRIES_AGAIN_AFTER_SECONDS: Final = 10.0
+TRY_AGAIN_AFTER_SECONDS: Final = 10.0
 
 Kind = tuple[str, str, int]  # a task, a queue and a priority
 
 
+class State(Enum):
+    """How far a message has come; the module says what each means."""
+
+    SENT = auto()
+    TAKEN = auto()
+    COMMITTED = auto()
+    PUBLISHED = auto()
+    LOST = auto()
+
+
 @dataclass(eq=False)
-class Rung:
-    """A message that was sent, and what is known of it."""
+class EarlyMessage:
+    """A message that was sent, and how far it has come; `sent_at` is monotonic, from before it was sent."""
 
     job: QueuedJob
-    sent_at: float  # monotonic, from before it was sent
-    is_taken: bool | None = None  # None until Redis has answered
-    is_committed: bool = False
+    sent_at: float
+    state: State = State.SENT
 
 
-class RedisBell:
-    """Rings over one wire, which the publisher's thread opens and teaches what somebody wanted to ring for.
+class EarlySender:
+    """Sends over one connection, which the publisher's thread opens, with the templates that were asked for.
 
-    One answer is outstanding at most. It is read when it is rung again, or by `listen`. Where it is no good
-    one, and the job is committed, the job is `not_taken`.
+    A committed job whose message is lost is `not_taken`.
     """
 
     def __init__(self, settings: Settings, not_taken: Callable[[QueuedJob], object]) -> None:
         self._settings, self._not_taken = settings, not_taken
         self._lock = threading.Lock()
-        self._wire: _Wire | None = None
+        self._connection: _Connection | None = None
         self._wanted: set[Kind] = set()
-        self._unanswered: Rung | None = None
+        self._unanswered: EarlyMessage | None = None
+        self._to_note: list[EarlyMessage] = []
         self._try_at = 0.0
 
-    def ring(self, job: QueuedJob) -> Rung | None:
-        """Send a message about a job, or return None where that is not possible now; never waits."""
+    def send(self, job: QueuedJob) -> EarlyMessage | None:
+        """Send a message about a job before its commit, or return None where that cannot be done now."""
         with self._lock:
-            rung = self._ring(job)
-        if rung is not None:
+            message = self._send(job)
+        if message is not None:
             # Redis may have been woken on this very processor, and would wait until this thread waits for
             # the disk: 0.4 ms of a job's way to its beginning (docs/decisions/0023).
             os.sched_yield()
-        return rung
+        return message
 
-    def _ring(self, job: QueuedJob) -> Rung | None:
-        rung, wire = Rung(job, monotonic()), self._wire
-        if wire is None or _kind(job) not in wire.lines:
+    def _send(self, job: QueuedJob) -> EarlyMessage | None:
+        message, connection = EarlyMessage(job, monotonic()), self._connection
+        if connection is None or _kind(job) not in connection.templates:
             self._wanted.add(_kind(job))
             return None
-        # Whoever is interrupted in the middle of a message has it, and nobody else speaks over it again.
-        self._wire = None
+        # Detach the connection while it is in use: if this thread is interrupted halfway, the connection is
+        # lost with it and never reused.
+        self._connection = None
         try:
-            is_free = self._has_answer(wire)
+            is_free = self._has_answer(connection)
             if is_free:
-                wire.send(job)
-                self._unanswered = rung
+                connection.send(job)
+                self._unanswered = message
         except Interruption:
             raise
         except Exception as error:
-            self._give_up(wire, error)
+            self._disconnect(connection, error)
             return None
-        self._wire = wire
-        return rung if is_free else None
+        self._connection = connection
+        return message if is_free else None
 
-    def listen(self) -> None:
-        """Read the answer that is outstanding, if one is; one that takes too long is no good one."""
+    def confirm(self, message: EarlyMessage) -> None:
+        """Take note that the row of a message is committed."""
         with self._lock:
-            if self._wire is None:
-                self._miss_answer()
-                return
-            try:
-                if not (self._has_answer(self._wire) or self._may_still_come()):
-                    raise RedisConnectionError("no answer")
-            except Exception as error:
-                wire, self._wire = self._wire, None
-                self._give_up(wire, error)
+            if message.state is State.LOST:
+                is_lost = True
+            else:
+                is_lost = False
+                message.state = State.PUBLISHED if message.state is State.TAKEN else State.COMMITTED
+                self._to_note.append(message)
+        if is_lost:
+            self._not_taken(message.job)
+
+    @property
+    def has_confirmed(self) -> bool:
+        """Tell whether there is something that `published` may return."""
+        return bool(self._to_note)
+
+    def published(self) -> list[str]:
+        """Read what Redis has said; return the ids of jobs newly both committed and taken."""
+        with self._lock:
+            lost = self._read_answer()
+            messages, self._to_note = self._to_note, []
+            self._to_note = [message for message in messages if message.state is State.COMMITTED]
+        for message in lost:
+            self._not_taken(message.job)
+        return [message.job.id for message in messages if message.state is State.PUBLISHED]
 
     def prepare(self) -> None:
-        """Do what somebody wanted who could not ring; waits for the broker."""
+        """Open the connection and make the templates that were asked for in vain; waits for the broker."""
         with self._lock:
-            known, kinds = self._wire, set(self._wanted)
+            known, kinds = self._connection, set(self._wanted)
         if not kinds or monotonic() < self._try_at:
             return
         try:
-            wire = known or _Wire(self._settings.broker_url)
+            connection = known or _Connection(self._settings.broker_url)
             for kind in kinds:
-                wire.learn(kind)
+                connection.add_template(kind)
         except Exception as error:  # whatever a transport raises; the publisher says that the broker is away
-            log.debug("no bell, the publisher sends what is handed in", reason=repr(error))
-            self._try_at = monotonic() + TRIES_AGAIN_AFTER_SECONDS
+            log.debug("no early messages, the publisher sends them", reason=repr(error))
+            self._try_at = monotonic() + TRY_AGAIN_AFTER_SECONDS
             return
         with self._lock:
             self._wanted -= kinds
+            lost = []
             if known is None:
-                self._miss_answer()  # whoever rang last may have been interrupted
-                self._wire = wire
+                lost = self._lose_unanswered()  # the thread that sent it may have been interrupted
+                self._connection = connection
+        for message in lost:
+            self._not_taken(message.job)
 
-    def _has_answer(self, wire: "_Wire") -> bool:
+    def _read_answer(self) -> list[EarlyMessage]:
+        """Read the outstanding answer, if there is one; return the committed message that is lost."""
+        if self._connection is None:
+            return self._lose_unanswered()
+        try:
+            if not (self._has_answer(self._connection) or self._may_still_come()):
+                raise RedisConnectionError("no answer")
+        except Exception as error:
+            connection, self._connection = self._connection, None
+            return self._close(connection, error)
+        return []
+
+    def _has_answer(self, connection: "_Connection") -> bool:
         """Tell whether all that was sent is answered; raises what Redis says, or that it hung up."""
-        rung = self._unanswered
-        if rung is not None:
-            if not wire.has_something_to_read():
+        message = self._unanswered
+        if message is not None:
+            if not connection.has_something_to_read():
                 return False
-            wire.read()
-            rung.is_taken, self._unanswered = True, None
-        if wire.has_something_to_read():
-            raise RedisConnectionError("it hung up, or says what nobody asked")
+            connection.read()
+            is_committed = message.state is State.COMMITTED
+            message.state, self._unanswered = State.PUBLISHED if is_committed else State.TAKEN, None
+        if connection.has_something_to_read():
+            raise RedisConnectionError("it closed the connection, or says what was not asked")
         return True
 
     def _may_still_come(self) -> bool:
         patience = self._settings.broker.timeout.total_seconds()
         return self._unanswered is not None and monotonic() < self._unanswered.sent_at + patience
 
-    def _give_up(self, wire: "_Wire", error: Exception) -> None:
-        self._miss_answer()
-        log.debug("bell given up, the publisher sends what is handed in", reason=repr(error))
-        wire.close()
+    def _disconnect(self, connection: "_Connection", error: Exception) -> None:
+        for message in self._close(connection, error):
+            self._not_taken(message.job)
 
-    def _miss_answer(self) -> None:
-        rung = self._unanswered
-        if rung is not None:
-            rung.is_taken = False
-            if rung.is_committed:
-                self._not_taken(rung.job)
-            self._unanswered = None
+    def _close(self, connection: "_Connection", error: Exception) -> list[EarlyMessage]:
+        log.debug("early messages given up, the publisher sends them", reason=repr(error))
+        connection.close()
+        return self._lose_unanswered()
+
+    def _lose_unanswered(self) -> list[EarlyMessage]:
+        message, self._unanswered = self._unanswered, None
+        if message is None:
+            return []
+        is_committed, message.state = message.state is State.COMMITTED, State.LOST
+        return [message] if is_committed else []
 
 
 def _kind(job: QueuedJob) -> Kind:
     return job.task, job.queue, job.priority
 
 
-class _Wire:
+class _Connection:
     """A connection as kombu opens it: by the transport's options, Sentinels and prefix of keys."""
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
-        self.lines: dict[Kind, RedisLine] = {}
+        self.templates: dict[Kind, RedisTemplate] = {}
         self._connection = app.connection_for_write()
         try:
             channel: Any = self._connection.default_channel
@@ -160,14 +216,14 @@ class _Wire:
             self.close()
             raise
 
-    def learn(self, kind: Kind) -> None:
+    def add_template(self, kind: Kind) -> None:
         """Ask Celery what it says about jobs of a kind, which takes milliseconds."""
-        self.lines[kind] = RedisLine.of(self._channel, self._broker_url, *kind)
+        self.templates[kind] = RedisTemplate.of(self._channel, self._broker_url, *kind)
 
     def send(self, job: QueuedJob) -> None:
-        line = self.lines[_kind(job)]
-        key = f"{self._channel.global_keyprefix}{line.key}"
-        message = self._redis.pack_command("LPUSH", key, line.message([job]))
+        template = self.templates[_kind(job)]
+        key = f"{self._channel.global_keyprefix}{template.key}"
+        message = self._redis.pack_command("LPUSH", key, template.message([job]))
         self._redis.send_packed_command(message, check_health=False)  # which would wait for an answer
 
     def has_something_to_read(self) -> bool:

@@ -2,7 +2,7 @@
 
 Measured with kombu 5.7.0: restarts, resets, a full, a read-only and a silent Redis are survived once nothing
 is kept in Redis about messages that were fetched (the option `ack_emulation` in
-`jobyard/settings/broker_options.py`). What is left is messages that are none, or that say what no message of
+`jobyard/broker/broker_options.py`). What is left is messages that are none, or that say what no message of
 ours does.
 """
 

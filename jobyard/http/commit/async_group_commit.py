@@ -1,5 +1,4 @@
-"""The group commit of an API process: requests that arrive while one commit runs go into the next one
-together.
+"""The group commit of an API process: requests that arrive during one commit go into the next together.
 
 No request waits for a timer: on a quiet API a group is one request, and is committed at once. Commits run on
 one thread, one after another, because the ledger's group is the unit that is fast.
@@ -13,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
-from jobyard.broker.early_publish import get_doorbell
+from jobyard.broker.accept_and_publish import get_accept_and_publish
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger
@@ -99,8 +98,9 @@ class AsyncGroupCommit:
                     request.answer.set_result(its_own)
 
     async def _accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-        doorbell = get_doorbell()
-        accept = partial(doorbell.accept, self._ledger.accept, new_jobs, doorbell.ring_ahead(new_jobs))
+        accept_and_publish = get_accept_and_publish()
+        early = accept_and_publish.send_early(new_jobs)
+        accept = partial(accept_and_publish.accept, self._ledger.accept, new_jobs, early)
         return await asyncio.get_running_loop().run_in_executor(self._thread, accept)
 
 

@@ -1,4 +1,4 @@
-"""What it means when the ledger's database refuses, in a sentence for whoever runs it."""
+"""What it means when the ledger's database refuses, in a sentence that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from jobyard.jobs.errors import LedgerUnavailableError
 
 # Of the tables on PostgreSQL: the database may be an application's own, with a `job` or a `tag` of its own.
 SCHEMA: Final = "jobyard"
+
+MIGRATE: Final = "`jobyard migrate` (in a checkout `make migrate`)"
 
 # What PostgreSQL says of an error (its documentation, appendix A).
 _UNDEFINED_TABLE: Final = "42P01"
@@ -57,7 +59,7 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
     state = getattr(error.orig, "sqlstate", None)
     where = _place(engine)
     if state == _UNDEFINED_TABLE or "no such table" in words:
-        return f"the ledger at {where} has no tables yet: run `make migrate` ({words})"
+        return f"the ledger at {where} has no tables yet: run {MIGRATE} ({words})"
     if state in _IN_EACH_OTHERS_WAY:
         return f"two changes in the ledger at {where} were in each other's way: try again ({words})"
     if "cached plan must not change" in words:
@@ -74,10 +76,7 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
     if "not a database" in words:
         return f"{where} is no SQLite database: move that file away, or name another (JOBYARD_LEDGER__URL)"
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
-        return (
-            f"there is no ledger at {where}: `make run` or `make migrate` makes one "
-            "(JOBYARD_HOME, JOBYARD_LEDGER__URL)"
-        )
+        return f"there is no ledger at {where}: {MIGRATE} makes one (JOBYARD_HOME, JOBYARD_LEDGER__URL)"
     if isinstance(error, (OperationalError, InterfaceError)):
         return f"the ledger at {where} cannot be used: {words} (JOBYARD_LEDGER__URL)"
     return None

@@ -29,8 +29,8 @@ _databases: WeakSet[Closable] = WeakSet()
 
 class _Gate:
     def __init__(self) -> None:
-        # Locked directly: Condition's own `__enter__` is Python code, and an interruption inside it would leave
-        # the lock held.
+        # Locked directly: Condition's own `__enter__` is Python code, and an interruption inside it would
+        # leave the lock held.
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)
         self.inside = 0

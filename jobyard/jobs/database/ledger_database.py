@@ -1,4 +1,4 @@
-"""The ledger's database in one process: the only owner of its connections, its write lock and its gate at a fork."""
+"""The ledger's database in one process: the owner of connections, write lock and gate at forks."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ SQLITE: Final = "sqlite"
 
 
 class LedgerDatabase:
-    """Reads, writes, and commits single statements; each raises `LedgerUnavailableError` for what cannot be done.
+    """Reads, writes, and commits single statements; raises `LedgerUnavailableError` for what cannot be done.
 
     Connections are opened at first use. SQLAlchemy's errors for wrong values pass.
     """
@@ -31,9 +31,9 @@ class LedgerDatabase:
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
         self.dialect: str = engines.reader.dialect.name
-        # SQLite has one writer, and lets others look again after ever longer pauses. Threads of one process can
-        # be woken instead, so they wait for each other here first. A plain lock, because an attempt that is
-        # interrupted must not go away with it: `Lock.__enter__` is not Python code.
+        # SQLite has one writer, and lets others look again after ever longer pauses. Threads of one process
+        # can be woken instead, so they wait for each other here first. A plain lock, because an attempt that
+        # is interrupted must not go away with it: `Lock.__enter__` is not Python code.
         self._write_lock: AbstractContextManager[Any] = nullcontext()
         self.renew_write_lock()
         close_at_fork(self)
@@ -41,7 +41,7 @@ class LedgerDatabase:
 
     @property
     def engine(self) -> Engine:
-        """The engine for reading, for what needs SQLAlchemy's own: migrations, and tests that look past us."""
+        """The engine for reading, for migrations, and for tests that look past this class."""
         return self.engines.reader
 
     @property

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, column, inspect, select, table
 
+from jobyard.jobs.database.faults import MIGRATE
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 
@@ -36,7 +37,7 @@ def _check_shape(connection: Connection) -> None:
         where = connection.engine.url.render_as_string()
         raise LedgerUnavailableError(
             f"the ledger at {where} has version {found}, this code needs {WANTED}: "
-            "run `jobyard migrate`, or use the Jobyard that made it"
+            f"run {MIGRATE}, or use the Jobyard that made it"
         )
 
 

@@ -1,7 +1,7 @@
 """The ledger in a file of SQLite: its engines, and how they wait for each other.
 
-Writers of other processes are waited for by steps of our own. SQLite's (1, 2, 5, 10, 15, 20 ... milliseconds) are
-longer than most of our transactions, so one busy process would starve the others.
+Writers of other processes are waited for by steps of our own. SQLite's (1, 2, 5, 10, 15, 20 ... milliseconds)
+are longer than most of our transactions, so one busy process would starve the others.
 """
 
 import sqlite3

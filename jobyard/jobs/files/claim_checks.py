@@ -8,20 +8,20 @@ A store that refuses to take a text does no harm: the text stays in the row.
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache, cached_property, partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import obstore
 import structlog
-from obstore.exceptions import BaseError
-from obstore.store import ObjectStore
 from sqlalchemy import select
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import job
-from jobyard.jobs.errors import ClaimCheckError
-from jobyard.jobs.files.store import open_store
+from jobyard.jobs.errors import ClaimCheckError, ObjectStoreError
+from jobyard.jobs.files.object_store import named_faults, open_store
 from jobyard.settings import get_settings
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 log = structlog.get_logger()
 
@@ -45,11 +45,11 @@ class ClaimChecks:
     The store is opened when there is something to put or to fetch.
     """
 
-    def __init__(self, open_store: Callable[[], ObjectStore], inline_bytes: int) -> None:
+    def __init__(self, open_store: "Callable[[], ObjectStore]", inline_bytes: int) -> None:
         self._open_store, self._inline_bytes = open_store, inline_bytes
 
     @cached_property
-    def _store(self) -> ObjectStore:
+    def _store(self) -> "ObjectStore":
         return self._open_store()
 
     def is_large(self, text: str) -> bool:
@@ -62,11 +62,10 @@ class ClaimChecks:
         if not self.is_large(text):
             return text
         try:
-            obstore.put(self._store, _key(job_id, name), text.encode())
-        except (BaseError, OSError) as error:
-            log.warning(
-                "kept in the ledger, the file store refused it", job_id=job_id, reason=_first_line(error)
-            )
+            with named_faults():
+                self._store.put(_key(job_id, name), text.encode())
+        except ObjectStoreError as error:
+            log.warning("a large text stays in the ledger", job_id=job_id, reason=str(error))
             return text
         return f"{MARK}{name}"
 
@@ -76,22 +75,23 @@ class ClaimChecks:
             return text
         name = text.removeprefix(MARK)
         try:
-            return bytes(obstore.get(self._store, _key(job_id, name)).bytes()).decode()
+            with named_faults():
+                return bytes(self._store.get(_key(job_id, name)).bytes()).decode()
         except FileNotFoundError as error:
             words = f"the {name} of job {job_id} is not in the file store any longer (JOBYARD_FILES__URL)"
             raise ClaimCheckError(words, is_lost=True) from error
-        except (BaseError, OSError) as error:
-            words = f"the file store is out of reach (JOBYARD_FILES__URL): {_first_line(error)}"
-            raise ClaimCheckError(words, is_lost=False) from error
+        except ObjectStoreError as error:
+            raise ClaimCheckError(str(error), is_lost=False) from error
 
     def delete(self, job_ids: Iterable[str]) -> None:
         """Delete the files of jobs; one that cannot be deleted now is swept up later."""
         try:
-            for job_id in job_ids:
-                for listed in obstore.list(self._store, _folder(job_id)):
-                    obstore.delete(self._store, [file["path"] for file in listed])
-        except (BaseError, OSError) as error:
-            log.warning("files of deleted jobs stay for now", reason=_first_line(error))
+            with named_faults():
+                for job_id in job_ids:
+                    for listed in self._store.list(_folder(job_id)):
+                        self._store.delete([file["path"] for file in listed])
+        except ObjectStoreError as error:
+            log.warning("files of deleted jobs stay for now", reason=str(error))
 
     def sweep(self, database: LedgerDatabase, older_than: timedelta = SWEPT_AFTER) -> int:
         """Delete the files that no row names; return how many."""
@@ -100,12 +100,12 @@ class ClaimChecks:
             named = _named(database, {_job_of(path) for path in paths})
             forgotten = [path for path in paths if path not in named]
             if forgotten:
-                obstore.delete(self._store, forgotten)
+                self._store.delete(forgotten)
             swept += len(forgotten)
         return swept
 
     def _paths(self, before: datetime) -> Iterator[list[str]]:
-        for listed in obstore.list(self._store, f"{_FOLDER}/", chunk_size=_IN_ONE_QUERY):
+        for listed in self._store.list(f"{_FOLDER}/", chunk_size=_IN_ONE_QUERY):
             yield [file["path"] for file in listed if file["last_modified"] < before]
 
 
@@ -131,10 +131,6 @@ def _key(job_id: str, name: str) -> str:
 
 def _job_of(path: str) -> str:
     return path.split("/")[2]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 @cache

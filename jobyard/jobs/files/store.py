@@ -5,22 +5,29 @@ The store's keys are generated; no name or path from a request ever reaches it.
 
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
-import obstore
-from obstore.store import LocalStore, ObjectStore, from_url
 from sqlalchemy import insert, select
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
 from jobyard.jobs.database.schema import file as file_table
-from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError, LedgerUnavailableError
+from jobyard.jobs.errors import (
+    FileNotStoredError,
+    FileTooLargeError,
+    LedgerUnavailableError,
+    ObjectStoreError,
+)
+from jobyard.jobs.files.object_store import named_faults, open_store
 from jobyard.jobs.job import new_id
 from jobyard.settings import get_settings
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 MAX_NAME_LENGTH = 255
@@ -41,14 +48,15 @@ class StoredFile:
 class FileStore:
     """Saves, describes and reads files; a file is visible only once all of it is stored."""
 
-    def __init__(self, store: ObjectStore, database: LedgerDatabase, max_bytes: int) -> None:
+    def __init__(self, store: "ObjectStore", database: LedgerDatabase, max_bytes: int) -> None:
         self._store, self._database, self.max_bytes = store, database, max_bytes
 
     def save(self, data: bytes | Iterable[bytes], *, name: str, media_type: str | None = None) -> StoredFile:
         """Store bytes, or chunks of them; raises `FileTooLargeError` and then keeps nothing."""
         chunks = [data] if isinstance(data, bytes) else data
         file_id, tally = new_id(), _Tally(self.max_bytes)
-        obstore.put(self._store, _key(file_id), tally.count(chunks))
+        with tally.named_faults():
+            self._store.put(_key(file_id), tally.count(chunks))
         return self._record(file_id, name, media_type, tally)
 
     async def save_async(
@@ -56,7 +64,8 @@ class FileStore:
     ) -> StoredFile:
         """Store chunks as they arrive; raises `FileTooLargeError` and then keeps nothing."""
         file_id, tally = new_id(), _Tally(self.max_bytes)
-        await obstore.put_async(self._store, _key(file_id), tally.count_async(chunks))
+        with tally.named_faults():
+            await self._store.put_async(_key(file_id), tally.count_async(chunks))
         return self._record(file_id, name, media_type, tally)
 
     def describe(self, file_id: str) -> StoredFile:
@@ -71,13 +80,14 @@ class FileStore:
         """Return the whole file; raises `FileNotStoredError`."""
         self.describe(file_id)
         try:
-            return bytes(obstore.get(self._store, _key(file_id)).bytes())
+            with named_faults():
+                return bytes(self._store.get(_key(file_id)).bytes())
         except FileNotFoundError as error:  # known to the ledger, and gone from the store
             raise FileNotStoredError(file_id) from error
 
     async def stream(self, file_id: str) -> AsyncIterator[bytes]:
         """Yield the file in chunks; the caller has asked `describe` before."""
-        answer = await obstore.get_async(self._store, _key(file_id))
+        answer = await self._store.get_async(_key(file_id))
         async for chunk in answer.stream():
             yield bytes(chunk)
 
@@ -96,7 +106,7 @@ class FileStore:
                     insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__})
                 )
         except LedgerUnavailableError:
-            obstore.delete(self._store, _key(file_id))  # nobody will ever ask for it
+            self._store.delete(_key(file_id))  # its id is lost with the error
             raise
         return stored
 
@@ -106,14 +116,34 @@ class _Tally:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.size, self.digest = limit_bytes, 0, hashlib.sha256()
+        self._source_error: OSError | None = None
 
     def count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            yield self._add(chunk)
+        try:
+            for chunk in chunks:
+                yield self._add(chunk)
+        except OSError as error:
+            self._source_error = error
+            raise
 
     async def count_async(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            yield self._add(chunk)
+        try:
+            async for chunk in chunks:
+                yield self._add(chunk)
+        except OSError as error:
+            self._source_error = error
+            raise
+
+    @contextmanager
+    def named_faults(self) -> Iterator[None]:
+        """Raise `ObjectStoreError` for what the store cannot do; an error of the chunks' source passes."""
+        try:
+            with named_faults():
+                yield
+        except ObjectStoreError:
+            if self._source_error is not None:
+                raise self._source_error from None
+            raise
 
     def _add(self, chunk: bytes) -> bytes:
         self.size += len(chunk)
@@ -127,14 +157,6 @@ def _key(file_id: str) -> str:
     # Two levels, so that no folder of a local store holds millions of entries; the id's
     # last characters, because its first are the time and would fill one folder after another.
     return f"{file_id[-2:]}/{file_id}"
-
-
-def open_store(url: str) -> ObjectStore:
-    """Return the object store of a URL; a folder is made where it is not there."""
-    if urlsplit(url).scheme == "file":
-        folder = Path(unquote(urlsplit(url).path))
-        return LocalStore(prefix=folder, mkdir=True)
-    return from_url(url)
 
 
 @cache

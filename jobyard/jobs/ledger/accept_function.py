@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
+from jobyard.jobs.database.faults import MIGRATE
 from jobyard.jobs.job import Acceptance, NewJob, Verdict
 
 NO_LEDGER: Final = (
-    "the database of this connection holds no ledger: it must be that of JOBYARD_LEDGER__URL, after "
-    "`make migrate`"
+    f"this connection's database holds no ledger: it must be that of JOBYARD_LEDGER__URL, after {MIGRATE}"
 )
 _VALUES: Final = (
     *("task", "payload", "queue", "priority", "max_attempts", "delay", "run_at", "expires_in"),

@@ -19,9 +19,9 @@ from jobyard.jobs.errors import ClaimCheckError, Discard, ResultRefusedError, Re
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
 from jobyard.jobs.retry import retry_delay
+from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
-from jobyard.worker.execution.masking import masked
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
@@ -184,5 +184,5 @@ def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     # No ledger keeps half a character (an undecodable file name has them), PostgreSQL no NUL; and nobody
     # reads a megabyte of it.
     # Twice as much as is kept: a secret that is cut in two would not be known for one.
-    words = masked(words[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
+    words = masked_text(words[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
     return words if in_all <= limit else f"{words[:limit]}… ({in_all} characters in all)"

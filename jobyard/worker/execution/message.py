@@ -40,7 +40,7 @@ LONGEST_PAUSE_SECONDS: Final = 2.0
 # A well-formed bundle takes half a second, or two thirds where that is two jobs instead of one.
 PATIENCE_SECONDS: Final = 0.75
 # Pauses before looking again for a row that its message is ahead of; together 32 ms, which is longer than
-# `LONGEST_COMMIT_SECONDS` of `jobyard/broker/early_publish.py`.
+# `LONGEST_COMMIT_SECONDS` of `jobyard/broker/accept_and_publish.py`.
 LOOK_AGAIN_AFTER_SECONDS: Final = (0.0002, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 # From this pause on the status is asked for as well: before, a claim is as cheap as the question.
 ASK_STATUS_FROM_SECONDS: Final = 0.0005

@@ -1,6 +1,5 @@
-"""When a producer rings at once, when what it hands in goes together, and what is noted as published."""
+"""Which jobs get an early message, which are sent together, and what is noted as published."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,27 +7,34 @@ import pytest
 
 from jobyard.broker import publisher as module
 from jobyard.broker.publisher import QUIET_SECONDS, Publisher
-from jobyard.broker.redis.early_sender import Rung
+from jobyard.broker.redis.early_sender import EarlyMessage
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import NewJob, QueuedJob, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
+from jobyard.settings import Settings
 from tests.support.waiting import wait_until
 
 
-class Bell:
-    """In the place of one to Redis; `hears` what is answered when somebody listens."""
+class Early:
+    """In the place of the sender to Redis: each of `answers` is what one call of `published` returns."""
 
     def __init__(self) -> None:
-        self.rung: list[Rung] = []
-        self.hears: Callable[[], object] = lambda: None
+        self.answers: list[list[str]] = []
+        self.confirmed: list[EarlyMessage] = []
 
-    def ring(self, job: QueuedJob) -> Rung:
-        self.rung.append(Rung(job, monotonic()))
-        return self.rung[-1]
+    def send(self, job: QueuedJob) -> EarlyMessage:
+        return EarlyMessage(job, monotonic())
 
-    def listen(self) -> None:
-        self.hears()
+    def confirm(self, message: EarlyMessage) -> None:
+        self.confirmed.append(message)
+
+    @property
+    def has_confirmed(self) -> bool:
+        return bool(self.answers)
+
+    def published(self) -> list[str]:
+        return self.answers.pop(0) if self.answers else []
 
     def prepare(self) -> None:
         pass
@@ -42,18 +48,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def publisher(own_ledger: Ledger, bell: Bell, sent: list[str]) -> Publisher:
+def publisher(own_ledger: Ledger, early: Early, sent: list[str]) -> Publisher:
     publisher = Publisher(own_ledger, own_ledger._settings)
-    stand_in: Any = bell
-    publisher._bell = stand_in
+    stand_in: Any = early
+    publisher._early = stand_in
     sender: Any = SimpleNamespace(send=lambda bundles: sent.extend(job.id for [job] in bundles))
-    publisher._post = sender
+    publisher._sender = sender
     return publisher
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def early() -> Early:
+    return Early()
 
 
 @pytest.fixture
@@ -67,28 +73,47 @@ def job() -> QueuedJob:
 
 
 @pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
-def test_on_a_quiet_yard_each_job_is_rung_for_and_where_they_come_often_none(
+def test_a_job_gets_an_early_message_where_jobs_are_rare_and_none_where_they_come_often(
     publisher: Publisher, clock: SimpleNamespace
 ) -> None:
-    heard = []
+    sent = []
     for pause in (1, QUIET_SECONDS * 1.1, QUIET_SECONDS / 2, QUIET_SECONDS / 2, QUIET_SECONDS * 1.1):
         clock.now += pause
-        heard.append(publisher.ring(job()) is not None)
-    assert heard == [True, True, False, False, True]
+        sent.append(publisher.send_early(job()) is not None)
+    assert sent == [True, True, False, False, True]
 
 
 @pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
-def test_nobody_rings_past_what_waits_to_be_sent_nor_where_the_broker_is_away(
+def test_no_early_message_overtakes_what_waits_to_be_sent_and_none_goes_to_a_broker_that_is_away(
     publisher: Publisher, clock: SimpleNamespace
 ) -> None:
-    for hindrance in ({"_waiting": [job()]}, {"_is_busy": True}, {"_silent_until": 2000.0}, {"_bell": None}):
+    hindrances: list[dict[str, Any]] = [
+        {"_waiting": [job()]},
+        {"_is_busy": True},
+        {"_silent_until": 2000.0},
+        {"_early": None},
+    ]
+    for hindrance in hindrances:
         clock.now += 1
         with pytest.MonkeyPatch.context() as patch:
             for name, value in hindrance.items():
                 patch.setattr(publisher, name, value)
-            assert not publisher.ring(job()), hindrance
+            assert not publisher.send_early(job()), hindrance
     clock.now += 1
-    assert publisher.ring(job())
+    assert publisher.send_early(job())
+
+
+@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//", "sqs://?region=eu-central-1"]
+)
+def test_early_messages_are_for_redis_and_can_be_switched_off(
+    own_ledger: Ledger, url: str, *, is_on: bool
+) -> None:
+    settings = Settings.model_validate({"broker": {"url": url, "early": is_on}})
+    publisher = Publisher(own_ledger, settings)
+    assert (publisher._early is not None) is (is_on and url.startswith("redis:"))
 
 
 def accepted(ledger: Ledger) -> QueuedJob:
@@ -100,52 +125,37 @@ def is_noted(ledger: Ledger, job: QueuedJob) -> bool:
     return get_job(ledger.database, job.id).published_at is not None
 
 
-def rung_for(publisher: Publisher, job: QueuedJob) -> Rung:
-    rung = publisher.ring(job)
-    assert rung is not None
-    return rung
-
-
 @pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
-def test_what_was_rung_for_is_noted_as_published_when_redis_has_taken_it_and_not_before(
-    publisher: Publisher, own_ledger: Ledger, bell: Bell, sent: list[str]
-) -> None:
-    listened: list[bool | None] = []
-    one = accepted(own_ledger)
-    rung = rung_for(publisher, one)
-
-    def hear() -> None:
-        listened.append(is_noted(own_ledger, one))
-        rung.is_taken = True if len(listened) == 2 else None  # the answer is late
-
-    bell.hears = hear
-    publisher.has_rung(rung)
-    wait_until(lambda: is_noted(own_ledger, one), 10, "the note")
-    assert (listened, sent) == ([False, False], [])
-
-
-@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
-def test_what_redis_did_not_take_before_the_commit_is_sent_when_it_is_committed(
-    publisher: Publisher, own_ledger: Ledger, sent: list[str]
+def test_a_job_is_noted_as_published_when_redis_has_taken_its_message_and_not_before(
+    publisher: Publisher, own_ledger: Ledger, early: Early, sent: list[str]
 ) -> None:
     one = accepted(own_ledger)
-    rung = rung_for(publisher, one)
-    rung.is_taken = False
-    publisher.has_rung(rung)
+    message = publisher.send_early(one)
+    assert message is not None
+    noted: list[bool] = []
+
+    def published() -> list[str]:
+        noted.append(is_noted(own_ledger, one))
+        return early.answers.pop(0)
+
+    early.published = published  # type: ignore[method-assign]
+    early.answers = [[], [one.id]]  # the answer is late
+    publisher.confirm_early(message)
     wait_until(lambda: is_noted(own_ledger, one), 10, "the note")
-    assert sent == [one.id]
+    assert (noted, sent, early.confirmed) == ([False, False], [], [message])
 
 
 @pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
-def test_what_redis_did_not_take_is_not_noted_for_that(
-    publisher: Publisher, own_ledger: Ledger, bell: Bell, sent: list[str]
+def test_a_job_whose_message_redis_did_not_take_is_sent_and_noted_then(
+    publisher: Publisher, own_ledger: Ledger, early: Early, sent: list[str]
 ) -> None:
     one, other = accepted(own_ledger), accepted(own_ledger)
-    rung = rung_for(publisher, one)
-    bell.hears = lambda: setattr(rung, "is_taken", False)  # and a bell would publish it
-    publisher.has_rung(rung)
+    message = publisher.send_early(one)
+    assert message is not None
+    publisher.confirm_early(message)
     publisher.publish([other])
     wait_until(lambda: is_noted(own_ledger, other), 10, "the note about another")
-    wait_until(lambda: not publisher._rung, 10, "its answer")
     assert not is_noted(own_ledger, one)
-    assert sent == [other.id]
+    publisher.publish([one])  # as the sender does with what was lost
+    wait_until(lambda: is_noted(own_ledger, one), 10, "the note")
+    assert sent == [other.id, one.id]

@@ -1,4 +1,4 @@
-"""What becomes of a message whose answer is late, no good, or never came; test_ringing.py has a server."""
+"""What becomes of a message whose answer is late, bad or missing; test_early_messages.py has a server."""
 
 import os
 from typing import Any, NoReturn
@@ -7,25 +7,25 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
-from jobyard.broker.redis import early_sender as redis_bell
-from jobyard.broker.redis.early_sender import Kind, RedisBell, Rung
+from jobyard.broker.redis import early_sender
+from jobyard.broker.redis.early_sender import EarlyMessage, EarlySender, Kind, State
 from jobyard.jobs.job import QueuedJob
 from jobyard.settings import Settings
 from jobyard.worker.execution.interruptions import AttemptStopped, SoftLimitReached
 
 
-class Wire:
-    """In the place of a connection: `answers` are what can be read from it."""
+class Connection:
+    """In the place of a connection to Redis: `answers` are what can be read from it."""
 
     def __init__(self) -> None:
-        self.lines: set[Kind] = set()
+        self.templates: set[Kind] = set()
         self.sent: list[str] = []
         self.answers: list[Exception | int] = []
         self.fault: BaseException | None = None
         self.is_closed = False
 
-    def learn(self, kind: Kind) -> None:
-        self.lines.add(kind)
+    def add_template(self, kind: Kind) -> None:
+        self.templates.add(kind)
 
     def send(self, job: QueuedJob) -> None:
         if self.fault is not None:
@@ -49,190 +49,218 @@ def job(name: str) -> QueuedJob:
 
 
 @pytest.fixture
-def wires(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
-    opened: list[Wire] = []
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    opened: list[Connection] = []
 
     def open_one(_: str) -> Any:
-        opened.append(Wire())
+        opened.append(Connection())
         return opened[-1]
 
-    monkeypatch.setattr(redis_bell, "_Wire", open_one)
+    monkeypatch.setattr(early_sender, "_Connection", open_one)
     return opened
 
 
 @pytest.fixture
-def again() -> list[str]:
+def resent() -> list[str]:
     """The jobs that are to be sent another way."""
     return []
 
 
 @pytest.fixture
-def bell(wires: list[Wire], again: list[str]) -> RedisBell:
-    bell = RedisBell(Settings(), not_taken=lambda job: again.append(job.id))
-    assert not bell.ring(job("before it is open"))
-    bell.prepare()
-    assert len(wires) == 1
-    return bell
+def sender(connections: list[Connection], resent: list[str]) -> EarlySender:
+    sender = EarlySender(Settings(), not_taken=lambda job: resent.append(job.id))
+    assert not sender.send(job("before the connection is open"))
+    sender.prepare()
+    assert len(connections) == 1
+    return sender
 
 
-def ring(bell: RedisBell, name: str) -> Rung:
-    """Ring for a job that is committed then."""
-    rung = bell.ring(job(name))
-    assert rung is not None
-    rung.is_committed = True
-    return rung
+def send(sender: EarlySender, name: str) -> EarlyMessage:
+    message = sender.send(job(name))
+    assert message is not None
+    return message
 
 
-def test_nothing_is_opened_that_nobody_wanted(wires: list[Wire]) -> None:
-    RedisBell(Settings(), not_taken=lambda job: None).prepare()
-    assert wires == []
+def send_and_commit(sender: EarlySender, name: str) -> EarlyMessage:
+    message = send(sender, name)
+    sender.confirm(message)
+    return message
 
 
-def test_what_celery_says_of_another_kind_is_learned_over_the_same_wire_and_not_by_who_rings(
-    bell: RedisBell, wires: list[Wire]
+def test_a_connection_that_no_job_asked_for_is_not_opened(connections: list[Connection]) -> None:
+    EarlySender(Settings(), not_taken=lambda job: None).prepare()
+    assert connections == []
+
+
+def test_the_template_of_another_kind_is_made_for_the_same_connection_and_not_while_a_job_is_sent(
+    sender: EarlySender, connections: list[Connection]
 ) -> None:
     another = QueuedJob("a", "another", "default", 4)
-    assert bell.ring(another) is None
-    bell.prepare()
-    assert bell.ring(another)
-    assert len(wires) == 1
+    assert sender.send(another) is None
+    sender.prepare()
+    assert sender.send(another)
+    assert len(connections) == 1
 
 
-def test_where_nothing_can_be_opened_nobody_tries_with_every_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_connection_can_be_opened_it_is_not_tried_for_every_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
 
     def refuse(url: str) -> Any:
         tried.append(url)
         raise RedisConnectionError("max number of clients reached")
 
-    monkeypatch.setattr(redis_bell, "_Wire", refuse)
-    bell = RedisBell(Settings(), not_taken=lambda job: None)
+    monkeypatch.setattr(early_sender, "_Connection", refuse)
+    sender = EarlySender(Settings(), not_taken=lambda job: None)
     for _ in range(3):
-        assert bell.ring(job("a")) is None
-        bell.prepare()
+        assert sender.send(job("a")) is None
+        sender.prepare()
     assert len(tried) == 1
 
 
-def test_it_rings_once_and_again_when_that_was_answered(
-    bell: RedisBell, wires: list[Wire], again: list[str]
+def test_one_message_is_under_way_at_a_time_and_the_next_when_it_was_answered(
+    sender: EarlySender, connections: list[Connection], resent: list[str]
 ) -> None:
-    [wire] = wires
-    first = ring(bell, "a")
-    assert not bell.ring(job("b")), "one answer is outstanding"
-    assert first.is_taken is None
-    wire.answers.append(1)
-    second = ring(bell, "c")
-    assert first.is_taken is True
-    wire.answers.append(2)
-    bell.listen()
-    bell.listen()
-    assert second.is_taken is True
-    assert ring(bell, "d").is_taken is None
-    assert (wire.sent, again) == (["a", "c", "d"], [])
+    [connection] = connections
+    first = send_and_commit(sender, "a")
+    assert not sender.send(job("b")), "one answer is outstanding"
+    assert first.state is State.COMMITTED
+    connection.answers.append(1)
+    second = send_and_commit(sender, "c")
+    connection.answers.append(2)
+    assert sender.published() == ["a", "c"]
+    assert sender.published() == []
+    assert [first.state, second.state] == [State.PUBLISHED, State.PUBLISHED]
+    send_and_commit(sender, "d")
+    assert (connection.sent, resent) == (["a", "c", "d"], [])
 
 
-@pytest.mark.parametrize("answer", [OutOfMemoryError("full"), RedisConnectionError("gone"), OSError("reset")])
-@pytest.mark.parametrize("notices", ["who rings next", "the publisher"])
+def test_a_message_that_redis_took_before_the_commit_is_published_with_the_commit(
+    sender: EarlySender, connections: list[Connection], resent: list[str]
+) -> None:
+    message = send(sender, "a")
+    connections[0].answers.append(1)
+    assert sender.published() == []
+    assert message.state is State.TAKEN
+    assert not sender.has_confirmed
+    sender.confirm(message)
+    assert sender.has_confirmed
+    assert (sender.published(), message.state, resent) == (["a"], State.PUBLISHED, [])
+    assert not sender.has_confirmed
+
+
+BAD_ANSWERS = [OutOfMemoryError("full"), RedisConnectionError("gone"), OSError("reset")]
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS, ids=repr)
+@pytest.mark.parametrize("notices", ["the next job", "the publisher"])
 def test_a_message_that_was_not_taken_is_sent_another_way(
-    bell: RedisBell, wires: list[Wire], again: list[str], answer: Exception, notices: str
+    sender: EarlySender, connections: list[Connection], resent: list[str], answer: Exception, notices: str
 ) -> None:
-    rung = ring(bell, "a")
-    wires[0].answers.append(answer)
+    message = send_and_commit(sender, "a")
+    connections[0].answers.append(answer)
     if notices == "the publisher":
-        bell.listen()
+        assert sender.published() == []
     else:
-        assert not bell.ring(job("b"))
-    assert (again, rung.is_taken) == (["a"], False)
-    assert wires[0].is_closed
-    assert not bell.ring(job("c"))
-    bell.prepare()
-    assert bell.ring(job("d"))
-    assert wires[1].sent == ["d"]
+        assert not sender.send(job("b"))
+    assert (resent, message.state) == (["a"], State.LOST)
+    assert sender.published() == [], "the publisher notes it when it has sent it"
+    assert connections[0].is_closed
+    assert not sender.send(job("c"))
+    sender.prepare()
+    assert sender.send(job("d"))
+    assert connections[1].sent == ["d"]
 
 
-def test_of_a_message_that_was_not_taken_its_job_is_for_who_commits_it(
-    bell: RedisBell, wires: list[Wire], again: list[str]
+def test_a_message_lost_before_the_commit_is_sent_another_way_once_its_job_is_committed(
+    sender: EarlySender, connections: list[Connection], resent: list[str]
 ) -> None:
-    rung = bell.ring(job("a"))
-    wires[0].answers.append(OutOfMemoryError("full"))
-    bell.listen()
-    assert rung is not None
-    assert (again, rung.is_taken) == ([], False)
+    message = send(sender, "a")
+    connections[0].answers.append(OutOfMemoryError("full"))
+    assert sender.published() == []
+    assert (resent, message.state) == ([], State.LOST)
+    sender.confirm(message)
+    assert resent == ["a"]
+    assert sender.published() == []
 
 
 def test_an_answer_has_its_time_and_one_that_is_later_is_none(
-    bell: RedisBell, wires: list[Wire], again: list[str], monkeypatch: pytest.MonkeyPatch
+    sender: EarlySender, connections: list[Connection], resent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rung = ring(bell, "a")
-    bell.listen()
-    assert (again, wires[0].is_closed, rung.is_taken) == ([], False, None)
-    late = rung.sent_at + Settings().broker.timeout.total_seconds()
-    monkeypatch.setattr(redis_bell, "monotonic", lambda: late)
-    bell.listen()
-    assert (again, wires[0].is_closed, rung.is_taken) == (["a"], True, False)
+    message = send_and_commit(sender, "a")
+    assert sender.published() == []
+    assert (resent, connections[0].is_closed, message.state) == ([], False, State.COMMITTED)
+    late = message.sent_at + Settings().broker.timeout.total_seconds()
+    monkeypatch.setattr(early_sender, "monotonic", lambda: late)
+    assert sender.published() == []
+    assert (resent, connections[0].is_closed, message.state) == (["a"], True, State.LOST)
 
 
-def test_a_line_that_was_cut_while_nobody_rang_is_not_spoken_over(bell: RedisBell, wires: list[Wire]) -> None:
-    wires[0].answers.append(RedisConnectionError("end of file"))
-    assert not bell.ring(job("a"))
-    assert (wires[0].sent, wires[0].is_closed) == ([], True)
-
-
-def test_a_line_that_was_cut_behind_an_answer_is_not_spoken_over(
-    bell: RedisBell, wires: list[Wire], again: list[str]
+def test_a_connection_that_was_cut_while_it_was_idle_is_not_written_to(
+    sender: EarlySender, connections: list[Connection]
 ) -> None:
-    rung = ring(bell, "a")
-    wires[0].answers += [1, RedisConnectionError("end of file")]
-    assert not bell.ring(job("b"))
-    assert (wires[0].sent, again, rung.is_taken) == (["a"], [], True)
+    connections[0].answers.append(RedisConnectionError("end of file"))
+    assert not sender.send(job("a"))
+    assert (connections[0].sent, connections[0].is_closed) == ([], True)
 
 
-def test_a_message_that_cannot_be_sent_is_the_publishers(
-    bell: RedisBell, wires: list[Wire], again: list[str]
+def test_a_connection_that_was_cut_behind_an_answer_is_not_written_to(
+    sender: EarlySender, connections: list[Connection], resent: list[str]
 ) -> None:
-    wires[0].fault = OSError("broken pipe")
-    assert not bell.ring(job("a"))
-    assert (again, wires[0].is_closed) == ([], True)
+    message = send_and_commit(sender, "a")
+    connections[0].answers += [1, RedisConnectionError("end of file")]
+    assert not sender.send(job("b"))
+    assert (connections[0].sent, resent, message.state) == (["a"], [], State.PUBLISHED)
+    assert sender.published() == ["a"]
+
+
+def test_a_message_that_cannot_be_sent_is_left_to_the_publisher(
+    sender: EarlySender, connections: list[Connection], resent: list[str]
+) -> None:
+    connections[0].fault = OSError("broken pipe")
+    assert not sender.send(job("a"))
+    assert (resent, connections[0].is_closed) == ([], True)
 
 
 @pytest.mark.parametrize("reason", [AttemptStopped("the worker is stopping"), SoftLimitReached(1.0)])
-def test_who_is_interrupted_in_the_middle_of_a_message_leaves_no_half_of_one_to_others(
-    bell: RedisBell, wires: list[Wire], again: list[str], reason: BaseException
+def test_an_interruption_in_the_middle_of_a_message_leaves_no_half_of_it_on_the_connection(
+    sender: EarlySender, connections: list[Connection], resent: list[str], reason: BaseException
 ) -> None:
-    ring(bell, "before")
-    wires[0].answers.append(1)
-    wires[0].fault = reason
+    send_and_commit(sender, "before")
+    connections[0].answers.append(1)
+    connections[0].fault = reason
     with pytest.raises(type(reason)):
-        bell.ring(job("a"))
-    assert not bell.ring(job("b"))
-    bell.prepare()
-    assert bell.ring(job("c"))
-    assert (wires[1].sent, again) == (["c"], [])
+        sender.send(job("a"))
+    assert not sender.send(job("b"))
+    sender.prepare()
+    assert sender.send(job("c"))
+    assert (connections[1].sent, resent) == (["c"], [])
 
 
-def test_who_is_interrupted_while_an_answer_is_outstanding_costs_its_job_a_message(
-    bell: RedisBell, wires: list[Wire], again: list[str], monkeypatch: pytest.MonkeyPatch
+def test_an_interruption_while_an_answer_is_outstanding_costs_its_job_a_second_message(
+    sender: EarlySender, connections: list[Connection], resent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ring(bell, "before")
+    send_and_commit(sender, "before")
     with monkeypatch.context() as patch:
-        patch.setattr(wires[0], "has_something_to_read", interrupted)
+        patch.setattr(connections[0], "has_something_to_read", interrupted)
         with pytest.raises(AttemptStopped):
-            bell.ring(job("a"))
-    assert not bell.ring(job("b"))
-    bell.prepare()
-    assert again == ["before"]
-    assert bell.ring(job("c"))
+            sender.send(job("a"))
+    assert not sender.send(job("b"))
+    sender.prepare()
+    assert resent == ["before"]
+    assert sender.send(job("c"))
 
 
 def interrupted() -> NoReturn:
     raise AttemptStopped("the worker is stopping")
 
 
-def test_who_has_rung_lets_redis_onto_the_processor_and_who_could_not_ring_does_not(
-    bell: RedisBell, wires: list[Wire], monkeypatch: pytest.MonkeyPatch
+def test_the_processor_is_yielded_after_a_message_and_not_where_none_was_sent(
+    sender: EarlySender, connections: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent_by_then: list[list[str]] = []
-    monkeypatch.setattr(os, "sched_yield", lambda: sent_by_then.append(list(wires[0].sent)))
-    ring(bell, "first")
-    assert bell.ring(job("while nobody has answered")) is None
+    monkeypatch.setattr(os, "sched_yield", lambda: sent_by_then.append(list(connections[0].sent)))
+    send_and_commit(sender, "first")
+    assert sender.send(job("while the first has no answer")) is None
     assert sent_by_then == [["first"]]

@@ -1,16 +1,19 @@
 """Large payloads and results lie in the file store: found again, kept in the row otherwise, and swept up."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from obstore.store import LocalStore
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.claim_checks import PAYLOAD, ClaimChecks, is_check
+from jobyard.jobs.files.object_store import open_store
 from jobyard.jobs.job import Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.pruning import prune
@@ -58,6 +61,19 @@ def test_what_the_store_refuses_stays_in_the_row(checks: ClaimChecks, folder: Pa
     folder.mkdir()
     (folder / "checks").write_text("no folder")
     assert checks.check_in(job_id, PAYLOAD, text) == text
+
+
+def test_where_the_library_of_the_store_is_missing_a_large_text_stays_in_the_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    checks, text = ClaimChecks(lambda: open_store(folder.as_uri()), LIMIT), '"' + "x" * LIMIT + '"'
+    with capture_logs() as logs:
+        assert checks.check_in(new_id(), PAYLOAD, text) == text
+    assert "pip install 'jobyard[files]'" in logs[0]["reason"]
+    with pytest.raises(ClaimCheckError, match=r"pip install 'jobyard\[files\]'") as error:
+        checks.fetch(new_id(), "@payload")
+    assert not error.value.is_lost
 
 
 def test_a_file_that_is_gone_is_said_to_be_lost(checks: ClaimChecks, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore
 
-from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError
+from jobyard.jobs.errors import FileNotStoredError, FileTooLargeError, ObjectStoreError
 from jobyard.jobs.files.store import FileStore
 from jobyard.jobs.job import new_id
 from jobyard.jobs.ledger import Ledger
@@ -72,6 +72,15 @@ def test_a_sender_who_goes_away_leaves_nothing_behind(files: FileStore, folder: 
     with pytest.raises(ConnectionError):
         files.save(broken(), name="half")
     assert kept(folder) == []
+
+
+def test_a_store_that_refuses_is_named_with_its_setting_and_nothing_is_recorded(
+    files: FileStore, folder: Path
+) -> None:
+    folder.rmdir()
+    folder.write_text("no folder")
+    with pytest.raises(ObjectStoreError, match=r"out of reach.*JOBYARD_FILES__URL"):
+        files.save(b"x", name="x")
 
 
 def test_a_file_whose_bytes_are_gone_is_unknown(files: FileStore, folder: Path) -> None:

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from jobyard.broker.broker_options import broker_options
 from jobyard.settings import Settings
-from jobyard.settings.broker_options import broker_options
 from jobyard.settings.sections import BrokerSettings, WorkerSettings
 from jobyard.settings.urls.sqs import check_sqs_url, parse_sqs_address
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobyard.broker.early_publish import LONGEST_COMMIT_SECONDS
+from jobyard.broker.accept_and_publish import LONGEST_COMMIT_SECONDS
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, NewJob, NotStarted, Outcome, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.grouped_ledger import GroupedLedger

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobyard.cli.same_broker import are_the_same
+from jobyard.broker.same_broker import are_the_same
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Messages that are sent before their rows are committed: early, in vain, refused, on a line that was cut."""
+"""Messages that are ahead of their rows: early, in vain, refused, on a connection that was cut."""
 
 import signal
 import sqlite3
@@ -10,19 +10,19 @@ from time import sleep
 import httpx
 import pytest
 
-from jobyard.broker.early_publish import LONGEST_COMMIT_SECONDS
+from jobyard.broker.accept_and_publish import LONGEST_COMMIT_SECONDS
 from jobyard.jobs.job import Status
 from tests.support.own_yard import OwnYard
 
 pytestmark = pytest.mark.timeout(180)
 
-# So long that no keeper does what a bell should have done.
+# So long that no keeper does what the publisher should have done.
 LATE = {"JOBYARD_KEEPER__UNSENT_AFTER": "100", "JOBYARD_KEEPER__RESEND_AFTER": "100"}
 
 
 @pytest.fixture
-def rings(own: OwnYard) -> OwnYard:
-    """A yard whose API has sent a message, and so has a line open to the broker."""
+def warm(own: OwnYard) -> OwnYard:
+    """A yard whose API has sent a message, and so has a connection open for early ones."""
     own.settings |= LATE
     return made_ready(own)
 
@@ -61,31 +61,31 @@ def being_accepted(own: OwnYard) -> Iterator["Future[httpx.Response]"]:
 
 
 def test_a_message_is_on_its_way_before_the_row_is_and_is_sent_again_when_that_took_long(
-    rings: OwnYard,
+    warm: OwnYard,
 ) -> None:
-    with being_accepted(rings) as answer:
+    with being_accepted(warm) as answer:
         sleep(2 * LONGEST_COMMIT_SECONDS)
     job_id = answer.result(10).json()["id"]
-    rings.wait_until(lambda: rings.sent() == [job_id, job_id], 10, "the second message")
-    rings.start_worker()
-    rings.wait_for([job_id], Status.SUCCEEDED)
-    rings.check_invariant([job_id])
-    assert rings.job(job_id).attempt == 1
+    warm.wait_until(lambda: warm.sent() == [job_id, job_id], 10, "the second message")
+    warm.start_worker()
+    warm.wait_for([job_id], Status.SUCCEEDED)
+    warm.check_invariant([job_id])
+    assert warm.job(job_id).attempt == 1
 
 
-def test_a_worker_that_came_too_early_and_went_is_called_again(rings: OwnYard) -> None:
-    api = next(program for program in rings.programs if program.name == "api")
+def test_a_job_whose_message_a_worker_took_too_early_is_published_again(warm: OwnYard) -> None:
+    api = next(program for program in warm.programs if program.name == "api")
     with ThreadPoolExecutor(1) as thread:
-        with nothing_can_be_written(rings):
-            answer = thread.submit(post, rings)
-            rings.wait_until(lambda: rings.broker.depth() == 1, 10, "the message")
+        with nothing_can_be_written(warm):
+            answer = thread.submit(post, warm)
+            warm.wait_until(lambda: warm.broker.depth() == 1, 10, "the message")
             api.kill(signal.SIGSTOP)
-        worker = rings.start_worker()
-        rings.wait_until(lambda: "message claimed nothing" in worker.output(), 20, "the worker to give up")
+        worker = warm.start_worker()
+        warm.wait_until(lambda: "message claimed nothing" in worker.output(), 20, "the worker to give up")
         api.kill(signal.SIGCONT)
         job_id = answer.result(10).json()["id"]
-    rings.wait_for([job_id], Status.SUCCEEDED, 10)
-    rings.check_invariant([job_id])
+    warm.wait_for([job_id], Status.SUCCEEDED, 10)
+    warm.check_invariant([job_id])
 
 
 def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
@@ -103,7 +103,7 @@ def test_a_message_whose_job_was_refused_claims_nothing(own: OwnYard) -> None:
     assert "message claimed nothing" in worker.output()
 
 
-def test_it_rings_where_the_workers_of_this_yard_listen(own: OwnYard) -> None:
+def test_an_early_message_goes_where_the_workers_of_this_yard_listen(own: OwnYard) -> None:
     own.settings |= LATE | {"JOBYARD_REDIS__PREFIX": "shop:"}
     made_ready(own)
     with ThreadPoolExecutor(1) as thread, nothing_can_be_written(own):
@@ -117,13 +117,13 @@ def test_it_rings_where_the_workers_of_this_yard_listen(own: OwnYard) -> None:
 
 
 @pytest.mark.parametrize("fault", ["restart", "reset_connections"])
-def test_a_line_that_was_cut_while_nobody_rang_costs_no_time(rings: OwnYard, fault: str) -> None:
-    rings.start_worker()
-    getattr(rings.broker, fault)()
+def test_a_connection_that_was_cut_while_it_was_idle_costs_no_time(warm: OwnYard, fault: str) -> None:
+    warm.start_worker()
+    getattr(warm.broker, fault)()
     sleep(0.1)
-    job_ids = [post(rings).json()["id"] for _ in range(3)]
-    rings.wait_for(job_ids, Status.SUCCEEDED, 10)
-    rings.check_invariant(job_ids)
+    job_ids = [post(warm).json()["id"] for _ in range(3)]
+    warm.wait_for(job_ids, Status.SUCCEEDED, 10)
+    warm.check_invariant(job_ids)
 
 
 def test_a_message_that_was_refused_is_sent_again(own: OwnYard) -> None:
@@ -140,3 +140,17 @@ def test_a_message_that_was_refused_is_sent_again(own: OwnYard) -> None:
     own.start_worker()
     own.wait_for(job_ids, Status.SUCCEEDED, 20)
     own.check_invariant(job_ids)
+
+
+def test_with_early_messages_switched_off_none_is_ahead_of_its_row(own: OwnYard) -> None:
+    own.settings |= {"JOBYARD_BROKER__EARLY": "false"}
+    made_ready(own)
+    with ThreadPoolExecutor(1) as thread:
+        with nothing_can_be_written(own):
+            answer = thread.submit(post, own)
+            sleep(0.5)
+            assert own.broker.depth() == 0
+        job_id = answer.result(10).json()["id"]
+    own.wait_until(lambda: own.sent() == [job_id], 10, "the message")
+    own.start_worker()
+    own.wait_for([job_id], Status.SUCCEEDED, 10)

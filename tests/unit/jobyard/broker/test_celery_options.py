@@ -8,8 +8,8 @@ import pytest
 from kombu.transport import TRANSPORT_ALIASES
 
 from config.queues import QUEUES
+from jobyard.broker.celery_options import celery_options
 from jobyard.settings import Settings
-from jobyard.settings.celery_options import celery_options
 from jobyard.settings.queues import PRIORITIES, broker_priority
 from jobyard.settings.sections import BrokerSettings, RedisSettings
 

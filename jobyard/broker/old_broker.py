@@ -7,8 +7,8 @@ from amqp.exceptions import NotFound
 from celery import Celery
 from kombu.exceptions import ChannelError
 
+from jobyard.broker.celery_options import celery_options
 from jobyard.settings import Settings
-from jobyard.settings.celery_options import celery_options
 from jobyard.settings.priority_bands import Band, band_name
 from jobyard.settings.sections import BrokerSettings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind

@@ -2,18 +2,12 @@
 
 from typing import Any
 
+from jobyard.broker.broker_options import broker_options
 from jobyard.settings import Settings
-from jobyard.settings.broker_options import broker_options
 from jobyard.settings.urls.redis import plain_url
 
 BEAT_LOOP_SECONDS = 5
 BEAT_LOCK_SECONDS = 15
-KEY_PREFIX = "jobyard:"
-
-
-def key_prefix(settings: Settings) -> str:
-    """Return what the yard's own keys in Redis begin with: those that are not the broker's."""
-    return f"{settings.redis.prefix}{KEY_PREFIX}"
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -60,6 +54,6 @@ def _beat(settings: Settings) -> dict[str, Any]:
             settings.redis_url
         ),  # to be shown; `jobyard/schedules/scheduler.py` opens it
         "redbeat_redis_options": {"socket_timeout": settings.broker.timeout.total_seconds()},
-        "redbeat_key_prefix": f"{key_prefix(settings)}beat:",
+        "redbeat_key_prefix": f"{settings.key_prefix}beat:",
         "redbeat_lock_timeout": BEAT_LOCK_SECONDS,  # after so long, and one loop, a standby takes over
     }
