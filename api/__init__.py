@@ -1,5 +1,5 @@
-"""The HTTP API of this yard."""
+"""The HTTP API of this application."""
 
-from jobyard.settings.application import application_by_default
+from jobyard.settings.application import set_default_application
 
-application_by_default("config.application")
+set_default_application("config.application")

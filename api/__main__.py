@@ -1,4 +1,4 @@
-"""`python -m api`: the API of this yard, on the host and port of the settings."""
+"""`python -m api`: runs the API on the host and port of the settings."""
 
 from jobyard.http.server import main
 

@@ -1,4 +1,4 @@
-"""The FastAPI application of this yard: `uvicorn api.app:app`."""
+"""The FastAPI application: `uvicorn api.app:app`."""
 
 from jobyard.http.app import create_app
 

@@ -1,3 +1,3 @@
-"""The short doors of this yard's API: a path of its own for a task."""
+"""The short paths of the API, each for one task."""
 
 DOORS = {"/email": "email.send", "/images": "image.convert", "/collect": "page.collect"}

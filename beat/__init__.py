@@ -1,1 +1,1 @@
-"""The schedules of this yard."""
+"""The schedules of this application."""

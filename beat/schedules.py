@@ -1,7 +1,6 @@
-"""The schedules of this yard, as data. `jobyard.Schedule` is one: a task, its payload, and when it is due."""
+"""The schedules of this application. A `jobyard.Schedule` is a task, its payload, and when it is due."""
 
 from jobyard import Schedule
 
-# Housekeeping comes by itself (`jobyard/schedules/housekeeping.py`); one of the same name here takes its
-# place.
+# Jobyard adds its own schedules (`jobyard/schedules/housekeeping.py`); one of the same name here replaces it.
 SCHEDULES: tuple[Schedule, ...] = ()

@@ -11,7 +11,7 @@ from bench.databases import new_database
 from bench.environments import LeftOutError
 from bench.machine import LOCAL, Machine
 from bench.sides import Ended, Side, python_producer
-from jobyard.jobs.database.faults import SCHEMA
+from jobyard.jobs.database.driver_errors import SCHEMA
 from tests.support.rabbitmq_node import RabbitMQNode, missing_programs
 
 SERVER_VARIABLE = "BENCH_POSTGRESQL_URL"

@@ -10,7 +10,7 @@ import redis
 
 from bench.machine import LOCAL, Machine, free_port
 from bench.runs import CPU_VARIABLE, SENT_VARIABLE, VARIABLE
-from jobyard.local.valkey import command, find_server
+from jobyard.local.valkey import find_server, server_command
 
 WAIT_SECONDS = 0.02
 
@@ -112,7 +112,7 @@ class OnValkey(Side):
     def start_broker(self) -> None:
         folder = self.machine.folder / "valkey"
         folder.mkdir()
-        own = command(find_server(), self.valkey_port, folder)
+        own = server_command(find_server(), self.valkey_port, folder)
         self.machine.start("valkey", [*own, *self.valkey_options])
         self.machine.wait_for_port(self.valkey_port, "Valkey")
 

@@ -17,7 +17,7 @@ from bench.ledgers import opened_ledger
 from bench.machine import LOCAL
 from jobyard.jobs.database.schema import worker as worker_table
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.reading.workers import list_workers
+from jobyard.jobs.reading.living_workers import list_workers
 from jobyard.settings.queues import PRIORITIES
 
 # `worker-io` serves this queue, and `worker-cpu` is a worker, with its keeper, that takes nothing from it.

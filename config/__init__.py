@@ -1,1 +1,1 @@
-"""This application as data: its queues, its settings, and where its tasks and schedules are."""
+"""This application's configuration: its queues, its settings, and the modules of its tasks and schedules."""

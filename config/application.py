@@ -1,4 +1,4 @@
-"""This yard at one glance: what `JOBYARD_APP=config.application` leads to."""
+"""The application object that `JOBYARD_APP=config.application` names."""
 
 from config.queues import QUEUES
 from config.settings import CollectSettings, ImagesSettings, MailboxSettings, SmtpSettings

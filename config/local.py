@@ -1,4 +1,4 @@
-"""What `make run` adds on one machine: the mail catcher, and three jobs to try."""
+"""What `make run` adds on one machine: the mail catcher, and three sample jobs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parent / "sample.png"
 
 
 def processes(settings: Settings) -> Sequence[LocalProcess]:
-    """Return the mail catcher, where no mail server is set."""
+    """Return the mail catcher's process, unless a mail server is set."""
     if get_section(SmtpSettings).url is not None:
         return []
     port = get_section(MailboxSettings).port
@@ -24,19 +24,18 @@ def processes(settings: Settings) -> Sequence[LocalProcess]:
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
-    """Return the place that the sample job collects from: the API's own page, and nothing else on
-    loopback."""
+    """Return a setting that lets the sample job fetch from the API, and from nothing else on loopback."""
     if get_section(CollectSettings).allow:
         return {}
     return {"JOBYARD_COLLECT__ALLOW": f"127.0.0.1:{settings.api.port}"}
 
 
 def first_jobs(api: LocalApi) -> Sequence[FirstJob]:
-    """Return a mail, a picture and a page."""
+    """Return the sample jobs: a mail, a picture and a page."""
     picture = api.upload(SAMPLE.name, SAMPLE.read_bytes(), "image/png")
     return [
         FirstJob(
-            "/email", {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from the yard."}
+            "/email", {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from Jobyard."}
         ),
         FirstJob("/images", {"source": {"file": picture}, "outputs": [{"format": "webp", "width": 200}]}),
         FirstJob("/collect", {"url": f"{api.url}/docs"}),

@@ -1,4 +1,4 @@
-"""The queues of this yard, besides `default`."""
+"""The queues of this application, besides `default`."""
 
 from jobyard import Queue, QueueKind
 

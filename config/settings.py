@@ -1,5 +1,4 @@
-"""The settings that only the tasks of this yard need: `JOBYARD_SMTP__...`, `JOBYARD_COLLECT__...` and so
-on."""
+"""The settings of this application's tasks: `JOBYARD_SMTP__...`, `JOBYARD_COLLECT__...` and so on."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,27 +18,27 @@ SMTP_SCHEMES: Final = ("smtp", "smtps", "smtp+starttls")
 def _check_url(url: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(url.get_secret_value())
-        is_right = parts.scheme in SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, a bracket that does not close
-        is_right = False
-    if not is_right:
+        is_valid = parts.scheme in SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an invalid port, or a bracket that does not close
+        is_valid = False
+    if not is_valid:
         raise ValueError(f"must look like smtp://host:port, with one of {', '.join(SMTP_SCHEMES)}")
     return url
 
 
 def _check_sender(text: str) -> str:
-    # Here, because most processes have no sender to check, and the package costs 30 ms of their start.
+    # Imported here, because most processes check no sender, and the package takes 30 ms of their start.
     from email_validator import EmailNotValidError, validate_email
 
     try:
         validate_email(text, allow_display_name=True, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError as error:
-        raise ValueError(f"no mail address: {error}") from None
+        raise ValueError(f"not a mail address: {error}") from None
     return text
 
 
 class SmtpSettings(SettingsSection):
-    """Which server takes the mails, and what every mail says of us."""
+    """The mail server, and the sender and templates of mails."""
 
     url: Annotated[SecretStr, AfterValidator(_check_url)] | None = Field(
         None,
@@ -47,9 +46,9 @@ class SmtpSettings(SettingsSection):
         "default: the mail catcher of `make run`.",
     )
     sender: Annotated[str, AfterValidator(_check_sender)] = Field(
-        "jobyard@localhost.localdomain", description="From address where a mail names none."
+        "jobyard@localhost.localdomain", description="From address of mails that name no sender."
     )
-    timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for an answer of the server.")
+    timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for the server's answer.")
     templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")
 
 
@@ -60,12 +59,12 @@ class MailboxSettings(SettingsSection):
 
 
 class CollectSettings(FetchSettings):
-    """What bounds `page.collect` and pictures that are fetched."""
+    """Limits of `page.collect`, and of `image.convert` where it fetches a picture."""
 
     environment_prefix: ClassVar[str] = "JOBYARD_COLLECT__"
 
     user_agent: str = Field(
-        "Jobyard/0.1 (page.collect)", description="Who asks; robots.txt is read for this name."
+        "Jobyard/0.1 (page.collect)", description="The User-Agent header, and the name for robots.txt."
     )
     host_interval: Duration = Field(
         timedelta(seconds=1), description="Least time between two requests to one host."
@@ -73,7 +72,7 @@ class CollectSettings(FetchSettings):
 
 
 class ImagesSettings(SettingsSection):
-    """What bounds `image.convert`."""
+    """Limits of `image.convert`."""
 
     max_pixels: int = Field(
         50_000_000, ge=1, description="Most pixels a picture may declare, frames included."
@@ -82,6 +81,6 @@ class ImagesSettings(SettingsSection):
 
 
 def smtp_url() -> str:
-    """Return the URL of the mail server: the one that is set, or the mail catcher's."""
+    """Return the mail server's URL from the settings, or the mail catcher's."""
     url = get_section(SmtpSettings).url
     return url.get_secret_value() if url else f"smtp://127.0.0.1:{get_section(MailboxSettings).port}"

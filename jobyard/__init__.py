@@ -4,6 +4,7 @@ The names of `__all__` are the public face. Each is looked up at its first use (
 that hands jobs in loads neither a server nor what runs jobs.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,6 +70,7 @@ __all__ = [
     "task",
 ]
 
+OLDEST_PYTHON: Final = (3, 11)
 _MODULES: Final = {
     "jobyard.jobs.errors": (
         *("Discard", "FileNotStoredError", "FileTooLargeError", "IdempotencyConflictError"),
@@ -94,9 +96,16 @@ _MODULES: Final = {
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
+def check_python() -> None:
+    """Raise `ImportError` where this Python is older than the engine."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise ImportError(f"Jobyard needs Python 3.11 or newer, and this is {sys.version.split()[0]}")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    check_python()
     value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
     return value
 

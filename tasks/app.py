@@ -1,4 +1,4 @@
-"""The Celery application of this yard: `celery -A tasks.app worker`."""
+"""The Celery application: `celery -A tasks.app worker`."""
 
 from jobyard.worker.entry import app
 

@@ -18,8 +18,9 @@ from tempfile import mkdtemp
 import httpx
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.ledger.fault_counters import FaultKind
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.search import list_jobs
 from tests.support.broker import RABBITMQ, REDIS, Broker
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.processes import Program
@@ -161,8 +162,8 @@ def report(own: OwnYard, load: Load, soak: Soak) -> bool:
     print(f"LOST            {lost}")
     print(f"no effect       {without_effect} of the succeeded")
     print(f"same attempt twice {same_attempt_twice}")
-    print(f"run again after a loss {own.tally(Tally.LOST_WORKER)}")
-    print(f"late writes refused    {own.tally(Tally.LATE_RESULT)}")
+    print(f"run again after a loss {own.fault_count(FaultKind.LOST_WORKER)}")
+    print(f"late writes refused    {own.fault_count(FaultKind.LATE_RESULT)}")
     print(f"memory (MiB)    {soak.memory_mib()}")
     print(f"descriptors     {soak.descriptors()}")
     print(f"kept by the broker {own.broker.names()}")
@@ -206,7 +207,7 @@ def main() -> None:
         own.broker.close()
         if node:
             node.close()
-        own.ledger.database.engine.dispose()
+        own.ledger.database.close()
     sys.exit(0 if is_well else 1)
 
 

@@ -1,1 +1,1 @@
-"""All that speaks to a broker: publishing, what waits there, and the checks at a start."""
+"""Everything that talks to a broker: publishing, queue depths, and the checks when a process starts."""

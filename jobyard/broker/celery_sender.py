@@ -1,10 +1,10 @@
-"""Sends with Celery and kombu alone: on every broker, with Celery's signals, one message at a time."""
+"""Sends with Celery and kombu only: works on every broker, emits Celery's signals, one message at a time."""
 
 from typing import Any
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.message_sender import MOST_IN_ONE_WRITE, Bundles
-from jobyard.broker.message_template import shown
+from jobyard.broker.message_template import args_repr
 from jobyard.broker.queues import add_queues
 from jobyard.settings import Settings
 from jobyard.settings.priority_bands import broker_queue
@@ -19,15 +19,15 @@ class CelerySender:
 
     def send(self, bundles: Bundles) -> None:
         with app.producer_pool.acquire(block=True) as producer:
-            pool_member: Any = producer  # `batch` is newer than the stubs
-            with pool_member.batch(MOST_IN_ONE_WRITE):
+            untyped: Any = producer  # celery-types does not know `batch` yet
+            with untyped.batch(MOST_IN_ONE_WRITE):
                 for bundle in bundles:
                     first = bundle[0]
                     add_queues([first.queue])
                     app.send_task(
                         first.task,
                         args=[[job.id for job in bundle]],
-                        argsrepr=shown(bundle),
+                        argsrepr=args_repr(bundle),
                         kwargsrepr="",
                         task_id=first.id,
                         queue=broker_queue(first.queue, first.priority, self._settings),

@@ -1,4 +1,4 @@
-"""Flower's password: the one that is set, or one that is made at first start and kept."""
+"""Flower's password: the one of the settings, or one that is generated at the first start and kept."""
 
 import os
 import secrets
@@ -18,15 +18,15 @@ def flower_password(settings: Settings) -> str:
     path = settings.home / FILE_NAME
     if not path.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
-        _make(path)
+        _generate(path)
     return path.read_text().strip()
 
 
-def _make(path: Path) -> None:
-    # Written beside it and then linked, so that of two processes that start together one makes the
-    # password, and the other never reads a half.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=FILE_NAME) as new:  # readable by its owner alone
-        new.write(secrets.token_urlsafe(12))
-        new.flush()
+def _generate(path: Path) -> None:
+    # The password is written to a temporary file, which is then linked: of two processes that start together
+    # one sets the password, and the other never reads half of it.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=FILE_NAME) as file:  # readable by its owner only
+        file.write(secrets.token_urlsafe(12))
+        file.flush()
         with suppress(FileExistsError):
-            os.link(new.name, path)
+            os.link(file.name, path)

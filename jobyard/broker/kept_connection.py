@@ -1,4 +1,4 @@
-"""A connection to the broker that is kept between two uses, and opened anew where it was lost meanwhile."""
+"""A connection to the broker that is kept between two uses, and reopened if it was lost in between."""
 
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -10,10 +10,10 @@ log = structlog.get_logger()
 
 
 class Closable(Protocol):
-    """What is opened and closed."""
+    """A connection that can be closed."""
 
     def close(self) -> None:
-        """Close it, whatever state it is in."""
+        """Close the connection, in whatever state it is."""
 
 
 Connection = TypeVar("Connection", bound=Closable)
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 class KeptConnection(Generic[Connection]):
-    """One connection, which `open` opens at first use; for one thread at a time."""
+    """Keeps one connection, which `open` opens at first use; for one thread at a time."""
 
     def __init__(self, open: Callable[[], Connection]) -> None:
         self._open = open
         self._kept: Connection | None = None
 
     def use(self, action: Callable[[Connection], T]) -> T:
-        """Return what `action` makes of the connection; raises what it raises, and closes it then.
+        """Return the result of `action`; raises what `action` raises, after closing the connection.
 
-        RabbitMQ may have closed a connection since, which nothing notices that says nothing: so where the
-        kept one fails, the action is repeated over a new one. Silence is no sign of that, and is raised.
+        RabbitMQ may have closed an idle connection, and the client notices only when it uses it: so if the
+        kept connection fails, `action` is repeated over a new one. A timeout has other causes, and is raised.
         """
         if self._kept is not None:
             try:

@@ -1,8 +1,8 @@
-"""Messages that are none, or that say what no message of ours does, whichever broker brings them.
+"""Malformed and foreign messages, on any broker.
 
-Whatever they set off in kombu or Celery ends the worker there, and every worker after it that fetches
-them. So they are counted, acknowledged and dropped. The job that one may have stood for is still queued in
-the ledger, and is published again.
+An error that such a message causes in kombu or Celery would end the worker, and every later worker that
+fetches the message. So these messages are counted, acknowledged and dropped. A job that such a message stood
+for is still queued in the ledger, and is published again.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,27 @@ import structlog
 from kombu.exceptions import KombuError
 
 from jobyard.jobs.ledger import get_ledger
-from jobyard.jobs.ledger.fault_counters import Tally, count_alone
+from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault_and_commit
 
 log = structlog.get_logger()
 
-NEVER_SAID: Final = ("eta", "expires", "group", "stamped_headers")
-ACCEPTED: Final = frozenset({"application/json"})
+UNUSED_HEADERS: Final = ("eta", "expires", "group", "stamped_headers")
+ACCEPTED_CONTENT_TYPES: Final = frozenset({"application/json"})
 
 
-class StrangeMessageError(KombuError):
-    """A message asks for what the yard's messages never ask for."""
+class MalformedMessageError(KombuError):
+    """A message is not one that Jobyard sends."""
 
 
-def guarded(
+def guarded_callback(
     callback: Callable[[Any], Any],
     broker_faults: tuple[type[BaseException], ...],
     to_message: Callable[[Any], Any] = lambda message: message,
 ) -> Callable[[Any], Any]:
-    """Return a consumer's callback that no message can break.
+    """Return a consumer's callback that drops every message that `callback` fails on.
 
-    `broker_faults` are about the broker, and are raised on. `to_message` makes a kombu message of what the
-    transport hands over.
+    Errors of `broker_faults` come from the broker, and are passed on. `to_message` turns what the transport
+    delivers into a kombu message.
     """
 
     def deliver(delivered: Any) -> Any:
@@ -43,7 +43,7 @@ def guarded(
         except broker_faults:
             raise
         except Exception as error:
-            drop(error)
+            record_dropped(error)
             if not message.acknowledged:
                 message.ack()
             return None
@@ -52,22 +52,22 @@ def guarded(
 
 
 def _check(message: Any) -> None:
-    # Callbacks and chains of stock Celery would be called without a claim, and publish past the ledger.
-    # Limits that are none fail when a slot of the pool is taken already, which is never given back.
+    # Celery would run callbacks and chains without a claim, and publish them without the ledger. Malformed
+    # time limits raise after a slot of the pool has been taken, and that slot is never given back.
     headers = message.headers
     if "task" not in headers:
-        raise StrangeMessageError("it names no task")
-    message.accept = ACCEPTED
+        raise MalformedMessageError("the message names no task")
+    message.accept = ACCEPTED_CONTENT_TYPES
     _, keywords, links = message.payload
     is_plain = (
         isinstance(headers["task"], str)
         and isinstance(headers["id"], str)
         and isinstance(headers.get("retries", 0), int)
         and _are_limits(headers.get("timelimit"))
-        and not any(headers.get(name) for name in NEVER_SAID)
+        and not any(headers.get(name) for name in UNUSED_HEADERS)
     )
     if keywords or any(links.values()) or not is_plain:
-        raise StrangeMessageError("a message of the yard names a task and its jobs, and asks for no more")
+        raise MalformedMessageError("a message of Jobyard holds a task and its jobs, and nothing else")
 
 
 def _are_limits(value: object) -> bool:
@@ -80,7 +80,7 @@ def _is_limit(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and value > 0)
 
 
-def drop(error: Exception) -> None:
-    """Count a message that no worker can use, and say why."""
+def record_dropped(error: Exception) -> None:
+    """Count a message that no worker can use, and log the reason."""
     log.error("message dropped, no worker can use it", reason=f"{type(error).__name__}: {error}"[:300])
-    count_alone(get_ledger().database, Tally.BAD_MESSAGE)
+    count_fault_and_commit(get_ledger().database, FaultKind.BAD_MESSAGE)

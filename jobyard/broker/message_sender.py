@@ -1,21 +1,22 @@
-"""What sends messages to a broker: the interface, which `jobyard/broker/senders.py` finds an answer to."""
+"""The interface of the senders; `jobyard/broker/senders.py` chooses the one for the broker."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from jobyard.jobs.job import QueuedJob
 
-# Messages that are written to the broker together.
+# The most messages that are written to the broker at once.
 MOST_IN_ONE_WRITE: Final = 100
 
 Bundles = Sequence[Sequence[QueuedJob]]
 
 
 class MessageSender(Protocol):
-    """Takes messages to the broker; for one thread."""
+    """Sends messages to the broker; for one thread."""
 
     def send(self, bundles: Bundles) -> None:
-        """Send a message for each bundle, and return when the broker has taken them.
+        """Send a message for each bundle, and return when the broker has accepted them.
 
-        Raises what kombu, the client of the broker or the network raise; then any of them may have arrived.
+        Raises what kombu, the broker's client or the network raise; any of the messages may have arrived
+        then.
         """

@@ -1,6 +1,6 @@
-"""What Celery says in a message about jobs: Celery is asked once, and each message fills the blanks in.
+"""Templates of messages: Celery builds the message once for each task, and each bundle fills in its values.
 
-Asking Celery and kombu for every message costs 0.3 to 0.6 ms, most of it for what is the same in all of them.
+Building every message with Celery and kombu costs 0.3 to 0.6 ms, most of it for parts that never differ.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,32 @@ from kombu.utils import json
 from jobyard.broker.celery_app import app
 from jobyard.jobs.job import QueuedJob
 
-# Where a message says which jobs it is about; no task and no id reads like these.
-FIRST_ID: Final = "@first-job@"
-SHOWN: Final = "@jobs-for-people@"
-IDS: Final = "@job-ids@"
+# Placeholders for the jobs of a message; no task and no id contains one of them.
+FIRST_ID_PLACEHOLDER: Final = "@first-job@"
+ARGS_REPR_PLACEHOLDER: Final = "@args-repr@"
+IDS_PLACEHOLDER: Final = "@job-ids@"
 
 
 @dataclass(frozen=True)
 class MessageTemplate:
-    """The parts of a message with the job's id, its arguments and what people see of them left open."""
+    """The parts of a message, with placeholders for the job id, the arguments and their `argsrepr`."""
 
     headers: dict[str, Any]
     properties: dict[str, Any]
     body: str
 
     @classmethod
-    def of(cls, task: str) -> "MessageTemplate":
-        """Ask Celery what it says about a task, with the task's own options where this process knows it."""
+    def for_task(cls, task: str) -> "MessageTemplate":
+        """Let Celery build the message of a task, with the task's options where this process knows them."""
         recorder: Any = _Recorder()
         app.send_task(
             task,
-            args=[[IDS]],
-            # For people. Celery's own would look into every argument, which costs half of the message.
-            argsrepr=SHOWN,
+            args=[[IDS_PLACEHOLDER]],
+            # Celery's own `argsrepr` would format every argument, which costs half of the message's time.
+            argsrepr=ARGS_REPR_PLACEHOLDER,
             kwargsrepr="",
-            task_id=FIRST_ID,
-            queue=next(iter(app.amqp.queues)),  # any: where it goes is not part of the template
+            task_id=FIRST_ID_PLACEHOLDER,
+            queue=next(iter(app.amqp.queues)),  # any queue: the queue is not part of the template
             producer=recorder,
             retry=False,
         )
@@ -50,11 +50,11 @@ class MessageTemplate:
     def filled_headers(self, bundle: Sequence[QueuedJob]) -> dict[str, Any]:
         """Return the headers of the message about these jobs."""
         first = bundle[0].id
-        return self.headers | {"id": first, "root_id": first, "argsrepr": shown(bundle)}
+        return self.headers | {"id": first, "root_id": first, "argsrepr": args_repr(bundle)}
 
     def filled_body(self, bundle: Sequence[QueuedJob]) -> str:
         """Return the body of the message about these jobs."""
-        return self.body.replace(IDS, '", "'.join([job.id for job in bundle]))
+        return self.body.replace(IDS_PLACEHOLDER, '", "'.join([job.id for job in bundle]))
 
 
 class _Recorder:
@@ -64,13 +64,13 @@ class _Recorder:
     options: dict[str, Any]
 
     def __init__(self) -> None:
-        self.connection = Connection("memory://")  # what Celery asks about errors; it is never opened
+        self.connection = Connection("memory://")  # Celery reads its exception classes; it is never opened
 
     def publish(self, body: Any, **options: Any) -> None:
         self.body, self.options = body, options
 
 
-def shown(bundle: Sequence[QueuedJob]) -> str:
-    """Return what people see of a message's arguments, in logs and in Flower."""
+def args_repr(bundle: Sequence[QueuedJob]) -> str:
+    """Return the text that stands for a message's arguments in logs and in Flower."""
     others = f" and {len(bundle) - 1} more" if len(bundle) > 1 else ""
     return f"({bundle[0].id}{others})"

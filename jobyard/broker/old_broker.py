@@ -1,4 +1,4 @@
-"""The broker that a yard moves away from: what waits in it, and who still listens there."""
+"""The broker that an installation moves away from: its waiting messages, and its workers."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -14,18 +14,18 @@ from jobyard.settings.sections import BrokerSettings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 ANSWER_SECONDS: Final = 1.0
-# Workers are asked over a channel that goes to all of them, which SQS has not.
+# Workers are pinged by a broadcast, which SQS does not have.
 CANNOT_ASK_WORKERS: Final = (BrokerKind.SQS,)
 
 
 def with_broker(settings: Settings, url: str) -> Settings:
-    """Return the settings as they are with another broker; raises `ValidationError`."""
+    """Return the same settings with another broker URL; raises `ValidationError`."""
     broker = BrokerSettings.model_validate(settings.broker.model_dump() | {"url": url})
     return settings.model_copy(update={"broker": broker})
 
 
 class OldBroker:
-    """A broker beside the one of the settings; its methods raise whatever its client does."""
+    """A broker besides the one of the settings; its methods raise what the broker's client raises."""
 
     def __init__(self, settings: Settings, queues: Collection[str]) -> None:
         self.settings, self._queues = settings, queues
@@ -37,32 +37,33 @@ class OldBroker:
         return {queue: self._sum(queue, _depth) for queue in self._queues}
 
     def workers(self) -> list[str]:
-        """Return the workers that answer over it."""
+        """Return the names of the workers that answer through this broker."""
         if broker_kind(self.settings.broker_url) in CANNOT_ASK_WORKERS:
             return []
         answers = self._app.control.ping(timeout=ANSWER_SECONDS) or []
         return sorted(name for answer in answers for name in answer)
 
-    def empty(self) -> int:
-        """Throw away the messages in our queues, and no others; return how many there were."""
+    def purge(self) -> int:
+        """Delete the messages in our queues, and no others; return how many there were."""
         return sum(self._sum(queue, _purge) for queue in self._queues)
 
     def close(self) -> None:
         self._app.close()
 
-    def _sum(self, queue: str, what: Callable[[Any, str], int]) -> int:
-        return sum(self._of_one(name, what) for name in self._names(queue))
+    def _sum(self, queue: str, action: Callable[[Any, str], int]) -> int:
+        return sum(self._call(action, name) for name in self._broker_queues(queue))
 
-    def _names(self, queue: str) -> list[str]:
-        # The type of its queues may have been another one too.
+    def _broker_queues(self, queue: str) -> list[str]:
+        # The old broker's queue type may have been another one too.
         is_rabbitmq = broker_kind(self.settings.broker_url) is BrokerKind.RABBITMQ
         return [queue, *(band_name(queue, band) for band in Band if is_rabbitmq)]
 
-    def _of_one(self, name: str, what: Callable[[Any, str], int]) -> int:
-        # On RabbitMQ a question about a queue that is not there closes the channel.
+    def _call(self, action: Callable[[Any, str], int], broker_queue: str) -> int:
+        # On RabbitMQ a request about a queue that does not exist closes the channel, so each request opens
+        # its own.
         try:
             with self._app.connection_for_write() as connection:
-                return what(connection.default_channel, name)
+                return action(connection.default_channel, broker_queue)
         except (ChannelError, NotFound):
             return 0
 

@@ -1,7 +1,7 @@
-"""How many messages wait in the broker, asked over one connection that is kept.
+"""Reads how many messages wait in the broker, over one connection that is kept.
 
-To open one each time cost a worker 20 to 90 ms of its interpreter every ten seconds, for which whatever it
-was about to begin had to wait.
+Opening a connection each time took 20 to 90 ms of a worker's interpreter every ten seconds, and jobs that
+were about to begin waited for that.
 """
 
 import threading
@@ -21,29 +21,29 @@ log = structlog.get_logger()
 
 
 class BrokerDepths:
-    """Asks for any thread, one at a time."""
+    """Reads queue depths; threads may share it, and take turns."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._patience = settings.broker.timeout.total_seconds()
+        self._timeout_seconds = settings.broker.timeout.total_seconds()
         self._lock = threading.Lock()
         self._connection = KeptConnection(_Connection)
 
-    def of(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return how many messages of each queue wait in the broker; of none where it does not say."""
+    def read(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many messages of each queue wait in the broker; empty where it does not answer."""
         # If the lock is not free by then, the broker is not answering anyone.
-        if not self._lock.acquire(timeout=self._patience):
+        if not self._lock.acquire(timeout=self._timeout_seconds):
             return {}
         try:
             names = list(queues)
-            return self._connection.use(lambda connection: self._ask(connection, names))
+            return self._connection.use(lambda connection: self._read_from(connection, names))
         except Exception as error:
             log.debug("depths unknown", reason=repr(error))
             return {}
         finally:
             self._lock.release()
 
-    def _ask(self, connection: "_Connection", queues: list[str]) -> dict[str, int]:
+    def _read_from(self, connection: "_Connection", queues: list[str]) -> dict[str, int]:
         return {
             queue: sum(connection.depth(name) for name in broker_queues(queue, self._settings))
             for queue in queues
@@ -51,13 +51,13 @@ class BrokerDepths:
 
 
 class _Connection:
-    """A connection with one channel, which is opened anew where RabbitMQ has closed it over a question."""
+    """A connection with one channel, which is reopened when RabbitMQ closes it after a passive declare."""
 
     def __init__(self) -> None:
-        # Heartbeats would not be answered between two questions, and RabbitMQ would close the connection.
+        # Heartbeats would not be answered between two reads, and RabbitMQ would close the connection.
         self._connection: Any = app.connection_for_write(heartbeat=0)
         try:
-            # Connects, or finds out at once that it cannot.
+            # This connects, or fails at once.
             self._channel: Any = self._connection.default_channel
         except BaseException:
             self.close()
@@ -70,7 +70,7 @@ class _Connection:
             return 0  # on Redis an empty list does not exist
         except NotFound:
             self._channel = self._connection.channel()
-            return 0  # nor a queue on RabbitMQ that nobody has used yet
+            return 0  # on RabbitMQ a queue does not exist before its first use
 
     def close(self) -> None:
         self._connection.collect()

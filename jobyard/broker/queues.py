@@ -1,5 +1,4 @@
-"""The queues as the broker and Celery know them: those of the settings, and those that come with the
-tasks."""
+"""The queues as the broker and Celery know them: those of the settings, and those that tasks declare."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +10,7 @@ from jobyard.settings.priority_bands import broker_queues
 
 
 def add_queues(names: Iterable[str]) -> None:
-    """Let Celery know these queues, where it does not yet: to consume from them, or to send to them."""
+    """Add queues to Celery's, where they are missing, so that it can consume from them and send to them."""
     settings, known = get_settings(), app.amqp.queues
     for name in names:
         if any(broker_queue not in known for broker_queue in broker_queues(name, settings)):
@@ -20,6 +19,6 @@ def add_queues(names: Iterable[str]) -> None:
 
 
 def kombu_queue(broker_queue: str, queue: str) -> Any:
-    """Return a queue of the broker's for one of ours, which another process may have declared."""
+    """Return a broker's queue that belongs to one of ours, which another process may have declared."""
     add_queues([queue])
     return app.amqp.queues[broker_queue]

@@ -1,4 +1,4 @@
-"""Which sender takes messages to the broker of the settings; only that broker's client is loaded."""
+"""Chooses the sender for the broker of the settings; only that broker's client is imported."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sender_for(settings: Settings) -> MessageSender:
-    """Return the quickest sender for this broker that leaves out nothing that is listened for."""
+    """Return the fastest sender for this broker that still sends the Celery signals that have receivers."""
     kind = broker_kind(settings.broker_url)
     if kind is BrokerKind.SQS or _is_instrumented():
         return CelerySender(settings)
@@ -29,17 +29,17 @@ def sender_for(settings: Settings) -> MessageSender:
     return RedisSender(settings)
 
 
-def early_sender_for(settings: Settings, not_taken: Callable[[QueuedJob], object]) -> "EarlySender | None":
-    """Return what can send one message without waiting for the broker, where there is such a thing."""
+def early_sender_for(settings: Settings, on_lost: Callable[[QueuedJob], object]) -> "EarlySender | None":
+    """Return the sender of early messages, or None where the broker or the settings allow none."""
     kind = broker_kind(settings.broker_url)
     is_redis = kind in (BrokerKind.REDIS, BrokerKind.SENTINEL)
     if not (is_redis and settings.broker.early) or _is_instrumented():
         return None
     from jobyard.broker.redis.early_sender import EarlySender
 
-    return EarlySender(settings, not_taken)
+    return EarlySender(settings, on_lost)
 
 
 def _is_instrumented() -> bool:
-    # Programs that carry a trace along, or count, hang on these signals, which only Celery's own way sends.
+    # Tracing and metrics libraries connect to these signals, and only Celery's own way of sending emits them.
     return any(signal.receivers for signal in (before_task_publish, after_task_publish, task_sent))

@@ -1,9 +1,8 @@
-"""`python -m jobyard.cli.move_broker`: publishes on the broker of the settings what waits for its message at
-another one.
+"""`jobyard move-broker`: publishes waiting jobs again, on the broker of the settings.
 
-The ledger is the truth: a queued job that was published before is called unsent, and is published here and
-now. So the command may be killed at any time and run again, beside a yard that works, whatever processes of
-the old broker and of the new one there are; a message too many claims nothing.
+The ledger is the truth: the command marks each queued job that was published before as unsent, and publishes
+it. So it may be killed at any time and run again, while processes of the old and the new broker work; a
+message too many claims nothing.
 """
 
 import argparse
@@ -18,12 +17,12 @@ from pydantic import ValidationError
 from jobyard.broker.checks.broker import broker_fault
 from jobyard.broker.old_broker import CANNOT_ASK_WORKERS, OldBroker, with_broker
 from jobyard.broker.publisher import get_publisher
-from jobyard.broker.same_broker import are_the_same
+from jobyard.broker.same_broker import is_same_broker
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
-from jobyard.jobs.keeper.broker_move import count_published, has_published, now
+from jobyard.jobs.keeper.broker_move import count_published, database_time, has_published
 from jobyard.jobs.keeper.keeper import Keeper
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import known_queues
@@ -32,16 +31,26 @@ from jobyard.settings.log_setup import set_up_logging
 from jobyard.settings.secrets import masked_url
 from jobyard.settings.urls.broker_kind import broker_kind
 
-# Where it may stand instead of on the command line, which everybody on the machine can read.
+# The environment variable for the old broker's URL: every user of the machine can read a command line.
 VARIABLE: Final = "FROM"
 NAME: Final = f"{VARIABLE} (--from)"
-LOOK_EVERY_SECONDS: Final = 2.0
-LOOK_AGAIN_SECONDS: Final = 0.1
-STILL_SECONDS: Final = 15.0
+# How often a broker that is waited for is polled.
+POLL_SECONDS: Final = 2.0
+# The pause after a round in which other publishers held all remaining rows.
+RETRY_SECONDS: Final = 0.1
+# Messages that have not moved for this long are reported as stuck.
+STUCK_AFTER_SECONDS: Final = 15.0
 
 
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str]) -> None:
+    """Move; ends the program with a sentence where that cannot be."""
+    try:
+        _move(_options(arguments))
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing is lost, and the command may be run again")
+
+
+def _move(options: argparse.Namespace) -> None:
     try:
         settings = get_settings()
         set_up_logging(settings.log)
@@ -57,25 +66,25 @@ def main() -> None:
     if old and options.drain:
         _drain(old)
     elif old and (workers := old.workers()):
-        _say(f"{', '.join(workers)} still listen at the old broker: run this once more when they have ended")
+        _say(f"{', '.join(workers)} still use the old broker: run this once more when they have ended")
     _say(f"published again: {publish_again(get_ledger().database, settings)}")
     if old and options.empty:
-        _say(f"thrown away at the old broker: {old.empty()}")
+        _say(f"deleted at the old broker: {old.purge()}")
 
 
 def publish_again(database: LedgerDatabase, settings: Settings) -> int:
-    """Publish on the broker of the settings what was published before now and waits; return how many jobs."""
+    """Publish all queued jobs that were published before now once more; return how many jobs that were."""
     keeper, publisher = Keeper(database, get_publisher(), settings), get_publisher()
-    moment, queues = now(database), _queues()
+    moment, queues = database_time(database), _queues()
     published = 0
     while has_published(database, moment):
         moved = keeper.publish_again(moment, queues)
         published += moved
-        if not moved:  # others hold the rows that are left
-            sleep(LOOK_AGAIN_SECONDS)
-        while not publisher.has_sent():
-            _say("the new broker takes nothing now, waiting for it")
-            sleep(LOOK_EVERY_SECONDS)
+        if not moved:  # other publishers hold the remaining rows
+            sleep(RETRY_SECONDS)
+        while not publisher.wait_until_sent():
+            _say("the new broker takes no messages now, waiting for it")
+            sleep(POLL_SECONDS)
     publisher.flush(settings.broker.timeout.total_seconds())
     return published
 
@@ -85,10 +94,8 @@ def _queues() -> list[str]:
     return sorted({*known_queues(database), *count_published(database)})
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "python -m jobyard.cli.move_broker", description=__doc__.partition("\n\n")[0]
-    )
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("jobyard move-broker", description=__doc__.partition("\n\n")[0])
     parser.add_argument(
         "--from",
         dest="old",
@@ -96,18 +103,18 @@ def _options() -> argparse.Namespace:
         metavar="URL",
         help="the broker to move away from; the one to move to is JOBYARD_BROKER__URL",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what waits where, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="report what waits where, and change nothing")
     parser.add_argument(
         "--drain",
         action="store_true",
-        help="wait until the old broker's workers have emptied it and are stopped",
+        help="first wait until the old broker's workers have emptied it and are stopped",
     )
     parser.add_argument(
         "--empty",
         action="store_true",
-        help="at the end throw away what waits in the yard's queues at the old broker",
+        help="at the end delete the messages in Jobyard's queues at the old broker",
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if (options.drain or options.empty) and not options.old:
         parser.error("--drain and --empty need the old broker: --from URL")
     return options
@@ -122,71 +129,65 @@ def _old_broker(options: argparse.Namespace, settings: Settings) -> OldBroker | 
         sys.exit(
             "\n".join(f"{NAME}: {wrong['msg'].removeprefix('Value error, ')}" for wrong in error.errors())
         )
-    if are_the_same(settings.broker_url, options.old):
+    if is_same_broker(settings.broker_url, options.old):
         sys.exit(f"{NAME}: the old broker is the one of JOBYARD_BROKER__URL; set that to the new one first")
     if options.drain and broker_kind(options.old) in CANNOT_ASK_WORKERS:
         sys.exit(
-            "--drain: the workers of this broker cannot be asked: stop them when it is empty, without it"
+            "--drain: the workers of this broker cannot be asked; leave --drain out, and stop them when it "
+            "is empty"
         )
     fault = broker_fault(old.settings, with_queues=False)
     if fault is None:
         return old
-    told = fault.sentence.partition(": ")[2]
+    reason = fault.sentence.partition(": ")[2]
     if options.drain or options.empty:
-        sys.exit(f"{NAME}: {told}\nNothing was moved; without --drain and --empty it need not be there.")
-    _say(f"the old broker is not asked: {told}")
+        sys.exit(f"{NAME}: {reason}\nNothing was moved; without --drain and --empty it need not be there.")
+    _say(f"the old broker is not asked: {reason}")
     return None
 
 
 def _report(database: LedgerDatabase, old: OldBroker | None) -> None:
     if old:
-        _say(f"messages at the old broker, {masked_url(old.settings.broker_url)}: {_each(old.depths())}")
-    _say(f"queued jobs whose message is at some broker: {_each(count_published(database))}")
+        _say(f"messages at the old broker, {masked_url(old.settings.broker_url)}: {_list(old.depths())}")
+    _say(f"queued jobs whose message is at some broker: {_list(count_published(database))}")
 
 
 def _drain(old: OldBroker) -> None:
-    """Return when no worker answers at the old broker any more, twice in a row."""
-    silent, told, before, moved_at = 0, "", -1, monotonic()
+    """Wait until no worker answers at the old broker, twice in a row."""
+    silent, last_message, before, moved_at = 0, "", -1, monotonic()
     while silent < 2:
         try:
             workers, waiting = old.workers(), sum(old.depths().values())
-        except Exception as error:  # whatever its client raises; it may come back
+        except Exception as error:  # whatever the client raises; the broker may come back
             silent = 0
-            words = f"the old broker does not answer ({type(error).__name__}), asking again"
+            message = f"the old broker does not answer ({type(error).__name__}), asking again"
         else:
             silent = 0 if workers else silent + 1
             moved_at, before = (monotonic() if waiting != before else moved_at), waiting
-            words = _progress(workers, waiting, is_still=monotonic() - moved_at > STILL_SECONDS)
-        if words != told:
-            _say(words)
-            told = words
-        sleep(0 if silent else LOOK_EVERY_SECONDS)
+            message = _progress(workers, waiting, is_stuck=monotonic() - moved_at > STUCK_AFTER_SECONDS)
+        if message != last_message:
+            _say(message)
+            last_message = message
+        sleep(0 if silent else POLL_SECONDS)
 
 
-def _progress(workers: Sequence[str], waiting: int, is_still: bool) -> str:
+def _progress(workers: Sequence[str], waiting: int, is_stuck: bool) -> str:
     names = ", ".join(workers)
     if not workers:
-        return f"no worker is left at the old broker, and {waiting} messages are"
+        return f"no worker is left at the old broker, which holds {waiting} messages"
     if not waiting:
         return f"the old broker is empty: stop its workers now ({names})"
-    if is_still:
+    if is_stuck:
         return (
-            f"{waiting} messages do not move, perhaps nobody serves their queues: "
+            f"{waiting} messages do not move, perhaps no worker serves their queues: "
             f"stop its workers now ({names})"
         )
     return f"{waiting} messages wait at the old broker for its workers ({names})"
 
 
-def _each(numbers: Mapping[str, int]) -> str:
+def _list(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{queue} {number}" for queue, number in numbers.items() if number) or "none"
 
 
-def _say(words: str) -> None:
-    print(words, flush=True)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; nothing is lost, and it may be run again")
+def _say(message: str) -> None:
+    print(message, flush=True)

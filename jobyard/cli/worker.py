@@ -1,4 +1,4 @@
-"""`jobyard worker` in Celery's words: the pool of a kind, and every queue of it."""
+"""Translates `jobyard worker` into Celery's arguments: the pool of a kind, and all queues of that kind."""
 
 import sys
 from collections.abc import Sequence
@@ -12,9 +12,13 @@ NAME_OF_KIND: Final = {QueueKind.THREADS: "io", QueueKind.PREFORK: "cpu"}
 
 
 def worker_arguments(
-    kind_name: str, queues: str | None, concurrency: int | None, hostname: str | None, rest: Sequence[str]
+    kind_name: str,
+    queues: str | None,
+    concurrency: int | None,
+    hostname: str | None,
+    extra_arguments: Sequence[str],
 ) -> list[str]:
-    """Return the arguments of `celery`; ends the program where there is nothing to serve."""
+    """Return the arguments of `celery`; ends the program if there is no queue to serve."""
     kind = QueueKind(kind_name)
     try:
         settings = get_settings()
@@ -27,13 +31,13 @@ def worker_arguments(
             f"JOBYARD_QUEUES=NAME={kind}, or name one with -Q"
         )
     slots = settings.worker.threads if kind is QueueKind.THREADS else settings.worker.processes
-    which = ["-n", hostname or f"{NAME_OF_KIND[kind]}@%h", "-Q", served]
+    node = ["-n", hostname or f"{NAME_OF_KIND[kind]}@%h", "-Q", served]
     pool = ["-P", kind.value, "-c", str(concurrency or slots)]
-    return ["worker", *which, *pool, "--without-gossip", "--without-mingle", *rest]
+    return ["worker", *node, *pool, "--without-gossip", "--without-mingle", *extra_arguments]
 
 
 def _queues_of(kind: QueueKind) -> list[str]:
-    # Only now: the tasks, some of which declare queues, cannot be imported without right settings.
+    # Imported here, because the tasks, some of which declare queues, need valid settings.
     from jobyard.tasks.queues import declared_queues
     from jobyard.tasks.registry import load_tasks
 

@@ -1,1 +1,1 @@
-"""Fetching pages from servers that nobody here controls, and reading what they send."""
+"""Fetches pages from foreign servers, and reads what they send."""

@@ -1,11 +1,10 @@
-"""Which addresses may be connected to: public ones, and those that the section's ALLOW names. Opens no
-socket."""
+"""Decides which addresses may be connected to: public ones, and networks in ALLOW; opens no socket."""
 
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.fetching.settings import FetchSettings
 
 Address = IPv4Address | IPv6Address
@@ -19,7 +18,7 @@ _REFUSED = tuple(
         *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24"),
         *("192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
         *("224.0.0.0/4", "240.0.0.0/4"),
-        # All of IPv6 but 2000::/3, from which every public address comes, and what is special in that.
+        # All of IPv6 outside 2000::/3, which holds every public address, and special networks inside it.
         *("::/3", "4000::/2", "8000::/1"),
         *("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"),
     )
@@ -27,19 +26,19 @@ _REFUSED = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public Internet."""
-    refused = any(address in network for network in _REFUSED if network.version == address.version)
-    return address.is_global and not refused
+    """Tell whether an address belongs to the public Internet."""
+    is_refused = any(address in network for network in _REFUSED if network.version == address.version)
+    return address.is_global and not is_refused
 
 
-def may_connect(address: Address, port: int, allow: Iterable[AllowedPlace]) -> bool:
-    """Tell whether a connection may be made: to a public address, or one that is allowed by name."""
+def may_connect(address: Address, port: int, allow: Iterable[AllowedNetwork]) -> bool:
+    """Tell whether an address may be connected to: it is public, or in an allowed network."""
     plain = address.ipv4_mapped if isinstance(address, IPv6Address) and address.ipv4_mapped else address
-    return is_public(address) or any(place.covers(plain, port) for place in allow)
+    return is_public(address) or any(network.covers(plain, port) for network in allow)
 
 
 def literal_address(host: str) -> Address | None:
-    """Return the address that a host name writes out, in any of the ways of inet_aton, or None for a name."""
+    """Return the address that a host spells out, in any form that inet_aton reads, or None for a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -51,8 +50,8 @@ def literal_address(host: str) -> Address | None:
 
 
 def refusal(host: str, address: Address, settings: FetchSettings) -> str:
-    """Return the sentence for an address that may not be connected to."""
+    """Return the error sentence for an address that may not be connected to."""
     return (
-        f"{host} is {address}, which is not a public address, so nothing is fetched from it; if it may be, "
+        f"{host} is {address}, which is not a public address, so nothing is fetched from it; to allow it, "
         f"name its network in {settings.environment_prefix}ALLOW"
     )

@@ -1,18 +1,18 @@
-"""Places on private networks that may be connected to all the same: `10.1.0.0/16`, `127.0.0.1:8000`."""
+"""Networks that are not public, and may be connected to: `10.1.0.0/16`, `127.0.0.1:8000`."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 
 @dataclass(frozen=True)
-class AllowedPlace:
-    """A network, and the one port on it, or every port where that is None."""
+class AllowedNetwork:
+    """A network, and the one port that is allowed on it; None allows every port."""
 
     network: IPv4Network | IPv6Network
     port: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "AllowedPlace":
+    def parse(cls, text: str) -> "AllowedNetwork":
         """Read `NETWORK` or `NETWORK:PORT` (an IPv6 network with a port in brackets); raises `ValueError`."""
         try:
             return cls(ip_network(text, strict=False))

@@ -1,11 +1,11 @@
-"""What a fetch raises; `Discard` and `RetryLater` besides."""
+"""The errors of a fetch, which also raises `Discard` and `RetryLater`."""
 
 from jobyard.jobs.errors import Discard, JobyardError
 
 
 class TemporaryFetchError(JobyardError):
-    """The page cannot be had now; later may do."""
+    """The page cannot be fetched now, and perhaps later."""
 
 
 class PageRefusedError(Discard):
-    """The server answered that there is no such page, or not for us (4xx)."""
+    """The server answered that the page does not exist, or is not for us (4xx)."""

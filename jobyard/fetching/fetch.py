@@ -1,4 +1,4 @@
-"""One guarded fetch: public addresses only, bounded in bytes and time, redirects followed by hand."""
+"""Fetches a page from public addresses only, bounded in bytes and time, and follows redirects itself."""
 
 import asyncio
 import re
@@ -23,10 +23,10 @@ from jobyard.jobs.errors import Discard, RetryLater
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PASSING = frozenset({408, 425, 429})
+_TEMPORARY = frozenset({408, 425, 429})
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,99}/[a-z0-9!#$&^_.+-]{1,99}")  # RFC 6838, 4.2
 
-Gate = Callable[[httpx.URL], Awaitable[None]]
+BeforeRequest = Callable[[httpx.URL], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Fetched:
 
     @property
     def media_type(self) -> str:
-        """Empty where the server names none, or something that is no media type."""
-        named = self.headers.get("content-type", "").split(";")[0].strip().lower()
-        return named if _MEDIA_TYPE.fullmatch(named) else ""
+        """The media type of the page, empty where the server names none or a malformed one."""
+        media_type = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        return media_type if _MEDIA_TYPE.fullmatch(media_type) else ""
 
 
 async def fetch(
@@ -51,19 +51,19 @@ async def fetch(
     settings: FetchSettings,
     *,
     headers: Mapping[str, str] | None = None,
-    gate: Gate | None = None,
+    before_request: BeforeRequest | None = None,
     max_bytes: int | None = None,
 ) -> Fetched:
-    """Fetch a page; `gate` is awaited before each request, with its URL, and may raise to stop it.
+    """Fetch a page; `before_request` is awaited before each request, with its URL, and may raise to stop it.
 
-    `max_bytes` is the largest body, where it is not that of the settings.
+    `max_bytes` is the largest body, instead of the settings' limit.
 
-    Raises `TemporaryFetchError` and `RetryLater` where another attempt may do, `Discard` where none will.
+    Raises `TemporaryFetchError` and `RetryLater` if another attempt may succeed, otherwise `Discard`.
     """
     limit = settings.max_bytes if max_bytes is None else max_bytes
     try:
         async with asyncio.timeout(settings.timeout.total_seconds()):
-            return await _follow(checked_url(url), limit, headers or {}, gate, settings)
+            return await _follow(checked_url(url), limit, headers or {}, before_request, settings)
     except TimeoutError as error:
         seconds = settings.timeout.total_seconds()
         raise TemporaryFetchError(
@@ -76,24 +76,28 @@ async def fetch(
 
 
 async def _follow(
-    url: httpx.URL, max_bytes: int, headers: Mapping[str, str], gate: Gate | None, settings: FetchSettings
+    url: httpx.URL,
+    max_bytes: int,
+    headers: Mapping[str, str],
+    before_request: BeforeRequest | None,
+    settings: FetchSettings,
 ) -> Fetched:
-    passed: list[str] = []
+    redirects: list[str] = []
     async with _client(settings) as client:
         while True:
-            if gate is not None:
-                await gate(url)
+            if before_request is not None:
+                await before_request(url)
             async with client.stream("GET", url, headers=headers) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or location is None:
-                    return await _read(response, max_bytes, tuple(passed))
-            passed.append(str(url))
-            if len(passed) > settings.max_redirects:
-                raise Discard(f"{passed[0]}: more than {settings.max_redirects} redirects")
+                    return await _read(response, max_bytes, tuple(redirects))
+            redirects.append(str(url))
+            if len(redirects) > settings.max_redirects:
+                raise Discard(f"{redirects[0]}: more than {settings.max_redirects} redirects")
             url = checked_url(str(url.join(location)))
 
 
-async def _read(response: httpx.Response, max_bytes: int, passed: tuple[str, ...]) -> Fetched:
+async def _read(response: httpx.Response, max_bytes: int, redirects: tuple[str, ...]) -> Fetched:
     _check_status(response)
     try:
         encoding = response.headers.get("content-encoding", "")
@@ -108,24 +112,24 @@ async def _read(response: httpx.Response, max_bytes: int, passed: tuple[str, ...
         ) from None
     except UndecodableError as error:
         raise Discard(f"{response.url}: {error}") from error
-    return Fetched(str(response.url), response.status_code, dict(response.headers), body, passed)
+    return Fetched(str(response.url), response.status_code, dict(response.headers), body, redirects)
 
 
 def _check_status(response: httpx.Response) -> None:
     status = response.status_code
-    words = f"{response.url} answered {status} {response.reason_phrase}"
+    message = f"{response.url} answered {status} {response.reason_phrase}"
     if status in (429, 503) and (delay := retry_after(response.headers.get("retry-after"))) is not None:
-        raise RetryLater(delay, words)
-    if status >= 500 or status in _PASSING:
-        raise TemporaryFetchError(words)
+        raise RetryLater(delay, message)
+    if status >= 500 or status in _TEMPORARY:
+        raise TemporaryFetchError(message)
     if status >= 400:
-        raise PageRefusedError(words)
+        raise PageRefusedError(message)
     if status >= 300 and status != HTTPStatus.NOT_MODIFIED:
-        raise Discard(f"{words}, which leads nowhere")
+        raise Discard(f"{message}, which is not a redirect that can be followed")
 
 
 def retry_after(value: str | None) -> timedelta | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3), at most an hour; None where it says nothing."""
+    """Read a Retry-After header (RFC 9110, 10.2.3), at most an hour; None if it is missing or malformed."""
     if value is None:
         return None
     try:
@@ -142,26 +146,26 @@ def retry_after(value: str | None) -> timedelta | None:
 def _client(settings: FetchSettings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=_GuardedTransport(settings),
-        trust_env=False,  # a proxy from the environment would do the connecting, unchecked
+        trust_env=False,  # a proxy from the environment would connect without the check
         headers={"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPTED},
         timeout=settings.timeout.total_seconds(),
     )
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport on a connection pool that opens its connections through the guard."""
+    """httpx's transport, whose connection pool opens its connections through the guard."""
 
     def __init__(self, settings: FetchSettings) -> None:
-        super().__init__(verify=_trust())
-        # httpx offers no way to hand in httpcore's network backend, and no other place is after the
-        # name has been resolved. A test fails the day this stops being where connections are made.
+        super().__init__(verify=_tls_context())
+        # httpx has no parameter for httpcore's network backend, and only the backend runs after the name is
+        # resolved. A test fails if httpx stops opening its connections through this pool.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trust(),
+            ssl_context=_tls_context(),
             http2=True,
             network_backend=GuardedBackend(settings),
         )
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()

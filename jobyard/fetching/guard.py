@@ -1,7 +1,7 @@
-"""Opens connections to addresses that were checked (`jobyard/fetching/addresses.py`), and to no others.
+"""Opens connections only to addresses that were checked (`jobyard/fetching/addresses.py`).
 
-The check is made on the address of the connection itself, so it does not matter how a URL writes it, what
-a name resolves to the second time, or where a redirect leads.
+The check is made on the address of the connection itself, so it does not matter how a URL spells the address,
+what a name resolves to the second time, or where a redirect leads.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from jobyard.jobs.errors import Discard, JobyardError
 
 
 class NameNotResolvedError(JobyardError):
-    """A host name has no address, now at least."""
+    """A host name has no address, at least now."""
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Return a host's addresses, whichever way it is written; raises `NameNotResolvedError`."""
+    """Return the addresses of a host in any spelling; raises `NameNotResolvedError`."""
     try:
         loop = asyncio.get_running_loop()
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -33,7 +33,7 @@ async def resolve(host: str, port: int) -> list[Address]:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections for httpcore, to addresses that were checked and to no others."""
+    """Opens httpcore's connections, only to addresses that were checked."""
 
     def __init__(self, settings: FetchSettings) -> None:
         self._settings, self._plain = settings, httpcore.AnyIOBackend()
@@ -62,7 +62,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         raise fault or httpcore.ConnectError(f"{host} has no address")
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Overridden so that no file of this machine is ever connected to."""
+        """Overridden so that no socket file of this machine is connected to."""
         raise Discard("nothing is fetched from a socket file")
 
     async def sleep(self, seconds: float) -> None:

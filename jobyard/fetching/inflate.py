@@ -1,4 +1,4 @@
-"""Decompression with a bound on what comes out, so that a small bomb stays small."""
+"""Decompresses bodies with a bound on the result, so that a small body cannot fill the memory."""
 
 import zlib
 from collections.abc import AsyncIterable
@@ -43,9 +43,9 @@ async def _read_deflated(chunks: AsyncIterable[bytes], window: int, limit_bytes:
             while chunk:
                 if inflate.eof:
                     if not chunk.startswith(_GZIP_START):
-                        break  # what trails behind a body is ignored, as browsers do
+                        break  # trailing bytes are ignored, as in browsers
                     inflate = zlib.decompressobj(window)  # a gzip body may have several members (RFC 1952)
-                # One byte more than fits shows that there is more, without making it all.
+                # One byte above the limit shows that the body is too large, without decompressing all of it.
                 body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
                 if len(body) > limit_bytes:
                     raise TooLargeError

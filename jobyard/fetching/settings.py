@@ -1,4 +1,4 @@
-"""What bounds a fetch, as a section of settings that an application gives its own name and defaults."""
+"""The limits of a fetch, as a section of settings to which an application gives a name and defaults."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar
@@ -6,29 +6,31 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field, InstanceOf
 from pydantic_settings import NoDecode
 
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.settings.application import SettingsSection
 from jobyard.settings.durations import Duration
 from jobyard.settings.setting_types import split_commas
 
 
-def _as_places(value: object) -> object:
+def _as_networks(value: object) -> object:
     parts = split_commas(value)
     if not isinstance(parts, tuple):
         return parts
-    return tuple(AllowedPlace.parse(part) if isinstance(part, str) else part for part in parts)
+    return tuple(AllowedNetwork.parse(part) if isinstance(part, str) else part for part in parts)
 
 
-Places = Annotated[tuple[InstanceOf[AllowedPlace], ...], NoDecode, BeforeValidator(_as_places)]
+AllowedNetworks = Annotated[tuple[InstanceOf[AllowedNetwork], ...], NoDecode, BeforeValidator(_as_networks)]
 
 
 class FetchSettings(SettingsSection):
-    """Limits of a fetch; `environment_prefix` is what error messages call them by."""
+    """Limits of a fetch; error messages name them with `environment_prefix`."""
 
     environment_prefix: ClassVar[str]
 
-    allow: Places = Field((), description="Comma-separated private networks (or NETWORK:PORT) to fetch from.")
-    user_agent: str = Field("Jobyard/0.1", description="Who asks.")
+    allow: AllowedNetworks = Field(
+        (), description="Comma-separated private networks (or NETWORK:PORT) to fetch from."
+    )
+    user_agent: str = Field("Jobyard/0.1", description="The User-Agent of the requests.")
     timeout: Duration = Field(
         timedelta(seconds=30), description="Whole time for one page, redirects included."
     )

@@ -1,4 +1,4 @@
-"""Which URLs may be asked for at all."""
+"""Checks which URLs may be fetched."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ _HOST: Final = re.compile(rb"[A-Za-z0-9._:-]+")
 
 
 def checked_url(text: str) -> httpx.URL:
-    """Return a URL that may be asked for; raises `ValueError` that says what is wrong with it."""
+    """Return a URL that may be fetched; raises `ValueError` that says what is wrong with it."""
     if len(text) > MAX_URL_LENGTH:
         raise ValueError(f"longer than {MAX_URL_LENGTH} characters")
     try:
@@ -22,7 +22,7 @@ def checked_url(text: str) -> httpx.URL:
     if not url.host:
         raise ValueError("names no host")
     if not _HOST.fullmatch(url.raw_host) or not (url.port is None or 0 < url.port < 65536):
-        raise ValueError("names a host or a port that cannot be")
+        raise ValueError("names an invalid host or port")
     if url.userinfo:
-        raise ValueError("holds a user name or password, which would stand in the ledger for all to read")
+        raise ValueError("holds a user name or password, which would be readable in the ledger")
     return url

@@ -1,1 +1,1 @@
-"""The HTTP side: what Jobyard looks like from outside."""
+"""The HTTP API: routes, request bodies, answers and errors."""

@@ -1,4 +1,4 @@
-"""Who may call: whoever has a key, or where none is set, this machine."""
+"""Checks the caller: it needs an API key, or where no key is set, it must be on this machine."""
 
 import hmac
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jobyard.settings.settings import is_loopback
 
 
 async def check_caller(request: Request, parts: TheParts) -> None:
-    """Raise a 401 or 403 `Problem` unless the caller has a key, or none is set and it is on this machine."""
+    """Raise a 401 `Problem` for a caller without a key, or 403 for a remote one where no key is set."""
     keys, headers = parts.keys, request.headers
     if not keys:
         _must_be_local(request)
@@ -29,27 +29,27 @@ async def check_caller(request: Request, parts: TheParts) -> None:
 
 
 def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool:
-    """Tell whether one of two headers holds one of the keys."""
+    """Tell whether one of the two headers holds one of the keys."""
     scheme, _, token = authorization.partition(" ")
-    given = (token.strip() if scheme.lower() == "bearer" else api_key).encode("latin-1")  # as it came
+    given = (token.strip() if scheme.lower() == "bearer" else api_key).encode("latin-1")  # the raw bytes
     return any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in keys)
 
 
 def _must_be_local(request: Request) -> None:
-    # Uvicorn can be told to listen anywhere, whatever our settings say; and a stranger's web page can
-    # point a name of its own at 127.0.0.1, or send a browser here, so both names count as well.
+    # Uvicorn can be started on any address, whatever our settings say. A foreign web page can resolve its
+    # own name to 127.0.0.1 (DNS rebinding) or post here from a browser, so Host and Origin are checked too.
     caller = request.client.host if request.client else "localhost"
-    strange = strange_names(request.headers.get("host", ""), request.headers.get("origin"))
-    if strange or not is_loopback(caller):
+    foreign = non_local_headers(request.headers.get("host", ""), request.headers.get("origin"))
+    if foreign or not is_loopback(caller):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "without JOBYARD_API__KEYS only this machine may call, by the name localhost or 127.0.0.1",
             kind="forbidden",
-            field=strange[0] if strange else None,
+            field=foreign[0] if foreign else None,
         )
 
 
-def strange_names(host: str, origin: str | None) -> tuple[str, ...]:
+def non_local_headers(host: str, origin: str | None) -> tuple[str, ...]:
     """Return which of the headers Host and Origin name another machine."""
     names = {"Host": f"//{host}", "Origin": origin}
     return tuple(name for name, url in names.items() if url is not None and not is_loopback(_host_of(url)))

@@ -13,7 +13,7 @@ from jobyard.broker.checks.broker import broker_fault, log_faults
 from jobyard.broker.publisher import get_publisher
 from jobyard.http.access import check_caller
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
-from jobyard.http.commit.waiting import Waiting
+from jobyard.http.commit.waiting import JobWaiter
 from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
 from jobyard.http.openapi import describe_bodies
@@ -40,7 +40,7 @@ from jobyard.settings.log_setup import set_up_logging
 from jobyard.tasks.registry import declare_all
 
 DESCRIPTION: Final = (
-    "Hand in work, and find out how it ended. A 202 means that the job is in the ledger, for good."
+    "Submit jobs, and find out how they ended. A 202 means that the job is durable in the ledger."
 )
 
 
@@ -52,7 +52,7 @@ def create_app() -> FastAPI:
     app.state.settings = settings
     app.include_router(health.router)
     guarded = [Depends(check_caller), Depends(check_query)]
-    # The paths of `export` would be ids to those of `jobs`.
+    # `export` comes before `jobs`, whose routes would read the paths of `export` as job ids.
     routers = (
         *(tasks.router, tasks.task_router(), export.router, jobs.router, dead_letters.router),
         *(files.router, replays.router, queues.router, workers.router, faults.router),
@@ -71,20 +71,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     check_is_migrated(ledger.database)
     declare_all(ledger.database)
     group_commit = AsyncGroupCommit(ledger)
-    parts = Parts(app.state.settings, ledger, get_files(), get_publisher(), group_commit, Waiting(ledger))
+    parts = Parts(app.state.settings, ledger, get_files(), get_publisher(), group_commit, JobWaiter(ledger))
     app.state.parts = parts
     freeze_objects()
-    _look_at_the_broker(app.state.settings)
+    _start_broker_check(app.state.settings)
     yield {STATE: FastLane(parts)}
     await group_commit.close()
 
 
-def _look_at_the_broker(settings: Settings) -> None:
-    # On a thread: a 202 needs the ledger and nothing else, so nothing waits for what the broker says.
-    looking = threading.Thread(
+def _start_broker_check(settings: Settings) -> None:
+    # On a thread: a 202 needs the ledger and nothing else, so the API does not wait for the broker.
+    check = threading.Thread(
         target=lambda: log_faults(broker_fault(settings)), name="broker check", daemon=True
     )
-    looking.start()
+    check.start()
 
 
 def _front_page() -> RedirectResponse:

@@ -1,4 +1,4 @@
-"""Cursors as callers see them: sealed, so that an altered one is refused and not read as another place."""
+"""Cursors as callers see them: with a checksum, so that an altered cursor is refused and not followed."""
 
 from typing import Annotated
 from zlib import crc32
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 
 def seal(cursor: str | None) -> str | None:
-    """Return a cursor of the ledger with a check in front of it."""
+    """Return a cursor of the ledger with a checksum in front of it."""
     return None if cursor is None else f"{crc32(cursor.encode()):08x}{cursor}"
 
 

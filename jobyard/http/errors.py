@@ -1,4 +1,7 @@
-"""Errors as problem+json (RFC 9457): which field is wrong and what to do. HTTP codes live here alone."""
+"""Errors as problem+json (RFC 9457), with the wrong field and the fix.
+
+Only this module gives Jobyard's errors their HTTP status codes.
+"""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -32,7 +35,7 @@ RETRY_AFTER_SECONDS = 2
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
-    """An answer that is not what was asked for; `field` is where the request is wrong."""
+    """An error that is answered as problem+json; `field` names the part of the request that is wrong."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """Return the problem for pydantic's errors: each names its field, or `body` if it is about the whole."""
+    """Return the problem for pydantic's errors; an error about the whole body has the field `body`."""
     named = [{"field": _field(error["loc"]), "message": _message(error)} for error in errors]
     first = named[0]
     more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
@@ -71,7 +74,7 @@ def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
 
 
 def wrong_option(name: str, message: str) -> Problem:
-    """Return the problem for one option of a query."""
+    """Return the problem for one query option."""
     return invalid([{"loc": (name,), "msg": message}])
 
 
@@ -111,39 +114,39 @@ _FIELDS: Mapping[type[JobyardError], str] = {
 
 
 def as_problem(error: Exception) -> Problem:
-    """Return what an error of ours is over HTTP."""
+    """Return the problem for one of Jobyard's errors; raises `error` again where no status is known."""
     if isinstance(error, BadCursorError):
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), kind="invalid-request", field="cursor")
     kind = next((kind for kind in type(error).__mro__ if kind in _STATUS), None)
     if kind is None:
         raise error
     status, name = _STATUS[kind]
-    is_passing = status is HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_passing else None
+    is_temporary = status is HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_temporary else None
     return Problem(status, str(error), kind=name, field=_FIELDS.get(kind), headers=headers)
 
 
-def fault() -> Problem:
-    """Return what is said where an error is nobody's but ours."""
-    detail = "a fault in Jobyard; its log has the whole story"
-    # The server ends the connection after a fault, and says so to whoever would send on it again.
+def internal_error() -> Problem:
+    """Return the 500 problem for an error that the caller did not cause."""
+    detail = "an internal error of Jobyard; its log has the traceback"
+    # The server closes the connection after such an error, and this header tells the client so.
     close = {"Connection": "close"}
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make every error that the app answers with a problem+json."""
+    """Make the app answer every error with problem+json."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
         return error.response(request)
 
-    async def on_known(request: Request, error: Exception) -> JSONResponse:
+    async def on_jobyard_error(request: Request, error: Exception) -> JSONResponse:
         return as_problem(error).response(request)
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        # FastAPI puts in front of each field whether it is of the path, the query or a header.
+        # FastAPI puts "path", "query" or "header" in front of each field's name.
         return invalid([detail | {"loc": detail["loc"][1:]} for detail in error.errors()]).response(request)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
@@ -153,20 +156,20 @@ def add_error_handlers(app: FastAPI) -> None:
         kind = status.phrase.lower().replace(" ", "-")
         return Problem(status, detail, kind=kind, field=field, headers=error.headers).response(request)
 
-    async def on_gone(request: Request, _: Exception) -> JSONResponse:
-        # Nobody is there to read it, and a traceback in the log would help nobody.
+    async def on_disconnect(request: Request, _: Exception) -> JSONResponse:
+        # The client is gone and cannot read this answer; without it the log would get a useless traceback.
         detail = "the connection ended before the body did"
         return Problem(HTTPStatus.BAD_REQUEST, detail, kind="incomplete", field="body").response(request)
 
     async def on_unknown(request: Request, _: Exception) -> JSONResponse:
-        return fault().response(request)
+        return internal_error().response(request)
 
     app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(JobyardError, on_known)
-    app.add_exception_handler(BadCursorError, on_known)
+    app.add_exception_handler(JobyardError, on_jobyard_error)
+    app.add_exception_handler(BadCursorError, on_jobyard_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(ClientDisconnect, on_gone)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_unknown)
 
 

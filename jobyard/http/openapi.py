@@ -1,4 +1,4 @@
-"""The OpenAPI document: the bodies that endpoints read themselves, which FastAPI does not know of."""
+"""Adds to the OpenAPI document the bodies that endpoints read themselves and FastAPI does not know."""
 
 from functools import cache
 from typing import Any
@@ -13,19 +13,19 @@ REFERENCE = "#/components/schemas/{model}"
 
 
 def payload_reference(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the reference to a task's payload model in the document."""
+    """Return the document's reference to a task's payload model."""
     references, _ = _payload_schemas()
     return references[model, "validation"]
 
 
 def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """Return what a route says of a body that it reads itself; `describe_bodies` has to know the model."""
+    """Return a route's `openapi_extra` for a body that it reads itself; see also `describe_bodies`."""
     content = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
     return {"requestBody": {"required": required, "content": content}}
 
 
 def describe_bodies(app: FastAPI, *others: type[BaseModel]) -> None:
-    """Give the payloads, and other models by their names, a place in the document that FastAPI makes."""
+    """Add the schemas of all payloads, and of other models, to the document that FastAPI generates."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -44,7 +44,7 @@ def describe_bodies(app: FastAPI, *others: type[BaseModel]) -> None:
 
 @cache
 def _payload_schemas() -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
-    # All in one go, so that models of one name (a user's own Email, say) get names that differ.
+    # In one call, so that two models with the same name (such as a user's own Email) get different names.
     models = dict.fromkeys(task.payload_model for task in load_tasks().values())
     references, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template=REFERENCE

@@ -1,4 +1,4 @@
-"""The parts that one API process is made of, as the routes get at them."""
+"""The long-lived objects of one API process, as a FastAPI dependency of the routes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from jobyard.broker.publisher import Publisher
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
-from jobyard.http.commit.waiting import Waiting
+from jobyard.http.commit.waiting import JobWaiter
 from jobyard.jobs.files.store import FileStore
 from jobyard.jobs.ledger import Ledger
 from jobyard.settings import Settings
@@ -17,14 +17,14 @@ from jobyard.settings import Settings
 
 @dataclass(frozen=True)
 class Parts:
-    """What an API process has open for as long as it runs."""
+    """The objects that an API process opens once and keeps until it ends."""
 
     settings: Settings
     ledger: Ledger
     files: FileStore
     publisher: Publisher
     group_commit: AsyncGroupCommit
-    waiting: Waiting
+    job_waiter: JobWaiter
 
     @property
     def keys(self) -> Sequence[SecretStr]:
@@ -32,7 +32,7 @@ class Parts:
 
 
 async def get_parts(request: Request) -> Parts:
-    # Async although it waits for nothing: a plain function would cost every request a hop to a thread.
+    # Async although it awaits nothing: FastAPI would run a plain function on a thread for every request.
     parts: Parts = request.app.state.parts
     return parts
 

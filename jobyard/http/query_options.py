@@ -1,4 +1,4 @@
-"""The query options of a request: each is one that the route has, and is given once unless it may repeat."""
+"""Checks a request's query: the route must know each option, and an option is given once unless a list."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from jobyard.http.filters import PAYLOAD_PREFIX, payload_conditions
 
 
 async def check_query(request: Request) -> None:
-    """Raise a 422 `Problem` for an option that would be ignored: one unknown, or given a second time."""
+    """Raise a 422 `Problem` for an option that would be ignored: an unknown or a repeated one."""
     if not request.query_params:
         return
     options = _options_of(request.scope["route"])
@@ -27,22 +27,22 @@ async def check_query(request: Request) -> None:
             known = ", ".join(options) or "none"
             raise wrong_option(name, f"there is no such option here; the options are: {known}")
         if times > 1 and not options[name]:
-            raise wrong_option(name, "is given more than once, and only one of them could count")
+            raise wrong_option(name, "is given more than once, and only one value can be used")
 
 
 def _takes_payload(route: APIRoute) -> bool:
-    return any(needed.call is payload_conditions for needed in route.dependant.dependencies)
+    return any(dependency.call is payload_conditions for dependency in route.dependant.dependencies)
 
 
 def _options_of(route: APIRoute) -> dict[str, bool]:
     return {
         name: get_origin(annotation) is tuple
         for parameter in route.dependant.query_params
-        for name, annotation in _named(parameter.alias, parameter.field_info.annotation)
+        for name, annotation in _fields_of(parameter.alias, parameter.field_info.annotation)
     }
 
 
-def _named(name: str, annotation: Any) -> Iterator[tuple[str, Any]]:
+def _fields_of(name: str, annotation: Any) -> Iterator[tuple[str, Any]]:
     if isclass(annotation) and issubclass(annotation, BaseModel):
         for field_name, field in annotation.model_fields.items():
             yield field.alias or field_name, field.annotation

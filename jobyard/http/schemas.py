@@ -1,4 +1,4 @@
-"""What the API answers with."""
+"""The models of the API's answers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -49,7 +49,7 @@ class AttemptView(FailureView):
 
 
 class JobView(View):
-    """A job without what it carries."""
+    """A job without its payload and result."""
 
     id: str
     task: str
@@ -58,11 +58,11 @@ class JobView(View):
     status: Status
     attempt: int = Field(description="Attempts so far; the number of the running one.")
     max_attempts: int
-    lost: int = Field(description="How many workers were lost with it.")
+    lost: int = Field(description="How many workers were lost while they ran it.")
     replays: int
     tags: tuple[str, ...]
     unique_key: str | None
-    parent: str | None = Field(description="The job that handed it in.")
+    parent: str | None = Field(description="The job that submitted it.")
     created_at: datetime
     run_at: datetime
     expires_at: datetime | None
@@ -74,11 +74,11 @@ class JobView(View):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        return cls(**_shown(job, cls))
+        return cls(**_job_fields(job, cls))
 
 
 class InterventionView(View):
-    """What a person did to the job; `difference` is what a mended payload changed."""
+    """What a person did to the job; `difference` lists the changes of an edited payload."""
 
     kind: InterventionKind
     at: datetime
@@ -87,7 +87,7 @@ class InterventionView(View):
 
 
 class JobDetail(JobView):
-    """A job with its payload, its result, the attempts that did not succeed, and what persons did to it."""
+    """A job with its payload, result, attempts that did not succeed, and interventions by people."""
 
     payload: Any
     result: Any = None
@@ -99,15 +99,15 @@ class JobDetail(JobView):
         cls, job: Job, attempts: Sequence[Attempt] = (), interventions: Sequence[Intervention] = ()
     ) -> Self:
         return cls(
-            **_shown(job, JobView),
+            **_job_fields(job, JobView),
             payload=pydantic_core.from_json(job.payload),
             result=pydantic_core.from_json(job.result) if job.result is not None else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
-            interventions=[InterventionView.model_validate(one) for one in interventions],
+            interventions=[InterventionView.model_validate(intervention) for intervention in interventions],
         )
 
 
-def _shown(job: Job, view: type[BaseModel]) -> dict[str, Any]:
+def _job_fields(job: Job, view: type[BaseModel]) -> dict[str, Any]:
     fields = {name: getattr(job, name) for name in view.model_fields if name not in ("failure", "links")}
     return fields | {"failure": _failure(job.failure), "links": job_links(job.id)}
 
@@ -117,12 +117,12 @@ def _failure(failure: Failure | None) -> FailureView | None:
 
 
 def job_links(job_id: str) -> dict[str, str]:
-    own = f"/v1/jobs/{job_id}"
-    return {"self": own} | {what: f"{own}/{what}" for what in ("result", "cancel", "replay", "discard")}
+    path = f"/v1/jobs/{job_id}"
+    return {"self": path} | {name: f"{path}/{name}" for name in ("result", "cancel", "replay", "discard")}
 
 
 class JobList(View):
-    """A page of jobs, newest first; ask again with `cursor=next_cursor` for the next one."""
+    """A page of jobs, newest first; request the next page with `cursor=next_cursor`."""
 
     jobs: list[JobView]
     next_cursor: str | None

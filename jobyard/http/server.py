@@ -1,4 +1,4 @@
-"""The API's server: one process, or several that share the port; each of those is a whole API."""
+"""The API's server: one process, or several complete API processes that share the port."""
 
 import os
 import signal
@@ -21,14 +21,15 @@ from jobyard.settings.processes import end_with_parent
 
 log = structlog.get_logger()
 
-# Requests under way get so long after a SIGTERM; clients that keep a connection open get no longer.
+# How long a server waits after a SIGTERM for open requests; idle keep-alive connections get no longer.
 GRACE_SECONDS: Final = 5
-# Between two starts of a process that ends as soon as it is started.
-START_AGAIN_AFTER_SECONDS: Final = 1.0
+# The pause before a restart where a process ended within this time of its own start.
+RESTART_AFTER_SECONDS: Final = 1.0
+SIGNALS: Final = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
-    """Serve until a SIGTERM or Ctrl-C; ends the program with a sentence where it cannot."""
+    """Serve until a SIGTERM or Ctrl-C; exit with an error message where the API cannot start."""
     try:
         settings = load_settings()
         config = _config(settings)
@@ -55,8 +56,8 @@ def _config(settings: Settings) -> uvicorn.Config:
 
 
 def _check_parts() -> None:
-    # Said here in a sentence, which uvicorn would bury in a traceback. The tasks read the settings when
-    # they are imported, so that comes after the settings were found right.
+    # Checked here to exit with one sentence, which uvicorn would bury in a traceback. The tasks read the
+    # settings when they are imported, so the settings are checked before this import.
     from jobyard.tasks.registry import load_tasks
 
     load_tasks()
@@ -64,14 +65,14 @@ def _check_parts() -> None:
 
 
 class ServerProcesses:
-    """Forks servers on one listening socket, and starts another where one has ended.
+    """Forks server processes on one listening socket, and restarts each that ends.
 
-    All of them are loaded before the first fork, so they share what they have loaded. This process serves
-    nothing itself: it has no threads and no event loop, which would not survive a fork.
+    The application is loaded before the first fork, so the processes share its memory. This process serves
+    no requests itself: it has no threads and no event loop, which would not survive a fork.
     """
 
-    def __init__(self, config: uvicorn.Config, number: int) -> None:
-        self._config, self._number = config, number
+    def __init__(self, config: uvicorn.Config, processes: int) -> None:
+        self._config, self._processes = config, processes
         self._started: dict[int, float] = {}
         self._is_stopping = False
 
@@ -80,31 +81,37 @@ class ServerProcesses:
         self._config.load()
         freeze_objects()
         listening = self._config.bind_socket()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop())
-        for _ in range(self._number):
+        # Signals wait until this loop asks for them: none arrives between a fork and its entry in the list.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for _ in range(self._processes):
             self._start(listening)
         while self._started:
-            self._wait_for_one(listening)
+            if signal.sigwait(SIGNALS) == signal.SIGCHLD:
+                self._replace_ended(listening)
+            else:
+                self._stop()
 
     def _start(self, listening: socket.socket) -> None:
         child = os.fork()
         if child == 0:
             end_with_parent()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             uvicorn.Server(self._config).run(sockets=[listening])
             os._exit(0)
         self._started[child] = monotonic()
 
-    def _wait_for_one(self, listening: socket.socket) -> None:
-        child, status = os.waitpid(-1, 0)
-        started = self._started.pop(child, None)
-        if started is None or self._is_stopping:
-            return
-        code = os.waitstatus_to_exitcode(status)
-        log.error("an API process ended, another is started", pid=child, exit_code=code)
-        if monotonic() - started < START_AGAIN_AFTER_SECONDS:
-            sleep(START_AGAIN_AFTER_SECONDS)
-        if not self._is_stopping:
+    def _replace_ended(self, listening: socket.socket) -> None:
+        for child in list(self._started):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended:
+                continue
+            started = self._started.pop(child)
+            if self._is_stopping:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            log.error("an API process ended, another is started", pid=child, exit_code=code)
+            if monotonic() - started < RESTART_AFTER_SECONDS:
+                sleep(RESTART_AFTER_SECONDS)
             self._start(listening)
 
     def _stop(self) -> None:

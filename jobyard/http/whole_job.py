@@ -1,4 +1,4 @@
-"""Payloads and results that lie in the file store, as the API shows them."""
+"""Fetches payloads and results that are kept in the file store, for the API's answers."""
 
 from dataclasses import replace
 
@@ -9,13 +9,13 @@ from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Job
 
 
-def shown_whole(job: Job) -> Job:
-    """Return a job with its payload and result as JSON; what cannot be fetched says so in its place."""
-    result = None if job.result is None else _shown(job.id, job.result)
-    return replace(job, payload=_shown(job.id, job.payload), result=result)
+def load_whole_job(job: Job) -> Job:
+    """Return a job with its payload and result as JSON; `{"unavailable": ...}` replaces a missing one."""
+    result = None if job.result is None else _fetch_json(job.id, job.result)
+    return replace(job, payload=_fetch_json(job.id, job.payload), result=result)
 
 
-def _shown(job_id: str, text: str) -> str:
+def _fetch_json(job_id: str, text: str) -> str:
     try:
         return get_claim_checks().fetch(job_id, text)
     except ClaimCheckError as error:

@@ -1,7 +1,7 @@
-"""Time: the database's clock for whatever is stored or compared there, and the process's two clocks.
+"""The database's clock, for every time that is stored or compared there, and the process's two clocks.
 
-`utc_now()` is for dates that people read; `monotonic()` is for measuring how long something took.
-The two are never mixed.
+`utc_now()` is for dates that people read, and `monotonic()` measures how long something took; the code
+never mixes the two.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,22 +20,22 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def utc_now() -> datetime:
-    """Return this machine's idea of the time, with its zone."""
+    """Return the time by this machine's clock, as an aware datetime."""
     return datetime.now(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime: `timestamptz` on PostgreSQL, microseconds since 1970 on SQLite.
 
-    SQLite has no type for time; whole numbers compare and subtract right, text does not.
+    SQLite has no type for times; whole numbers compare and subtract correctly, and text does not.
     """
 
     impl = BigInteger
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        wanted = DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger()
-        return dialect.type_descriptor(wanted)
+        type_ = DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger()
+        return dialect.type_descriptor(type_)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
@@ -44,7 +44,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     @staticmethod
     def as_json(value: datetime, dialect: str) -> str | int:
-        """Return a date as it stands in JSON that a database reads."""
+        """Return a time in the form in which a database reads it from JSON."""
         return value.isoformat() if dialect == "postgresql" else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -61,23 +61,23 @@ class _DbNow(FunctionElement[datetime]):
 
 
 def db_now(plus: timedelta | ColumnElement[float] = timedelta(0)) -> ColumnElement[datetime]:
-    """Return SQL for the database's time, shifted by `plus` (a column expression counts seconds)."""
+    """Return SQL for the database's time plus `plus`, which as a column expression is in seconds."""
     return _DbNow(literal(plus.total_seconds()) if isinstance(plus, timedelta) else plus)
 
 
 @compiles(_DbNow, "sqlite")
 def _sqlite_now(element: Any, compiler: Any, **options: Any) -> str:
-    # SQLite 3.40 has no unixepoch('subsec'); julianday('now') is good to a millisecond.
+    # SQLite 3.40 has no unixepoch('subsec'); julianday('now') is exact to a millisecond.
     seconds = compiler.process(element.clauses, **options)
     return f"CAST((julianday('now') - 2440587.5) * 86400000000.0 + ({seconds}) * 1000000.0 AS INTEGER)"
 
 
 @compiles(_DbNow, "postgresql")
 def _postgresql_now(element: Any, compiler: Any, **options: Any) -> str:
-    # now() and not clock_timestamp(): a volatile function cannot be looked up in an index.
+    # now() and not clock_timestamp(): PostgreSQL cannot search an index for a volatile value.
     return f"(now() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
 
 
 def utc_from_millis(millis: int) -> datetime:
-    """Return the time that is so many milliseconds after 1970."""
+    """Return the time that is `millis` milliseconds after the start of 1970 (UTC)."""
     return _EPOCH + timedelta(milliseconds=millis)

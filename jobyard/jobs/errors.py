@@ -4,15 +4,15 @@ from datetime import datetime, timedelta
 
 
 class JobyardError(Exception):
-    """Everything that Jobyard raises on purpose."""
+    """The base of every error that Jobyard raises on purpose."""
 
 
 class TaskDeclarationError(JobyardError):
-    """A task was declared wrongly; raised at import, with the fix in the message."""
+    """A declaration of a task is wrong; raised at import, with the fix in the message."""
 
 
 class TaskNotFoundError(JobyardError):
-    """No task goes by that name."""
+    """No task has that name."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         self.name, self.known = name, known
@@ -39,7 +39,7 @@ class JobNotFoundError(JobyardError):
 
 
 class JobPrunedError(JobNotFoundError):
-    """The job ended long ago, and was deleted when its time was up."""
+    """The job has ended, and was deleted at the end of its retention."""
 
     def __init__(self, job_id: str, pruned_at: datetime) -> None:
         self.job_id, self.pruned_at = job_id, pruned_at
@@ -50,7 +50,7 @@ class JobPrunedError(JobNotFoundError):
 
 
 class ReplayNotFoundError(JobyardError):
-    """No order to replay has that id."""
+    """No replay order has that id."""
 
     def __init__(self, replay_id: str) -> None:
         self.replay_id = replay_id
@@ -58,15 +58,15 @@ class ReplayNotFoundError(JobyardError):
 
 
 class IllegalMoveError(JobyardError):
-    """The job's status does not allow what was asked."""
+    """The job's status does not allow the change that was asked for."""
 
-    def __init__(self, job_id: str, status: str, wanted: str, hint: str) -> None:
-        self.job_id, self.status, self.wanted = job_id, status, wanted
-        super().__init__(f"job {job_id} is {status}, so it cannot be {wanted}: {hint}")
+    def __init__(self, job_id: str, status: str, requested: str, hint: str) -> None:
+        self.job_id, self.status, self.requested = job_id, status, requested
+        super().__init__(f"job {job_id} is {status}, so it cannot be {requested}: {hint}")
 
 
 class IdempotencyConflictError(JobyardError):
-    """An idempotency key was used before, with another request."""
+    """An idempotency key was used before, for another request."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -78,22 +78,22 @@ class LedgerUnavailableError(JobyardError):
 
 
 class ObjectStoreError(JobyardError):
-    """The store of files could not be used."""
+    """The file store could not be used."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the file store is out of reach (JOBYARD_FILES__URL): {reason}")
 
 
 class ClaimCheckError(JobyardError):
-    """A payload or a result that lies in the file store could not be fetched, now or for good."""
+    """A payload or a result in the file store could not be fetched: for good where `is_lost`."""
 
-    def __init__(self, words: str, *, is_lost: bool) -> None:
+    def __init__(self, message: str, *, is_lost: bool) -> None:
         self.is_lost = is_lost
-        super().__init__(words)
+        super().__init__(message)
 
 
 class RemoteControlError(JobyardError):
-    """Workers cannot be told or asked anything, because the broker has no way to all of them."""
+    """No control command can reach the workers, because the broker cannot send to all of them."""
 
 
 class FileNotStoredError(JobyardError):
@@ -113,21 +113,21 @@ class FileTooLargeError(JobyardError):
 
 
 class ResultRefusedError(JobyardError):
-    """A task returned what cannot be stored: of the wrong type, or too large."""
+    """A task returned a value that cannot be stored, because its type is wrong or it is too large."""
 
 
 class AttemptFailedError(JobyardError):
-    """Tells Celery, and so Flower, that an attempt failed; the ledger knows already."""
+    """Tells Celery, and through it Flower, that an attempt failed; the ledger has recorded it already."""
 
 
 class Interruption(BaseException):
-    """Raised in a thread from outside, wherever it is: about the thread, and not about what it does."""
+    """Raised in a thread by another thread, at any line; the code that runs there is not at fault."""
 
 
-class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not a fault)
-    """Raised by a task: try this job again after `delay`, if it has attempts left.
+class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not an error)
+    """Raised by a task to have its job tried again after `delay`, if the job has attempts left.
 
-    With `counts=False` it is only put off, and no attempt is used up.
+    With `counts=False` the job is only put off, and no attempt is used up.
     """
 
     def __init__(self, delay: timedelta, reason: str, *, counts: bool = True) -> None:
@@ -136,7 +136,7 @@ class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, 
 
 
 class Discard(JobyardError):  # noqa: N818
-    """Raised by a task: this job can never succeed; it is dead at once, with this reason."""
+    """Raised by a task whose job can never succeed: the job is dead at once, with this reason."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -1,6 +1,6 @@
-"""What a job is: its id, its status and the legal moves between them, and the records of it.
+"""What a job is: its id, its statuses and the legal moves between them, and the records about it.
 
-Who moves a job is `jobyard/jobs/ledger/ledger.py`.
+The functions that move a job are in `jobyard/jobs/ledger/ledger.py`.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
 
 def new_id() -> str:
-    """Return a UUIDv7 (RFC 9562) in its written form; ids sort by the time they were made."""
+    """Return a new UUIDv7 (RFC 9562) as text; ids sort by the time they were made."""
     return str(uuid7())
 
 
 def accepted_at(job_id: str) -> datetime:
-    """Return when a job was made, which its id begins with, to the millisecond."""
+    """Return the time at which a job was made, to the millisecond, from the beginning of its id."""
     return utc_from_millis(int(job_id[:8] + job_id[9:13], 16))
 
 
@@ -71,7 +71,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong in an attempt: its cause, the exception's class, its words and its traceback."""
+    """What went wrong in an attempt: the cause, and the exception's class, message and traceback."""
 
     cause: Cause
     type: str
@@ -79,16 +79,16 @@ class Failure:
     traceback: str | None = None
 
 
-# Named tuples where every job makes some: a frozen dataclass takes three times as long to make, and four
-# times as long to be sent to another process.
+# The records that every job needs are named tuples: a frozen dataclass takes three times as long to make, and
+# four times as long to send to another process.
 
 
 class NewJob(NamedTuple):
-    """A job as it is handed in; `payload` is JSON text that the task's model has accepted.
+    """A job as it is submitted; `payload` is JSON text that the task's model has accepted.
 
-    `delay` counts from the ledger's clock; `run_at` is a date and wins over it. Of jobs with the same `bulk`
-    none is accepted where one of them has an idempotency key that was used for another request.
-    `parent` is the job that hands this one in.
+    `delay` counts from the ledger's clock; `run_at` is a date and takes precedence. The ledger accepts none
+    of the jobs with the same `bulk` if one of them has an idempotency key that was used for another request.
+    `parent` is the job that submits this one.
     """
 
     id: str
@@ -107,21 +107,23 @@ class NewJob(NamedTuple):
     parent: str | None = None
     bulk: str | None = None
 
-    def another(self, payload: str) -> "NewJob":
-        """Return a job of its own that asks for the same with another payload."""
+    def copy_with_payload(self, payload: str) -> "NewJob":
+        """Return a new job, with an id of its own, that has the same options and another payload."""
         return NewJob._make((new_id(), self.task, payload, *self[FIRST_OPTION:]))
 
     @property
     def is_due(self) -> bool:
-        """Tell whether the job may start now, as far as this machine's clock can say."""
+        """Tell whether the job may start now, by this machine's clock."""
         return self.delay <= timedelta(0) and (self.run_at is None or self.run_at <= utc_now())
 
 
-FIRST_OPTION: Final = NewJob._fields.index("max_attempts")  # from there on, what is asked for with a payload
+FIRST_OPTION: Final = NewJob._fields.index(
+    "max_attempts"
+)  # from there on, the options that come with a payload
 
 
 class QueuedJob(NamedTuple):
-    """As much of a waiting job as its message needs; what has lost a worker shares none."""
+    """The part of a waiting job that its message needs; a job with `lost` above 0 gets a message alone."""
 
     id: str
     task: str
@@ -131,16 +133,16 @@ class QueuedJob(NamedTuple):
 
 
 class Verdict(StrEnum):
-    """What the ledger made of a job that was handed in."""
+    """How the ledger answers a job that is submitted."""
 
     NEW = "new"
-    REPEATED = "repeated"  # the same idempotency key and request: the job of the first time
-    DUPLICATE = "duplicate"  # a job with that unique key is still on its way: that job
-    CONFLICT = "conflict"  # the same idempotency key with another request: nothing was accepted
+    REPEATED = "repeated"  # the idempotency key and the request are known: the answer is the first job
+    DUPLICATE = "duplicate"  # a job with that unique key has not ended yet: the answer is that job
+    CONFLICT = "conflict"  # the idempotency key is known with another request: nothing is accepted
 
 
 class Acceptance(NamedTuple):
-    """The answer to one `NewJob`: the job's id and whether it is a new one."""
+    """The answer to one `NewJob`: the id of the accepted job, and whether it is new."""
 
     job_id: str
     verdict: Verdict
@@ -170,9 +172,9 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The end of an attempt that did not; tried again after `retry_in`, or dead where that is None.
+    """The end of an attempt that failed; the job is retried after `retry_in`, or dead where that is None.
 
-    `counts` is false for a job that was only put off, and `is_lost` true for one that took its process down.
+    `counts` is false for a job that was only put off; `is_lost` is true if its process ended with it.
     """
 
     job_id: str
@@ -185,7 +187,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The end of an attempt that its worker could not go on with: the job is queued again, uncounted."""
+    """The end of an attempt that its worker gave up: the job is queued again, and nothing is counted."""
 
     job_id: str
     attempt: int
@@ -205,7 +207,7 @@ Outcome = Succeeded | Failed | HandedBack | NotStarted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job, whole, as the ledger knows it."""
+    """One job with all its columns in the ledger."""
 
     id: str
     task: str
@@ -244,7 +246,7 @@ class InterventionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """What a person did to a job, when and why; `difference` says what changed in the payload."""
+    """What a person did to a dead job, when and why; `difference` lists what changed in the payload."""
 
     kind: InterventionKind
     at: datetime

@@ -1,1 +1,1 @@
-"""What `jobyard run` starts on one machine: every process of an installation, with an embedded Valkey."""
+"""`jobyard run`: starts every process of an installation on one machine, with an embedded Valkey."""

@@ -1,7 +1,7 @@
-"""What an application adds to `jobyard run`, by functions of the module that it names as `local`.
+"""The additions of an application to `jobyard run`: functions of the module that it names as `local`.
 
-`processes(settings)` returns more processes, `environment(settings)` settings that are given on one machine
-where they are not set, and `first_jobs(api)` what to try first. Each may be missing.
+`processes(settings)` returns more processes, `environment(settings)` defaults of settings on one machine, and
+`first_jobs(api)` the jobs to try first. Each function may be missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FirstJob:
-    """A request to try: a path of the API and the payload that is posted there."""
+    """A request to try: a path of the API, and the payload to post there."""
 
     path: str
     payload: Mapping[str, Any]
@@ -25,7 +25,7 @@ class FirstJob:
 
 @dataclass(frozen=True)
 class LocalApi:
-    """The API that has just been started, for `first_jobs`: where it is, and how to upload a file to it."""
+    """The running API, for `first_jobs`: its URL, the settings, and a function that uploads a file."""
 
     url: str
     settings: Settings
@@ -34,20 +34,20 @@ class LocalApi:
 
 def added_processes(settings: Settings) -> Sequence[LocalProcess]:
     """Return the processes of the application; raises `SettingsError`."""
-    return _ask("processes", lambda _: [])(settings)
+    return _function("processes", lambda _: [])(settings)
 
 
 def added_environment(settings: Settings) -> Mapping[str, str]:
-    """Return the settings that the application gives on one machine, where they are not set."""
-    return _ask("environment", lambda _: {})(settings)
+    """Return the application's environment variables for one machine."""
+    return _function("environment", lambda _: {})(settings)
 
 
 def first_jobs(api: LocalApi) -> Sequence[FirstJob]:
-    """Return what to try first: what the application says, or the tasks that have an example."""
-    return _ask("first_jobs", _examples)(api)
+    """Return the jobs to try first: those of the application, or tasks that have an example."""
+    return _function("first_jobs", _examples)(api)
 
 
-def _ask(name: str, default: Callable[[Any], T]) -> Callable[[Any], T]:
+def _function(name: str, default: Callable[[Any], T]) -> Callable[[Any], T]:
     application = get_application()
     return application.load(application.local, name, default, is_optional=True)
 

@@ -1,7 +1,7 @@
-"""`python -m jobyard.local.plan FD`: checks everything, and writes what is to be started to a file
-descriptor.
+"""`python -m jobyard.local.plan FD`: checks everything, and writes the processes to start to a descriptor.
 
-A process of its own, because it loads every task and the ledger: the supervisor, which stays, is spared that.
+It runs in a process of its own and ends, because it loads every task and the ledger: the supervisor, which
+stays, does not hold them in memory.
 """
 
 import fcntl
@@ -15,18 +15,21 @@ from typing import Any, Final
 
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from jobyard.settings.extras import missing_extras_fault
 
-LOCK: Final = "yard.lock"
-# Ctrl-C is meant now; a worker in production has twenty seconds.
+# Of what is always started; Flower is left out where it is not installed.
+EXTRAS: Final = ("api", "worker", "redis", "local")
+LOCK: Final = "jobyard.lock"
+# How long workers finish their jobs after Ctrl-C, when a person waits; in production it is twenty seconds.
 GRACE: Final = timedelta(seconds=3)
 
 
-def plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
-    """Return what the supervisor has to know, as JSON has it; ends the program where nothing could start.
+def make_plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
+    """Return the plan for the supervisor, as JSON data; ends the program if a process could not start.
 
     Raises `TaskDeclarationError`, `SettingsError` and `LedgerUnavailableError`.
     """
-    # Only now: these import the tasks, which cannot be without right settings.
+    # Imported here, because these import the tasks, which need valid settings.
     from jobyard.local.additions import added_environment, added_processes
     from jobyard.local.preflight import prepare
     from jobyard.local.processes import BROKER, local_processes, python_module
@@ -49,27 +52,29 @@ def plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
 
 
 def refuse_second_start(home: Path) -> None:
-    """End the program where another supervisor runs in this folder."""
+    """End the program if another supervisor runs in this folder."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            sys.exit(f"a yard runs in {home} already (process {file.read().strip()}); its Ctrl-C ends it")
+            sys.exit(f"Jobyard already runs in {home} (process {file.read().strip()}); Ctrl-C there ends it")
 
 
 def main() -> None:
     is_reload = "--reload" in sys.argv
+    if fault := missing_extras_fault("`jobyard run`", EXTRAS):
+        sys.exit(fault)
     try:
         settings = load_settings()
         if not is_reload:
             refuse_second_start(settings.home)
-        found = plan(settings, is_reload=is_reload)
+        plan = make_plan(settings, is_reload=is_reload)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
-    with os.fdopen(int(sys.argv[1]), "w") as answer:
-        json.dump(found, answer)
+    with os.fdopen(int(sys.argv[1]), "w") as pipe:
+        json.dump(plan, pipe)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`jobyard run --reload`: API, workers and beat start again when a file of the application has changed.
+"""`jobyard run --reload`: restarts API, workers and beat when a file of the application has changed.
 
-They end as at any stop: a worker finishes what it can and hands back the rest, and requests go to the API
-that comes. A process that ends by itself, over a fault in the code, waits for the next edit.
+They stop as always: a worker finishes what it can and hands back the rest, and the new API serves further
+requests. A process that ends because of a fault in the code is started again at the next edit.
 """
 
 import threading
@@ -14,32 +14,34 @@ from jobyard.local.supervisor import Supervisor, read_plan
 
 
 class ReloadingSupervisor(Supervisor):
-    """A supervisor that looks at the working directory."""
+    """A supervisor that watches the working directory."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(plan)
         self._changed: set[str] = set()
-        threading.Thread(target=self._look, name="reload", daemon=True).start()
+        threading.Thread(target=self._watch_files, name="reload", daemon=True).start()
 
-    def _look(self) -> None:
+    def _watch_files(self) -> None:
         for changes in watch(Path.cwd(), watch_filter=PythonFilter()):
             self._changed |= {str(Path(path).relative_to(Path.cwd())) for _, path in changes}
 
-    def on_turn(self) -> None:
-        """Overridden so that what is written over the old code is started."""
+    def on_poll(self) -> None:
+        """Overridden so that changed code is started."""
         if not self._changed:
             return
         names, self._changed = sorted(self._changed), set()
-        self.say("supervisor", f"changed: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+        self.print_line("supervisor", f"changed: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
         plan = read_plan("--reload")
         if plan is None:
-            self.say(
-                "supervisor", "the lines above say what is wrong; what runs goes on, until the next edit"
+            self.print_line(
+                "supervisor", "the lines above say what is wrong; the old processes go on until the next edit"
             )
             return
         self.restart([planned for planned in plan["processes"] if planned["reloads"]])
 
     def on_ended(self, name: str, code: int) -> bool:
-        """Overridden so that a fault in the code ends nothing else."""
-        self.say("supervisor", f"{name} has ended (code {code}), and starts again at the next edit")
+        """Overridden so that a fault in the code does not stop the other processes."""
+        self.print_line(
+            "supervisor", f"{name} has ended (code {code}), and will be started again at the next edit"
+        )
         return bool(name != self._plan["broker"])

@@ -1,4 +1,4 @@
-"""`jobyard run`: everything on one machine, in the foreground, with one log, until Ctrl-C."""
+"""`jobyard run`: runs every process on one machine, in the foreground, with one log, until Ctrl-C."""
 
 import fcntl
 import os
@@ -10,11 +10,11 @@ from jobyard.local.supervisor import Supervisor, read_plan
 
 
 def main(*, reload: bool = False) -> None:
-    """Run until everything has ended; ends the program with its exit code."""
+    """Run until every process has ended; ends the program with the exit code."""
     plan = read_plan()
     if plan is None:
         sys.exit(1)
-    with lock(Path(plan["lock"])):
+    with lock_folder(Path(plan["lock"])):
         sys.exit(_supervisor(plan, reload=reload).run())
 
 
@@ -26,14 +26,16 @@ def _supervisor(plan: "dict[str, object]", *, reload: bool) -> Supervisor:
     return ReloadingSupervisor(plan)
 
 
-def lock(path: Path) -> TextIO:
-    """Take the folder for this supervisor alone; ends the program where another runs there."""
+def lock_folder(path: Path) -> TextIO:
+    """Lock the folder for this supervisor; ends the program if another runs there."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.seek(0)
-        sys.exit(f"a yard runs in {path.parent} already (process {file.read().strip()}); its Ctrl-C ends it")
+        sys.exit(
+            f"Jobyard already runs in {path.parent} (process {file.read().strip()}); Ctrl-C there ends it"
+        )
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

@@ -1,6 +1,6 @@
-"""Starts the processes of a plan, prints what they say, and ends them all together.
+"""Starts the processes of a plan, prints their output, and stops them together.
 
-It imports the standard library alone, because it stays for as long as they do: `jobyard/local/plan.py`
+It imports only the standard library, because it stays in memory as long as they run: `jobyard/local/plan.py`
 decides what to start, in a process that ends.
 """
 
@@ -16,16 +16,17 @@ from datetime import datetime
 from time import monotonic, sleep
 from typing import Any, Final
 
-# More than a worker needs for its grace (3 s here), for handing back (5 s), and for its last words.
+# The longest that a process may take to stop: more than a worker needs for its grace (3 s here), for handing
+# back (5 s), and for its last log lines.
 LONGEST_STOP_SECONDS: Final = 12.0
-# An embedded broker that has much to read back from its file.
+# The longest wait for the embedded broker, which may have a large file to load.
 LONGEST_BROKER_START_SECONDS: Final = 30.0
-LOOK_AGAIN_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 COLOURS: Final = (36, 33, 32, 35, 34, 31, 96, 93, 92, 95)
 
 
 class Process:
-    """One process of the plan, in a session of its own, with its output."""
+    """A process of the plan, in a session of its own, and its output."""
 
     def __init__(self, planned: dict[str, Any], environment: dict[str, str]) -> None:
         self.name, self.planned = planned["name"], planned
@@ -35,29 +36,29 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | environment | planned.get("environment", {}),
-            start_new_session=True,  # a Ctrl-C is for the supervisor, which ends them in order
+            start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the processes in order
             preexec_fn=_end_with_supervisor,
         )
         assert self._popen.stdout is not None
         self.output = self._popen.stdout
         os.set_blocking(self.output.fileno(), False)
-        self._rest = b""
+        self._partial_line = b""
 
-    def lines(self) -> list[str] | None:
-        """Return what it has said since the last time, and None once it says no more."""
-        said = self.output.read()
-        if said == b"":
-            rest, self._rest = self._rest, b""
-            return [rest.decode(errors="replace")] if rest else None
-        *whole, self._rest = (self._rest + (said or b"")).split(b"\n")
-        return [line.decode(errors="replace") for line in whole]
+    def read_lines(self) -> list[str] | None:
+        """Return the lines since the last call, and None once the output has ended."""
+        output = self.output.read()
+        if output == b"":
+            last_line, self._partial_line = self._partial_line, b""
+            return [last_line.decode(errors="replace")] if last_line else None
+        *lines, self._partial_line = (self._partial_line + (output or b"")).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
 
     def returncode(self) -> int | None:
-        """Return its exit code, and None while it runs."""
+        """Return the exit code, or None while the process runs."""
         return self._popen.poll()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, or where it is a KILL, to all that it has started."""
+        """Send a signal to the process; SIGKILL goes to all that it has started, too."""
         if self._popen.poll() is not None:
             return
         if number is signal.SIGKILL:
@@ -67,7 +68,7 @@ class Process:
 
 
 def _end_with_supervisor() -> None:
-    # Where the supervisor is killed, no process is left behind. prctl(2), 1 is PR_SET_PDEATHSIG.
+    # If the supervisor is killed, no process is left behind. In prctl(2), 1 is PR_SET_PDEATHSIG.
     if sys.platform == "linux":
         import ctypes
 
@@ -75,7 +76,7 @@ def _end_with_supervisor() -> None:
 
 
 class Supervisor:
-    """Runs until one process ends that should not, or it is told to stop."""
+    """Runs the processes until one ends unexpectedly, or until `stop` is called."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
@@ -86,24 +87,26 @@ class Supervisor:
         self._is_stopping = False
 
     def run(self) -> int:
-        """Start everything, and return the exit code once all of it has ended."""
+        """Start every process, and return the exit code once all have ended."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop())
         code = self._start_all()
         if code is None:
             code = self._watch()
-        self._end_all()
+        self._stop_all()
         return code
 
     def stop(self) -> None:
-        """Let `run` end everything, and return."""
+        """Make `run` stop every process and return."""
         self._is_stopping = True
 
     def _start_all(self) -> int | None:
         for planned in self._plan["processes"]:
             self.start(planned)
             if planned["name"] == self._plan["broker"] and not self._wait_for_port(planned):
-                self.say("supervisor", "the embedded broker does not answer; its own lines above say why")
+                self.print_line(
+                    "supervisor", "the embedded broker does not answer; its log lines above say why"
+                )
                 return 1
         self.start({"name": "welcome", "command": self._plan["welcome"]})
         return None
@@ -129,8 +132,8 @@ class Supervisor:
 
     def _watch(self) -> int:
         while not self._is_stopping:
-            self._print_output(LOOK_AGAIN_SECONDS)
-            self.on_turn()
+            self._print_output(POLL_SECONDS)
+            self.on_poll()
             for name, process in list(self._running.items()):
                 if (code := process.returncode()) is not None:
                     del self._running[name]
@@ -139,33 +142,32 @@ class Supervisor:
                         return code or 1
         return 0
 
-    def on_turn(self) -> None:
-        """Do nothing; `jobyard/local/reload.py` has something to do."""
+    def on_poll(self) -> None:
+        """Do nothing; `jobyard/local/reload.py` overrides it."""
 
-    def restart(self, wanted: Sequence[dict[str, Any]]) -> None:
-        """End those that reload and are not wanted any more or are started again, and start what is
-        wanted."""
+    def restart(self, planned_processes: Sequence[dict[str, Any]]) -> None:
+        """Stop the processes that reload, and start the planned ones."""
         old = [process for process in self._running.values() if process.planned.get("reloads")]
         for process in old:
             del self._running[process.name]
-        self.end(old)
-        for planned in wanted:
+        self.stop_processes(old)
+        for planned in planned_processes:
             self.start(planned)
 
     def on_ended(self, name: str, code: int) -> bool:
-        """Say that a process has ended; tell whether the others go on."""
-        self.say("supervisor", f"{name} has ended (code {code}): everything is stopped")
+        """Print that a process has ended; return whether the others go on."""
+        self.print_line("supervisor", f"{name} has ended (code {code}): every process is stopped")
         return False
 
-    def _end_all(self) -> None:
+    def _stop_all(self) -> None:
         broker = self._running.pop(self._plan["broker"], None)
-        self.end(list(self._running.values()))
-        # The last: the others may still have something to say to it.
+        self.stop_processes(list(self._running.values()))
+        # The broker stops last: the others may still need it.
         if broker is not None:
-            self.end([broker])
+            self.stop_processes([broker])
 
-    def end(self, processes: Sequence[Process]) -> None:
-        """Tell processes to end, wait, and kill those that do not."""
+    def stop_processes(self, processes: Sequence[Process]) -> None:
+        """Send SIGTERM to processes, wait, and kill those that have not ended."""
         for process in processes:
             process.signal(signal.SIGTERM)
         until = monotonic() + LONGEST_STOP_SECONDS
@@ -180,21 +182,21 @@ class Supervisor:
     def _print_output(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
             process: Process = key.data
-            if (lines := process.lines()) is None:
+            if (lines := process.read_lines()) is None:
                 self._selector.unregister(process.output)
             for line in lines or ():
-                self.say(process.name, line)
+                self.print_line(process.name, line)
 
     def _drain(self, process: Process) -> None:
-        while (lines := process.lines()) and lines is not None:
+        while (lines := process.read_lines()) and lines is not None:
             for line in lines:
-                self.say(process.name, line)
+                self.print_line(process.name, line)
         if process.output in {key.fileobj for key in self._selector.get_map().values()}:
             self._selector.unregister(process.output)
         process.output.close()
 
-    def say(self, name: str, line: str) -> None:
-        """Print a line with the time and the name of the process that said it."""
+    def print_line(self, name: str, line: str) -> None:
+        """Print a line of a process with the time and its name."""
         if name not in self._names:
             self._names.append(name)
         prefix = f"{datetime.now():%H:%M:%S} {name.ljust(self._width)} | "
@@ -204,11 +206,11 @@ class Supervisor:
 
 
 def read_plan(*options: str) -> dict[str, Any] | None:
-    """Return what is to be started, or None where the plan's process has said why nothing can be."""
+    """Return the plan, or None if its process has printed why nothing can start."""
     read, write = os.pipe()
-    with os.fdopen(read) as answer:
+    with os.fdopen(read) as pipe:
         command = [sys.executable, "-m", "jobyard.local.plan", str(write), *options]
         process = subprocess.Popen(command, pass_fds=[write])
         os.close(write)
-        text = answer.read()
+        text = pipe.read()
     return json.loads(text) if process.wait() == 0 else None

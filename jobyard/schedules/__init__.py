@@ -1,1 +1,1 @@
-"""How a tick of a schedule becomes an accepted job."""
+"""Turns the due ticks of schedules into accepted jobs."""

@@ -1,5 +1,4 @@
-"""The schedules of this installation: its own housekeeping, and those of the application, which win by
-name."""
+"""The schedules of this installation: its housekeeping, and the application's, which win by name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +10,12 @@ from jobyard.settings.application import get_application
 
 
 def declared_schedules() -> tuple[Schedule, ...]:
-    """Return every schedule; raises `SettingsError` where two of the application's have one name."""
+    """Return every schedule; raises `SettingsError` if two schedules of the application have one name."""
     application = get_application()
-    own: Sequence[Schedule] = application.load(application.schedules, "SCHEDULES", ())
-    twice = [name for name, times in Counter(schedule.name for schedule in own).items() if times > 1]
-    if twice:
-        raise SettingsError(f"{application.schedules} has two schedules called {twice[0]!r}: rename one")
-    by_name = {schedule.name: schedule for schedule in (*HOUSEKEEPING, *own)}
+    schedules: Sequence[Schedule] = application.load(application.schedules, "SCHEDULES", ())
+    counts = Counter(schedule.name for schedule in schedules)
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
+        raise SettingsError(f"{application.schedules} has two schedules called {duplicates[0]!r}: rename one")
+    by_name = {schedule.name: schedule for schedule in (*HOUSEKEEPING, *schedules)}
     return tuple(by_name.values())

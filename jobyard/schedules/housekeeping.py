@@ -1,4 +1,4 @@
-"""The schedules that every installation has: a sign of life, and the deletion of what ended long ago."""
+"""The schedules that every installation has: a heartbeat, and the deletion of jobs that ended long ago."""
 
 from datetime import timedelta
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a schedule is: a task with its payload, and when it is due."""
+"""A schedule: a task with its payload, and the times when it is due."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,7 @@ from jobyard.tasks.task import JobTask
 
 @dataclass(frozen=True)
 class Schedule:
-    """A task with its payload, and when it is due (UTC): Celery's `schedule(timedelta(...))` or
-    `crontab(...)`."""
+    """A task with its payload, due in UTC by Celery's `schedule(timedelta(...))` or `crontab(...)`."""
 
     name: str
     task: JobTask[Any, Any]

@@ -1,4 +1,4 @@
-"""RedBeat behind the ledger: a due schedule becomes an accepted job. The only file that touches RedBeat."""
+"""RedBeat's scheduler, in which a due schedule becomes a job in the ledger; only this file uses RedBeat."""
 
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -14,10 +14,10 @@ from redbeat.schedulers import (
 )
 from redis.exceptions import RedisError
 
-from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, redis_beside_fault
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.crash_points import CrashPoint, reach
+from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Verdict
 from jobyard.jobs.ledger import get_ledger
@@ -31,35 +31,35 @@ from jobyard.tasks.submission import submit
 
 log = structlog.get_logger()
 
+# The pause after a tick that failed, or while another beat holds the lock.
 RETRY_SECONDS = 1.0
-# Two beats on two machines may differ by so much.
-A_WRONG_CLOCK = timedelta(seconds=10)
+# The clocks of two beats on two machines may differ by this much.
+LONGEST_CLOCK_DIFFERENCE = timedelta(seconds=10)
 
 
 class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
-    """RedBeat's lock and clock; each tick is a job in the ledger, unique on (schedule, nominal time)."""
+    """RedBeat's lock and clock; each tick is a job in the ledger, unique by schedule and nominal time."""
 
-    # Celery's opens a connection to the broker before every tick, and waits for it as long as it takes,
-    # while the lock runs out. A tick is a job in the ledger; the publisher rings for it, or the keeper.
+    # Celery's own property connects to the broker before every tick and waits without limit, while the lock
+    # runs out. A tick is a job in the ledger, and the publisher or the keeper sends its message.
     producer = None
     _is_installed = False
 
     def __init__(self, app: Any, **options: Any) -> None:
-        """Overridden so that RedBeat finds its client open: it reads other URLs than ours."""
+        """Overridden so that RedBeat finds an open client: it cannot read our URLs."""
         settings = get_settings()
         client = open_redis(settings.redis_url, settings.broker.timeout, decode_responses=True)
         setattr(app, REDBEAT_REDIS_KEY, client)
         super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
-        """Overridden so that the declared schedules are installed, and removed when they are declared no
-        longer.
+        """Overridden so that declared schedules are installed, and others removed.
 
-        One that Redis has forgotten goes on from the last tick that the ledger knows of. Where Redis or the
-        ledger is not there yet, the next tick installs them.
+        A schedule that Redis has lost goes on from its last tick in the ledger. If Redis or the ledger is not
+        available yet, the next tick installs the schedules.
         """
         settings = get_settings()
-        exit_if_misconfigured(broker_fault(settings), redis_beside_fault(settings))
+        exit_if_misconfigured(broker_fault(settings), separate_redis_fault(settings))
         try:
             self._install_declared()
         except (RedisError, LedgerUnavailableError) as error:
@@ -74,49 +74,48 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
             }
             for schedule in declared_schedules()
         }
-        forgotten = [
+        missing = [
             schedule.name
             for schedule in declared_schedules()
             if not get_redis(self.app).exists(self._key(schedule.name))
         ]
         super().setup_schedule()
-        for name in forgotten:
-            self._go_on_from_last_tick(name)
+        for name in missing:
+            self._resume_from_last_tick(name)
         self._is_installed = True
 
     def _key(self, name: str) -> str:
         return str(RedBeatSchedulerEntry.generate_key(self.app, name))
 
-    def _go_on_from_last_tick(self, name: str) -> None:
+    def _resume_from_last_tick(self, name: str) -> None:
         last = latest_with_tag(get_ledger().database, _tag(name))
         if last is not None:
             RedBeatSchedulerEntry.from_key(self._key(name), app=self.app).reschedule(last.created_at)
 
     def tick(self, *arguments: Any, **options: Any) -> float:
-        """Overridden so that a Redis that is away, or has forgotten everything, does not end beat."""
+        """Overridden so that a Redis that is away, or has lost its data, does not end beat."""
         try:
             if self.lock is not None and self.lock.owned():
                 if not self._is_installed:
                     self._install_declared()
-                self._call_back_from_the_future()
+                self._correct_future_runs()
                 return float(super().tick(*arguments, **options))
-            self._lead_again()
+            self._reacquire_lock()
         except (RedisError, LedgerUnavailableError) as error:
             log.warning("no tick now, trying again", reason=str(error))
         return RETRY_SECONDS
 
-    def _call_back_from_the_future(self) -> None:
-        # A clock that was set back leaves a last run in the future, after which nothing would be due for
-        # as long as the clock was wrong.
-        latest = utc_now() + A_WRONG_CLOCK
+    def _correct_future_runs(self) -> None:
+        # A clock that was set back leaves last runs in the future, and no schedule would be due until then.
+        latest = utc_now() + LONGEST_CLOCK_DIFFERENCE
         for schedule in declared_schedules():
             entry = RedBeatSchedulerEntry.from_key(self._key(schedule.name), app=self.app)
             if entry.last_run_at is not None and entry.last_run_at > latest:
                 log.warning("last run is in the future, counting from now", schedule=schedule.name)
                 entry.reschedule(utc_now())
 
-    def _lead_again(self) -> None:
-        # The lock was lost with Redis' memory, or to another beat while this one was away.
+    def _reacquire_lock(self) -> None:
+        # The lock was lost with Redis's data, or to another beat while this one was away.
         if self.lock is None:
             acquire_distributed_beat_lock(sender=_Sender(self))
         elif not self.lock.acquire(blocking=False):
@@ -127,17 +126,17 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
     def apply_async(
         self, entry: RedBeatSchedulerEntry, producer: Any = None, advance: bool = True, **_: Any
     ) -> JobHandle[Any]:
-        """Overridden so that the tick is committed before RedBeat notes it as done.
+        """Overridden so that the tick is committed before RedBeat marks it as done.
 
-        Where the ledger is out of reach this raises, the schedule stays due, and the tick is not lost;
-        where RedBeat's note is lost instead, the same tick comes again and is the same job.
+        If the ledger is unavailable, this raises, the schedule stays due, and the tick is not lost. If
+        RedBeat's mark is lost, the same tick comes again and is the same job.
         """
         nominal = _nominal_time(entry)
         task = find_task(entry.task)
         payload = task.payload_model.model_validate(entry.args[0] if entry.args else {})
         options = JobOptions(tags=(_tag(entry.name),))
         [tick] = submit(task, [payload], options, f"tick:{entry.name}:{nominal.isoformat()}")
-        reach(CrashPoint.TICKED)
+        crash_here_if_asked(CrashPoint.TICKED)
         log.info(
             "tick",
             schedule=entry.name,
@@ -151,7 +150,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
 
 
 class _Sender:
-    """What RedBeat's own signal handler asks of its sender."""
+    """The sender that RedBeat's signal handler expects."""
 
     def __init__(self, scheduler: LedgerScheduler) -> None:
         self.scheduler = scheduler
@@ -162,8 +161,8 @@ def _tag(schedule: str) -> str:
 
 
 def _nominal_time(entry: RedBeatSchedulerEntry) -> datetime:
-    # When the tick was due, and not when it was noticed: so two beats, or one that is started again,
-    # name the same tick the same.
+    # The time when the tick was due, not when beat noticed it: two beats, or one that was restarted, give the
+    # same tick the same time.
     if entry.last_run_at is None:
         return utc_now().replace(microsecond=0)
     if isinstance(entry.schedule, crontab):

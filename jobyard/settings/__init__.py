@@ -1,4 +1,4 @@
-"""What can be set from outside, and what follows from it. Imports nothing of Jobyard's."""
+"""The settings, and the rules that follow from them; imports no other package of Jobyard."""
 
 from jobyard.settings.errors import SettingsError
 from jobyard.settings.settings import ENV_PREFIX, Settings, get_section, get_settings, load_settings

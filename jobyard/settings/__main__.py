@@ -1,4 +1,4 @@
-"""`jobyard config`: every setting with its value and what it is for; secrets are masked."""
+"""`jobyard config`: prints every setting with its value and its purpose; secrets are masked."""
 
 import sys
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from jobyard.settings.secrets import masked_url
 
 
-def lines(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
-    """Yield (environment variable, value, what it is for) for each setting."""
+def setting_rows(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple[str, str, str]]:
+    """Yield (environment variable, value, purpose) for each setting."""
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
-            yield from lines(value, f"{prefix}{name.upper()}__")
+            yield from setting_rows(value, f"{prefix}{name.upper()}__")
         else:
-            yield f"{prefix}{name.upper()}", _shown(value), field.description or ""
+            yield f"{prefix}{name.upper()}", _text(value), field.description or ""
 
 
-def in_effect(settings: Settings) -> dict[str, str]:
-    """Return what stands for the URLs that were not given, by environment variable."""
+def default_urls(settings: Settings) -> dict[str, str]:
+    """Return the URLs in effect where none is set, by environment variable."""
     return {
         f"{ENV_PREFIX}LEDGER__URL": settings.ledger_url,
         f"{ENV_PREFIX}BROKER__URL": settings.broker_url,
@@ -29,7 +29,7 @@ def in_effect(settings: Settings) -> dict[str, str]:
     }
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     return masked_url(str(value))
@@ -40,10 +40,10 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    defaults = in_effect(settings)
-    for variable, value, purpose in lines(settings):
-        shown = _shown(defaults.get(variable, value)) if value == "None" else value
-        print(f"{variable:36} {shown:36} {purpose}".rstrip())
+    defaults = default_urls(settings)
+    for variable, value, purpose in setting_rows(settings):
+        text = _text(defaults.get(variable, value)) if value == "None" else value
+        print(f"{variable:36} {text:36} {purpose}".rstrip())
 
 
 if __name__ == "__main__":

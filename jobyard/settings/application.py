@@ -1,8 +1,8 @@
-"""Which application a process of the engine serves: its tasks, queues, settings and schedules.
+"""Finds the application that a process serves: its tasks, queues, settings and schedules.
 
-`JOBYARD_APP=module:attribute` names it, in the environment or in the `.env` file. Where it does not, `app`
-in the table `[tool.jobyard]` of the `pyproject.toml` in the working directory does, and where that says
-nothing either, there is none: then `JOBYARD_TASKS__MODULES` alone says which tasks there are.
+`JOBYARD_APP=module:attribute` names it, in the environment or in the `.env` file. Without that, `app` in the
+table `[tool.jobyard]` of the `pyproject.toml` in the working directory names it. Without both there is no
+application, and only the modules of `JOBYARD_TASKS__MODULES` declare tasks.
 """
 
 import os
@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict
 
 from jobyard.settings.errors import SettingsError
-from jobyard.settings.queues import DEFAULT_QUEUE, Queue, by_name
+from jobyard.settings.queues import DEFAULT_QUEUE, Queue, queues_by_name
 
 T = TypeVar("T")
 
@@ -30,22 +30,21 @@ _PROJECT_FILE: Final = Path("pyproject.toml")
 
 
 class SettingsSection(BaseModel):
-    """The base of a section of settings: frozen, and no unknown names."""
+    """The base of a section of settings: frozen, and without unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """What a product brings along. Modules are named and not imported, so that each process loads what it
-    needs.
+    """What a product adds to Jobyard; modules are given by name, so that each process imports what it needs.
 
-    `tasks` are modules with tasks in them. `settings` are sections by name: `{"shop": ShopSettings}` is read
+    `tasks` are modules that declare tasks. `settings` are sections by name: `{"shop": ShopSettings}` is read
     from `JOBYARD_SHOP__...`. `schedules` is a module with a sequence `SCHEDULES`, `doors` one with a mapping
-    `DOORS` (a short path for a task), and `local` one with what `jobyard run` adds, see
+    `DOORS` of short paths to task names, and `local` one with additions to `jobyard run`, see
     `jobyard/local/additions.py`.
 
-    Raises `SettingsError` for queues that cannot be.
+    Raises `SettingsError` if two queues of one name differ.
     """
 
     tasks: tuple[str, ...] = ()
@@ -56,12 +55,12 @@ class Application:
     local: str | None = None
 
     def __post_init__(self) -> None:
-        by_name((DEFAULT_QUEUE, *self.queues))
+        queues_by_name((DEFAULT_QUEUE, *self.queues))
 
     def load(self, module: str | None, name: str, default: T, *, is_optional: bool = False) -> T:
-        """Return what stands under a name in one of these modules.
+        """Return the attribute `name` of one of these modules, or `default` where no module is given.
 
-        Raises `SettingsError` where nothing does, unless it `is_optional`.
+        Raises `SettingsError` if the attribute is missing; with `is_optional` returns `default` then.
         """
         if module is None:
             return default
@@ -69,22 +68,23 @@ class Application:
             imported = import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise  # the module is there, and something that it imports is not
-            raise SettingsError(f"the application names {module!r}: {why_missing(module)}") from error
+                raise  # the module exists, and one of its imports is missing
+            raise SettingsError(
+                f"the application names {module!r}: {missing_module_reason(module)}"
+            ) from error
         if not (is_optional or hasattr(imported, name)):
             raise SettingsError(f"the application names {module}, which has no {name}")
         return cast(T, getattr(imported, name, default))
 
 
 def environment_file() -> Path | None:
-    """Return the file that settings are read from besides the environment, or None for none."""
-    name = os.environ.get(ENV_FILE_VARIABLE, ".env")  # an empty name reads none
+    """Return the file from which settings are read besides the environment, or None."""
+    name = os.environ.get(ENV_FILE_VARIABLE, ".env")  # an empty name means no file
     return Path(name) if name else None
 
 
 def application_name() -> str | None:
-    """Return the name of this process's application, as `module:attribute`, or None; raises
-    `SettingsError`."""
+    """Return the name of this process's application, `module:attribute`, or None; raises `SettingsError`."""
     if name := os.environ.get(APP_VARIABLE):
         return name
     file = environment_file()
@@ -105,26 +105,26 @@ def _name_in_project() -> str | None:
     name = project.get("tool", {}).get("jobyard", {}).get("app")
     if name is not None and not isinstance(name, str):
         raise SettingsError(
-            f"{_PROJECT_FILE}: app in [tool.jobyard] is text, like 'shop.jobyard:application'"
+            f"{_PROJECT_FILE}: app in [tool.jobyard] must be text, like 'shop.jobyard:application'"
         )
     return name or None
 
 
-def application_by_default(name: str) -> None:
-    """Let this process and its children serve an application, unless they are told another."""
+def set_default_application(name: str) -> None:
+    """Set the application of this process and its children, unless the environment names one."""
     if not os.environ.get(APP_VARIABLE):
         os.environ[APP_VARIABLE] = name
 
 
 @cache
 def get_application() -> Application:
-    """Return this process's application; raises `SettingsError` where the one that is named is not there."""
+    """Return this process's application; raises `SettingsError` if the named application does not exist."""
     name = application_name()
     return Application() if name is None else find_application(name)
 
 
 def find_application(name: str) -> Application:
-    """Return the application `module:attribute`; raises `SettingsError` that says what is there instead."""
+    """Return the application `module:attribute`; raises `SettingsError` that names what was found instead."""
     module, _, attribute = name.partition(":")
     attribute = attribute or DEFAULT_ATTRIBUTE
     if not all(part.isidentifier() for part in (*module.split("."), attribute)):
@@ -132,28 +132,28 @@ def find_application(name: str) -> Application:
             f"{APP_VARIABLE} is {name!r}: write module:attribute, like shop.jobyard:application"
         )
     try:
-        found = getattr(import_module(module), attribute, None)
+        application = getattr(import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
-        raise SettingsError(f"{APP_VARIABLE} names {module!r}: {why_missing(module)}") from error
-    if not isinstance(found, Application):
-        what = "nothing" if found is None else f"a {type(found).__name__}"
+            raise  # the module exists, and one of its imports is missing
+        raise SettingsError(f"{APP_VARIABLE} names {module!r}: {missing_module_reason(module)}") from error
+    if not isinstance(application, Application):
+        description = "missing" if application is None else f"a {type(application).__name__}"
         raise SettingsError(
-            f"{APP_VARIABLE} is {name!r}, and {attribute} in {module} is {what}: "
+            f"{APP_VARIABLE} is {name!r}, and {attribute} in {module} is {description}: "
             f"make it a jobyard.Application there"
         )
-    return found
+    return application
 
 
-def why_missing(module: str) -> str:
-    """Return why a module cannot be imported, and what to do; another one of that name is shown."""
+def missing_module_reason(module: str) -> str:
+    """Return why a module cannot be imported, and where Python found a package of that name instead."""
     package = module.split(".")[0]
-    found = find_spec(package)
-    if found is None:
+    spec = find_spec(package)
+    if spec is None:
         return f"there is no module {package!r} in {Path.cwd()} or on PYTHONPATH"
-    place = found.origin or ", ".join(found.submodule_search_locations or ())
+    location = spec.origin or ", ".join(spec.submodule_search_locations or ())
     return (
-        f"there is a {package!r}, at {place}, and no {module!r} in it: is it the one that is meant? "
-        f"PYTHONPATH says which comes first"
+        f"there is a {package!r}, at {location}, and no {module!r} in it: is it the package that you mean? "
+        f"PYTHONPATH decides which package comes first"
     )

@@ -1,4 +1,4 @@
-"""How a length of time is written in a setting or a URL: seconds (`30`, `0.5`) or ISO 8601 (`PT5M`)."""
+"""Durations in settings and URLs, written as seconds (`30`, `0.5`) or in ISO 8601 (`PT5M`)."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,13 +1,13 @@
-"""The garbage collector of processes that serve: kept from looking through what never goes."""
+"""Freezes long-lived objects out of garbage collection, in processes that serve."""
 
 import gc
 
 
 def freeze_objects() -> None:
-    """Leave what is there now out of every collection, and collect less often; for when all is imported.
+    """Exclude all present objects from every collection, and collect less often; call it after all imports.
 
-    Requests and jobs leave few cycles behind, and the modules of a yard are half a million objects: going
-    through them again and again took a quarter of the time of an accepted job.
+    Requests and jobs leave few reference cycles, and the loaded modules are half a million objects:
+    traversing them again and again took a quarter of the time of an accepted job.
     """
     gc.collect()
     gc.freeze()

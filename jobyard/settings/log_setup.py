@@ -1,4 +1,4 @@
-"""One line for each event, the same for our code and for the libraries, on the console or as JSON."""
+"""Sets up logging: one line for each event, of our code and of libraries, on the console or as JSON."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from jobyard.settings.sections import LogSettings
-from jobyard.settings.settings import retired_settings
+from jobyard.settings.variables import retired_settings
 
 _SHARED: tuple[Any, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -17,7 +17,7 @@ _SHARED: tuple[Any, ...] = (
 )
 _NOISY = (
     *("httpx", "httpcore", "asyncio", "alembic", "kombu", "amqp", "mail.log"),
-    # Our own line says how a job ended; these would say it twice more.
+    # Our own line says how a job ended; these loggers would repeat it twice.
     *("celery.worker.strategy", "celery.app.trace"),
 )
 
@@ -31,7 +31,7 @@ def set_up_logging(settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
         )
     )
-    # A task may have closed the stream: what cannot be logged must not undo what was done.
+    # A task may have closed the stream, and a record that cannot be written must not fail the caller.
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -44,14 +44,14 @@ def set_up_logging(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level)),
         cache_logger_on_first_use=True,
     )
-    for words in retired_settings():
-        structlog.get_logger().warning("setting ignored", reason=words)
+    for warning in retired_settings():
+        structlog.get_logger().warning("setting ignored", reason=warning)
 
 
-def join_the_hosts_logging() -> None:
-    """Hand what we have to say to `logging`, in a program of somebody else's that submits jobs.
+def use_host_logging() -> None:
+    """Send our log records to `logging`, in a host program that submits jobs.
 
-    What becomes of it is that program's affair; `structlog` by itself would print it among its output.
+    The host program decides what becomes of them; `structlog` alone would print them into its output.
     """
     if structlog.is_configured():
         return

@@ -1,4 +1,4 @@
-"""What a process of ours does about its own life, on Linux."""
+"""Ties the life of a process to that of its parent, on Linux."""
 
 import ctypes
 import signal
@@ -9,6 +9,6 @@ PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def end_with_parent() -> None:
-    """Have this process killed when the one that started it ends (Linux)."""
+    """Let the kernel kill this process when its parent ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

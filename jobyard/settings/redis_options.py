@@ -1,31 +1,31 @@
-"""What redis-py is told when it connects to a Redis or a Sentinel, as pure functions of the place."""
+"""redis-py's options for a connection to a Redis or a Sentinel, as pure functions of the address."""
 
 from datetime import timedelta
 from typing import Any
 
-from jobyard.settings.urls.redis import RedisPlace
+from jobyard.settings.urls.redis import RedisAddress
 
 
-def redis_options(place: RedisPlace, patience: timedelta) -> dict[str, Any]:
-    """Return the options for a connection to a server: who asks, for which database, and how safely."""
+def redis_options(address: RedisAddress, timeout: timedelta) -> dict[str, Any]:
+    """Return the options for a connection to a server: database, login, timeouts and TLS."""
     return {
-        "db": place.db,
-        "username": place.username,
-        "password": place.password,
-        **_connecting(place, patience),
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        **_connection_options(address, timeout),
     }
 
 
-def sentinel_options(place: RedisPlace, patience: timedelta) -> dict[str, Any]:
-    """Return the options for a connection to a Sentinel, which has users of its own."""
+def sentinel_options(address: RedisAddress, timeout: timedelta) -> dict[str, Any]:
+    """Return the options for a connection to a Sentinel, which has a login of its own."""
     return {
-        "username": place.sentinel_username,
-        "password": place.sentinel_password,
-        **_connecting(place, patience),
+        "username": address.sentinel_username,
+        "password": address.sentinel_password,
+        **_connection_options(address, timeout),
     }
 
 
-def _connecting(place: RedisPlace, patience: timedelta) -> dict[str, Any]:
-    seconds = patience.total_seconds()
-    tls = {"ssl": True, **place.tls} if place.tls else {}
+def _connection_options(address: RedisAddress, timeout: timedelta) -> dict[str, Any]:
+    seconds = timeout.total_seconds()
+    tls = {"ssl": True, **address.tls} if address.tls else {}
     return {"socket_timeout": seconds, "socket_connect_timeout": seconds, **tls}

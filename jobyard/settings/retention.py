@@ -9,37 +9,37 @@ from pydantic_settings import NoDecode
 
 from jobyard.settings.durations import Duration
 
-# As in `jobyard.jobs.job.FINAL`, which this module may not import.
+# The same as `jobyard.jobs.job.FINAL`, which this module may not import.
 ENDS: Final = ("succeeded", "dead", "cancelled", "expired")
 _AGE: Final = TypeAdapter[timedelta](Duration)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """Jobs of this task, where one is named, and of this end, are deleted so long after their end."""
+    """Jobs of `task` and with `status`, where these are set, are deleted `keep` after their end."""
 
     keep: timedelta
     task: str | None = None
     status: str | None = None
 
     def __str__(self) -> str:
-        which = "/".join(part for part in (self.task, self.status) if part)
+        subject = "/".join(part for part in (self.task, self.status) if part)
         days = f"P{self.keep.days}D" if self.keep == timedelta(days=self.keep.days) else None
         age = days or f"{self.keep.total_seconds():g}"
-        return f"{which}={age}" if which else age
+        return f"{subject}={age}" if subject else age
 
     @classmethod
     def parse(cls, text: str) -> "RetentionRule":
         """Read `AGE`, `STATUS=AGE`, `TASK=AGE` or `TASK/STATUS=AGE`; raises `ValueError`."""
-        which, _, age = text.rpartition("=")
+        subject, _, age = text.rpartition("=")
         try:
             keep = _AGE.validate_python(age.strip())
         except ValidationError:
             raise ValueError(f"{text!r} has no age: write P30D, PT12H or seconds") from None
-        task, _, status = which.strip().rpartition("/")
+        task, _, status = subject.strip().rpartition("/")
         if status and status not in ENDS:
             if task or "." not in status:
-                raise ValueError(f"{text!r} names {status!r}, which is no end: {', '.join(ENDS)}")
+                raise ValueError(f"{text!r} names {status!r}, which is not a final status: {', '.join(ENDS)}")
             task, status = status, ""
         return cls(keep, task or None, status or None)
 
@@ -50,9 +50,9 @@ def _as_rules(value: object) -> object:
     rules = tuple(RetentionRule.parse(part.strip()) for part in value.split(",") if part.strip())
     subjects = [(rule.task, rule.status) for rule in rules]
     if len(set(subjects)) < len(subjects):
-        raise ValueError("says twice how long the same jobs are kept")
+        raise ValueError("names the age of the same jobs twice")
     if (None, None) not in subjects:
-        raise ValueError("does not say how long all other jobs are kept: begin with an age, like P30D")
+        raise ValueError("names no age for all other jobs: begin with one, like P30D")
     return rules
 
 

@@ -1,4 +1,4 @@
-"""Masks secrets in what people read: URLs, what servers answer, messages and tracebacks of failures."""
+"""Masks secrets in texts that people read: URLs, answers of servers, and errors with their tracebacks."""
 
 import re
 from collections.abc import Iterator
@@ -11,15 +11,14 @@ from pydantic import BaseModel, SecretStr
 from jobyard.settings.settings import Settings, get_settings
 
 MASK: Final = "***"
-SHORTEST: Final = 4  # masking shorter ones would riddle every text with holes
+SHORTEST: Final = 4  # masking shorter secrets would make most texts unreadable
 
-# In a URL alone. Greedy, so that a password with an @ or a / in it, which should be encoded, is masked
-# as a whole.
+# Patterns for a URL. They are greedy, so that a password with an unencoded @ or / is masked as a whole.
 _LOGIN: Final = re.compile(r"(?<=://)(?P<user>[^:@/?#;]*)(?P<password>:[^;]*)?@")
 _PARAMETER: Final = re.compile(
     r"(?P<name>[?&;][^=&;]*(?:pass|pwd|secret|token|key|sig|cred)[^=&;]*=)[^&;#]*", re.I
 )
-# In a text. Every repetition is bounded or begins at a fixed word, so that the time is linear in the text.
+# Patterns for a text. Each repetition is bounded or begins at a fixed word, so the time is linear.
 _LOGIN_IN_TEXT: Final = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)@")
 _NAMED_IN_TEXT: Final = re.compile(
     r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization)[\w-]{0,40}[\"']?\s{0,3}[:=]\s{0,3}"
@@ -28,24 +27,24 @@ _NAMED_IN_TEXT: Final = re.compile(
 
 
 def masked_url(url: str) -> str:
-    """Return a URL, or several with semicolons between them, with every secret in it masked."""
+    """Return a URL, or several URLs separated by semicolons, with every secret masked."""
     return _PARAMETER.sub(rf"\g<name>{MASK}", _LOGIN.sub(_masked_login, url))
 
 
 def _masked_login(login: "re.Match[str]") -> str:
-    # A name without a password is as likely a password without its colon.
+    # A user name without a password may be a password without its colon.
     return f"{login['user']}:{MASK}@" if login["password"] else f"{MASK}@"
 
 
 def masked_answer(answer: str, url: str) -> str:
-    """Return what the server of a URL has answered, with the URL's password masked."""
+    """Return the answer of a URL's server, with the URL's password masked."""
     for password in _passwords_in(url):
         answer = answer.replace(password, MASK)
     return answer
 
 
 def masked_text(text: str) -> str:
-    """Return a text without the secrets of the settings, passwords in URLs, and values named as secret."""
+    """Mask the settings' secrets, passwords in URLs, and values whose names say that they are secret."""
     for secret in _secrets_of(get_settings()):
         text = text.replace(secret, MASK)
     return _NAMED_IN_TEXT.sub(rf"\1{MASK}", _LOGIN_IN_TEXT.sub(rf"\1:{MASK}@", text))
@@ -73,7 +72,7 @@ def _walk(value: Any) -> Iterator[str]:
 
 
 def _passwords_in(url: str) -> Iterator[str]:
-    """Yield the password of a URL as it is written and as it is meant."""
+    """Yield the password of a URL, encoded and decoded."""
     password = urlsplit(url).password if "://" in url else None
     if password:
         yield password

@@ -1,4 +1,4 @@
-"""The sections of the settings, each with what it is for. What holds across them is in `settings.py`."""
+"""The sections of the settings. Rules across sections are in `settings.py`."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -39,11 +39,11 @@ class LedgerSettings(SettingsSection):
     pool_size: int = Field(
         5,
         ge=1,
-        description="Connections kept for each process, as it needs them; ten more when it is busy. "
-        "On PostgreSQL as many again for transactions of one statement.",
+        description="Connections kept for each process, opened when needed; ten more when it is busy. "
+        "On PostgreSQL the same number again for transactions of one statement.",
     )
     inline_bytes: int = Field(
-        64 * 1024, ge=1024, description="Payloads and results that are longer lie in the file store."
+        64 * 1024, ge=1024, description="Longer payloads and results are kept in the file store."
     )
     retention: Retention = Field(
         DEFAULT_RETENTION,
@@ -60,25 +60,26 @@ class BrokerSettings(SettingsSection):
     )
     early: bool = Field(
         True,
-        description="Redis: the message about one plain job on a quiet system is sent while its row is being "
+        description="Redis: when few jobs come, send the message about a plain job while its row is being "
         "committed, and not after.",
     )
     queue_type: Literal["classic", "quorum"] = Field(
         "classic",
-        description="RabbitMQ: `classic` keeps ten priorities, `quorum` two, and queues that outlive a node.",
+        description="RabbitMQ: `classic` queues have ten priorities; `quorum` queues have two, and survive "
+        "the loss of a node.",
     )
 
 
 class RedisSettings(SettingsSection):
     url: Annotated[str, with_scheme(*REDIS_SCHEMES), RedisChecked] | None = Field(
         None,
-        description="For schedules and what is live; default: the broker when that is Redis or Sentinel, "
+        description="For schedules and live state; default: the broker when that is Redis or Sentinel, "
         "else the embedded Valkey.",
     )
     prefix: KeyPrefix = Field(
         "",
-        description="Stands before the name of every key and channel, in the broker too where that is Redis: "
-        "a yard that shares its Redis has one of its own.",
+        description="Prefix of every key and channel name, in the broker too where that is Redis; "
+        "installations that share a Redis need different prefixes.",
     )
 
 
@@ -98,14 +99,14 @@ class ApiSettings(SettingsSection):
         1,
         ge=1,
         le=64,
-        description="Server processes that share the port; one for each core that is the API's.",
+        description="Server processes that share the port; set one for each core that the API may use.",
     )
 
 
 class FlowerSettings(SettingsSection):
     host: str = Field("127.0.0.1", description="Address that Flower listens on.")
     port: Port = Field(5555, description="Port that Flower listens on.")
-    user: str = Field("jobyard", min_length=1, description="Who may look at Flower.")
+    user: str = Field("jobyard", min_length=1, description="User name of Flower's login.")
     password: SecretStr | None = Field(
         None, description="Default: generated at first start and kept in `{home}/flower.password`."
     )
@@ -120,7 +121,7 @@ class FilesSettings(SettingsSection):
     url: Annotated[str, with_scheme(*FILES_SCHEMES)] | None = Field(
         None, description="`s3://`, `gs://`, `az://` or `file://` URL; default: `{home}/files`."
     )
-    max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="Largest file that is taken or kept.")
+    max_bytes: int = Field(64 * 1024 * 1024, ge=1, description="Largest file that is accepted or stored.")
 
 
 class TasksSettings(SettingsSection):
@@ -135,11 +136,11 @@ class WorkerSettings(SettingsSection):
     )
     processes: int = Field(2, ge=1, description="Child processes of the worker for computing work.")
     lease: Duration = Field(
-        timedelta(seconds=30), description="A job whose worker is silent for so long is taken back."
+        timedelta(seconds=30), description="A job whose worker is silent for this long is taken from it."
     )
     grace: Duration = Field(
         timedelta(seconds=20),
-        description="How long a worker that is told to stop may finish what it runs; then it hands it back.",
+        description="How long a stopping worker may finish its jobs; then it hands them back.",
     )
     child_memory_bytes: int = Field(
         2 * 1024**3, ge=256 * 1024**2, description="Address space of a child process (Linux)."
@@ -147,28 +148,35 @@ class WorkerSettings(SettingsSection):
 
 
 class KeeperSettings(SettingsSection):
-    interval: Duration = Field(timedelta(seconds=1), description="Time from one pass to the next.")
+    interval: Duration = Field(timedelta(seconds=1), description="Time between two passes of the keeper.")
     unsent_after: Duration = Field(
-        timedelta(seconds=2), description="A committed job that was not published by then is published."
+        timedelta(seconds=2),
+        description="The keeper publishes a committed job that is not published after this time.",
     )
     resend_after: Duration = Field(
         timedelta(seconds=30),
-        description="A published job that its queue has passed over for so long is published again; doubles.",
+        description="A published job that its queue has passed over for this long is published again; "
+        "doubles each time.",
     )
     unknown_for: Duration = Field(
-        timedelta(days=1), description="A job whose task no worker has known for so long is dead."
+        timedelta(days=1), description="A job whose task no worker has known for this long is dead."
     )
     replay_rate: float = Field(
-        50, gt=0, description="Most dead jobs that one order to replay many puts back, a second."
+        50, gt=0, description="Most dead jobs a second that one replay order puts back into their queues."
     )
     batch: int = Field(
         500,
         ge=1,
-        description="Jobs that the keeper moves in one transaction; ten times as many while it is behind.",
+        description="Jobs that the keeper moves in one transaction; "
+        "ten times this number while it is behind.",
     )
-    max_lost: int = Field(3, ge=1, description="A job that lost so many workers is dead.")
+    max_lost: int = Field(3, ge=1, description="A job that lost this many workers is dead.")
 
 
 class LogSettings(SettingsSection):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is worth a line.")
-    format: Literal["console", "json"] = Field("console", description="For people, or for machines.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged."
+    )
+    format: Literal["console", "json"] = Field(
+        "console", description="`console` for people, `json` for machines."
+    )

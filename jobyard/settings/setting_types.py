@@ -1,4 +1,4 @@
-"""What a setting's value may be: ports, comma-separated lists, queues, URLs."""
+"""The types of settings' values: ports, comma-separated lists, queues, URLs."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -26,8 +26,8 @@ def with_scheme(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
         try:
             scheme = urlsplit(url).scheme
-        except ValueError:  # whose words may hold a part of a password
-            raise ValueError("this is no URL: a bracket in it does not close") from None
+        except ValueError:  # its message may hold a part of a password
+            raise ValueError("this is not a URL: a bracket in it does not close") from None
         if scheme not in schemes:
             raise ValueError(f"the URL must begin with one of {', '.join(f'{s}://' for s in schemes)}")
         return url
@@ -51,7 +51,7 @@ def _as_queues(value: object) -> object:
 
 def _check_module(name: str) -> str:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError(f"{name!r} is no module's name: write it as in an import, like shop.jobs")
+        raise ValueError(f"{name!r} is not a module's name: write it as in an import, like shop.jobs")
     return name
 
 

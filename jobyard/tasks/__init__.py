@@ -1,1 +1,1 @@
-"""Declaring tasks and handing in jobs."""
+"""Declares tasks and submits jobs."""

@@ -1,4 +1,4 @@
-"""What a running task can know of its job: `current_job()`."""
+"""The running job's id and attempt, which a task reads with `current_job()`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class JobContext:
     """The job that is running, and which attempt at it this is (from 1).
 
-    The pair is new for every run, so an outside system that remembers the highest attempt
-    for a job id can refuse the late writes of a worker that was given up.
+    The pair is new for every run, so an external system that remembers the highest attempt
+    for a job id can refuse the late writes of a worker that lost its lease.
     """
 
     job_id: str

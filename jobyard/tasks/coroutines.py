@@ -1,4 +1,4 @@
-"""Runs a coroutine for a caller that is none itself: a direct call of a task that is `async def`."""
+"""Runs a coroutine for synchronous code, such as a direct call of an `async def` task."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ Runner = Callable[[Coroutine[Any, Any, Any]], Any]
 def _run_on_a_new_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     if not _has_running_loop():
         return asyncio.run(coroutine)
-    # A thread has one running loop at most, and this one waits meanwhile.
+    # A thread can run one event loop only, so the coroutine gets a thread of its own and this one waits.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
@@ -30,12 +30,12 @@ _runner: Runner = _run_on_a_new_loop
 
 
 def use_runner(runner: Runner) -> None:
-    """Let `runner` run the coroutines from now on; workers have an event loop that can be interrupted."""
+    """Run coroutines with `runner` from now on; workers set one with an interruptible event loop."""
     global _runner
     _runner = runner
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end and return what it returned."""
+    """Run a coroutine to its end and return its result."""
     result: T = _runner(coroutine)
     return result

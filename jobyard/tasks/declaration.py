@@ -1,9 +1,9 @@
-"""Checks what a task's declaration says, at import, with a sentence that names the fix."""
+"""Checks a task's declaration when it is imported; each error names the fix."""
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What a task says of itself; limits and ages are in seconds."""
+    """The options of a declared task; limits and ages are in seconds."""
 
     name: str
     queue: str
@@ -32,54 +32,54 @@ class Declaration:
 
 
 def refuse_unknown_options(name: str, unknown: Collection[str], known: Collection[str]) -> None:
-    """Raise for the first option that does not exist, and name the nearest that does."""
+    """Raise `TaskDeclarationError` for the first unknown option, and suggest the closest known one."""
     for option in unknown:
         near = get_close_matches(option, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}"
         raise TaskDeclarationError(f"task {name!r}: there is no option {option!r}; {hint}")
 
 
-def check(declaration: Declaration, taken: Mapping[str, object]) -> None:
-    """Raise `TaskDeclarationError` for the first thing that cannot be right."""
-    for complaint in (*_about_names(declaration, taken), *_about_work(declaration)):
-        raise TaskDeclarationError(f"task {declaration.name!r}: {complaint}")
+def check_declaration(declaration: Declaration, taken_names: Collection[str]) -> None:
+    """Raise `TaskDeclarationError` for the first fault of a declaration."""
+    for fault in (*_name_faults(declaration, taken_names), *_option_faults(declaration)):
+        raise TaskDeclarationError(f"task {declaration.name!r}: {fault}")
 
 
-def _about_names(declaration: Declaration, taken: Mapping[str, object]) -> list[str]:
+def _name_faults(declaration: Declaration, taken_names: Collection[str]) -> list[str]:
     names = (declaration.name, *declaration.aliases)
-    wrong = [name for name in names if not NAME.fullmatch(name)]
-    twice = [name for name in names if name in taken or names.count(name) > 1]
-    return [f"{name!r} must look like 'noun.verb', in lower case" for name in wrong] + [
-        f"another task is already called {name!r}; names and aliases must differ" for name in twice
+    malformed = [name for name in names if not NAME.fullmatch(name)]
+    repeated = [name for name in names if name in taken_names or names.count(name) > 1]
+    return [f"{name!r} must look like 'noun.verb', in lower case" for name in malformed] + [
+        f"another task is already called {name!r}; names and aliases must differ" for name in repeated
     ]
 
 
-def _about_work(declaration: Declaration) -> list[str]:
-    policy, complaints = declaration.policy, []
+def _option_faults(declaration: Declaration) -> list[str]:
+    policy, faults = declaration.policy, []
     if declaration.priority not in PRIORITIES:
-        complaints.append("priority must be 0 to 9, and 9 is first")
+        faults.append("priority must be 0 to 9, and 9 is first")
     if policy.max_retries < 0:
-        complaints.append("max_retries must be 0 or more")
+        faults.append("max_retries must be 0 or more")
     if policy.max_retries == 0 and policy.autoretry_for:
-        complaints.append("autoretry_for says to try again and max_retries=0 says never: drop one")
+        faults.append("autoretry_for asks for retries and max_retries=0 forbids them: drop one")
     if any(not (isinstance(kind, type) and issubclass(kind, Exception)) for kind in policy.autoretry_for):
-        complaints.append("autoretry_for must hold exception classes")
+        faults.append("autoretry_for must hold exception classes")
     elif any(issubclass(kind, Discard) for kind in policy.autoretry_for):
-        complaints.append("autoretry_for holds Discard, which asks for no further attempt")
+        faults.append("autoretry_for holds Discard, which asks for no further attempt")
     if policy.retry_backoff < 0 or policy.retry_backoff_max <= 0 or policy.default_retry_delay < 0:
-        complaints.append("retry delays must not be negative, nor retry_backoff_max zero")
-    spans = (declaration.time_limit, declaration.soft_time_limit, declaration.max_age)
-    if any(span is not None and span <= 0 for span in spans):
-        complaints.append("time limits and max_age must be longer than zero seconds")
+        faults.append("retry delays must not be negative, and retry_backoff_max must be more than zero")
+    durations = (declaration.time_limit, declaration.soft_time_limit, declaration.max_age)
+    if any(duration is not None and duration <= 0 for duration in durations):
+        faults.append("time limits and max_age must be longer than zero seconds")
     elif declaration.time_limit and (declaration.soft_time_limit or 0) >= declaration.time_limit:
-        complaints.append("soft_time_limit must be shorter than time_limit")
-    return complaints
+        faults.append("soft_time_limit must be shorter than time_limit")
+    return faults
 
 
 def _first_secret(schema: dict[str, Any]) -> str | None:
     for part in (schema, *schema.get("$defs", {}).values()):
-        for field, its_schema in part.get("properties", {}).items():
-            if '"writeOnly": true' in json.dumps(its_schema, default=str):
+        for field, field_schema in part.get("properties", {}).items():
+            if '"writeOnly": true' in json.dumps(field_schema, default=str):
                 return str(field)
     return None
 
@@ -95,9 +95,9 @@ def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[Ba
         )
     if secret := _first_secret(model.model_json_schema()):
         raise TaskDeclarationError(
-            f"task {name!r}: the field {secret!r} is a secret, and secrets are written as asterisks: "
-            "keep it in a setting, or take a plain str and know that it stands in the ledger"
+            f"task {name!r}: the field {secret!r} is a secret, and secrets are stored as asterisks: "
+            "keep it in a setting, or use a plain str, which the ledger stores in the clear"
         )
     if "return" not in hints:
-        raise TaskDeclarationError(f"task {name!r}: annotate what the function returns (None is a type too)")
+        raise TaskDeclarationError(f"task {name!r}: annotate the function's return type (None is a type too)")
     return model, hints["return"]

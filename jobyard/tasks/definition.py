@@ -1,6 +1,6 @@
-"""What a task is: its function, the models of its payload and result, and its limits. Knows no Celery.
+"""A task's definition: its function, the models of its payload and result, and its limits, without Celery.
 
-`jobyard/tasks/task.py` puts it behind a Celery task; workers and the HTTP API use the definition alone.
+`jobyard/tasks/task.py` wraps it in a Celery task; workers and the HTTP API use the definition alone.
 """
 
 import inspect
@@ -19,13 +19,12 @@ from jobyard.tasks.declaration import Declaration
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
-# Between the soft limit, which a task may catch to clean up after itself, and the hard one where only one
-# limit is declared.
+# Between the soft limit, which a task may catch to clean up, and the hard limit, where one limit is declared.
 CLEAN_UP_SECONDS: Final = 5
 
 
 class TaskDefinition(Generic[In, Out]):
-    """A declared function, and how its payloads and results are read and written."""
+    """A declared function that reads and writes its payloads and results as JSON."""
 
     def __init__(
         self, function: Callable[[In], Any], declaration: Declaration, model: type[In], result: Any
@@ -35,9 +34,9 @@ class TaskDefinition(Generic[In, Out]):
         self.doc = inspect.cleandoc(function.__doc__ or "")
         self.is_async = inspect.iscoroutinefunction(function)
         self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)
-        self._has_read_back_a_payload = False
+        self._is_round_trip_checked = False
         hard, soft = declaration.time_limit, declaration.soft_time_limit
-        # Where one limit is given it is the soft one, for which there is an exception to clean up after.
+        # A single limit is the soft one, because a task can catch its exception and clean up.
         self.soft_limit = soft or hard
         self.hard_limit = hard if soft or not hard else hard + CLEAN_UP_SECONDS
 
@@ -46,37 +45,37 @@ class TaskDefinition(Generic[In, Out]):
 
     @cached_property
     def payload_schema(self) -> dict[str, Any]:
-        """The payload as JSON schema, with a reference for each model in it."""
+        """The payload's JSON schema, with a reference for each model in it."""
         return self.payload_model.model_json_schema(ref_template="#/components/schemas/{model}")
 
     def call(self, payload: In) -> Out:
-        """Call the function; one that is `async def` is run to its end."""
+        """Call the function, and run an `async def` one to its end."""
         returned = self.function(payload)
         if isinstance(returned, Coroutine):
             return cast(Out, run_coroutine(returned))
         return cast(Out, returned)
 
     def dump(self, payload: In) -> str:
-        """Return a payload as JSON text that `decode` reads; raises `TypeError` for what is none."""
+        """Return a payload as JSON text that `decode` reads; raises `TypeError` for any other object."""
         if not isinstance(payload, self.payload_model):
             raise TypeError(
                 f"task {self.name!r} takes a {self.payload_model.__name__}, not a {type(payload).__name__}"
             )
         text = payload.model_dump_json(by_alias=True, round_trip=True)
-        if not self._has_read_back_a_payload:
+        if not self._is_round_trip_checked:
             self._check_round_trip(text)
         return text
 
     def _check_round_trip(self, text: str) -> None:
-        # Once for each process: a model that does not read what it writes would fail in the worker.
+        # Once per process: with a model that cannot read its own JSON every job would fail in the worker.
         try:
             self.decode(text)
         except ValidationError as error:
             raise TaskDeclarationError(
-                f"task {self.name!r}: {self.payload_model.__name__} does not read the JSON that it writes "
-                f"itself, so its jobs could not be run: {error}"
+                f"task {self.name!r}: {self.payload_model.__name__} cannot read the JSON that it writes, "
+                f"so no worker could run its jobs: {error}"
             ) from error
-        self._has_read_back_a_payload = True
+        self._is_round_trip_checked = True
 
     def decode(self, payload: str) -> In:
         """Read a stored payload; raises pydantic's `ValidationError`."""
@@ -99,7 +98,7 @@ class TaskDefinition(Generic[In, Out]):
         return text
 
     def _check_result_reads_back(self, text: str) -> None:
-        # JSON has no NaN and no infinity: they are written as null, and would surprise the reader.
+        # JSON has no NaN and no infinity: pydantic writes them as null, which a float cannot be read from.
         try:
             self.result_adapter.validate_json(text)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What `.delay()` and `.submit()` return: a handle on the job, with the words that Celery users know."""
+"""What `.delay()` and `.submit()` return: a job handle with the method names of Celery's `AsyncResult`."""
 
 from time import sleep
 from typing import Generic, TypeVar
@@ -29,7 +29,7 @@ class JobFailedError(JobyardError):
 
 
 class JobHandle(Generic[Out]):
-    """A job that was accepted; every property asks the ledger."""
+    """An accepted job; every property queries the ledger."""
 
     def __init__(self, job_id: str, result_adapter: TypeAdapter[Out], *, is_new: bool = True) -> None:
         self.id, self.is_new, self._result_adapter = job_id, is_new, result_adapter
@@ -39,7 +39,7 @@ class JobHandle(Generic[Out]):
 
     @property
     def job(self) -> Job:
-        """The whole record; raises `JobPrunedError` once the job has been deleted."""
+        """The job's row in the ledger; raises `JobPrunedError` once it has been deleted."""
         return get_job(get_ledger().database, self.id)
 
     @property
@@ -58,8 +58,8 @@ class JobHandle(Generic[Out]):
     def get(self, timeout: float | None = None) -> Out:
         """Wait for the result, at most `timeout` seconds.
 
-        Raises `TimeoutError` when the time is up, `JobFailedError` when the job ended otherwise, and
-        `RuntimeError` inside a task, whose slot the other job may be waiting for.
+        Raises `TimeoutError` when the time is up, `JobFailedError` when the job ended without a result, and
+        `RuntimeError` inside a task, because the other job may be waiting for this task's slot.
         """
         job = self._wait(timeout)
         if job.status is not Status.SUCCEEDED or job.result is None:
@@ -70,7 +70,7 @@ class JobHandle(Generic[Out]):
         if running_job_id() is not None and not (job := self.job).status.is_final:
             raise RuntimeError(
                 f"a task must not wait for another job ({self.id} is {job.status}): every slot may be taken "
-                "by tasks that wait; let the other job hand in what comes next, or raise RetryLater"
+                "by tasks that wait; let the other job submit the next job, or raise RetryLater"
             )
         deadline = None if timeout is None else monotonic() + timeout
         pause = FIRST_POLL_SECONDS

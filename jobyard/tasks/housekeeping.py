@@ -1,4 +1,4 @@
-"""The yard's own jobs: a sign of life, and the pruning of what ended long ago."""
+"""Jobyard's own tasks: a heartbeat, and the pruning of jobs that ended long ago."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from jobyard.tasks.task import task
 
 
 class Heartbeat(Payload):
-    """Carries nothing: that the job ends is the message."""
+    """An empty payload, because the heartbeat only has to end."""
 
 
 class Beat(Payload):
@@ -30,21 +30,21 @@ def heartbeat(_: Heartbeat) -> Beat:
 
 
 class Prune(Payload):
-    """Which finished jobs to delete: as JOBYARD_LEDGER__RETENTION says, or all that ended `keep` ago."""
+    """Which finished jobs to delete: by JOBYARD_LEDGER__RETENTION, or all that ended `keep` ago."""
 
     keep: timedelta | None = Field(None, ge=timedelta(minutes=1))
 
 
 class Pruned(Payload):
-    """How many jobs were deleted, and how many files of theirs that no job names any longer."""
+    """How many jobs were deleted, and how many of their files that no other job uses."""
 
     jobs: int
     files: int
 
 
 @task("upkeep.prune", time_limit=600)
-def prune(order: Prune) -> Pruned:
-    """Delete finished jobs with their history, in slices that hold nobody up."""
-    rules = (RetentionRule(order.keep),) if order.keep else get_settings().ledger.retention
+def prune(payload: Prune) -> Pruned:
+    """Delete finished jobs with their history, in slices short enough not to block other writers."""
+    rules = (RetentionRule(payload.keep),) if payload.keep else get_settings().ledger.retention
     jobs = get_ledger().prune(rules)
     return Pruned(jobs=jobs, files=get_claim_checks().sweep(get_ledger().database))

@@ -1,4 +1,4 @@
-"""What can be said about a job besides its payload, from Python and over HTTP alike."""
+"""The options of a job besides its payload, for Python and for HTTP."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.retry import FARTHEST
+from jobyard.jobs.retry import LONGEST_DELAY
 from jobyard.settings.durations import Duration, DurationOrZero
 from jobyard.settings.queues import HIGHEST_PRIORITY, LONGEST_NAME, LOWEST_PRIORITY
 
@@ -24,8 +24,8 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _no_earlier(moment: datetime) -> datetime:
-    # What is past means now, however far; but in UTC some of the first dates of year 1 are none at all,
-    # and a ledger that holds one cannot list its jobs any more.
+    # A past time means now, however early. Some dates of the year 1 do not exist in UTC, and a ledger that
+    # holds one can no longer list its jobs.
     return max(moment, EARLIEST)
 
 
@@ -39,7 +39,7 @@ QueueName = Annotated[
 
 
 class Options(TypedDict, total=False):
-    """What `submit` takes besides the payload: the fields of `JobOptions`."""
+    """The keyword arguments of `submit`: the fields of `JobOptions`."""
 
     queue: str | None
     priority: int | None
@@ -52,34 +52,36 @@ class Options(TypedDict, total=False):
 
 
 class JobOptions(BaseModel):
-    """When, where and how often a job may run. What is left out is as the task says."""
+    """When, where and how often a job may run; an omitted option is the task's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
-    queue: QueueName | None = Field(None, description="A declared queue, where it is not the task's own.")
+    queue: QueueName | None = Field(None, description="A declared queue; default: the task's own.")
     priority: int | None = Field(
         None, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="0 to 9; 9 is first."
     )
-    delay: DurationOrZero | None = Field(None, description="Not before so long: seconds, or ISO 8601 (PT5M).")
+    delay: DurationOrZero | None = Field(
+        None, description="Start no earlier than after this time: seconds, or ISO 8601 (PT5M)."
+    )
     run_at: Annotated[AwareDatetime, AfterValidator(_no_earlier)] | None = Field(
-        None, description="Not before this time, with its zone; in the past means now."
+        None, description="Start no earlier than this time, with its zone; a past time means now."
     )
     expires_in: Duration | None = Field(
-        None, description="Never started later than so long after acceptance."
+        None, description="Do not start later than this long after acceptance."
     )
     max_attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all, the first included.")
     unique_key: Key | None = Field(
-        None, description="While a job of this task with this key is on its way, that job is returned."
+        None, description="While a job of this task with this key has not ended, that job is returned."
     )
     tags: tuple[Tag, ...] = Field((), alias="tag", max_length=20, description="Words to find the job by.")
 
-    # Each rule stands at the later of the fields that it is about, so that an error names that field.
+    # A rule about two fields validates the later of them, so that an error names that field.
 
     @field_validator("delay", "expires_in")
     @classmethod
     def _is_not_too_long(cls, duration: timedelta | None) -> timedelta | None:
-        if duration is not None and duration > FARTHEST:
-            raise ValueError(f"is more than {FARTHEST.days} days")
+        if duration is not None and duration > LONGEST_DELAY:
+            raise ValueError(f"is more than {LONGEST_DELAY.days} days")
         return duration
 
     @field_validator("run_at")
@@ -87,8 +89,8 @@ class JobOptions(BaseModel):
     def _is_the_only_start(cls, run_at: datetime | None, info: ValidationInfo) -> datetime | None:
         if run_at is not None and info.data.get("delay") is not None:
             raise ValueError("delay and run_at both say when to start: give one of them")
-        if run_at is not None and run_at - utc_now() > FARTHEST:
-            raise ValueError(f"is more than {FARTHEST.days} days away")
+        if run_at is not None and run_at - utc_now() > LONGEST_DELAY:
+            raise ValueError(f"is more than {LONGEST_DELAY.days} days away")
         return run_at
 
     @field_validator("expires_in")

@@ -1,4 +1,4 @@
-"""What every payload is: strict about its fields, frozen, and storable in any database."""
+"""The base model of payloads: strict about its fields, frozen, and storable in any database."""
 
 from collections.abc import Iterator
 from math import isfinite
@@ -30,7 +30,7 @@ class Payload(BaseModel):
     def _can_be_stored(cls, value: Any) -> Any:
         for part in _parts_of(value) if isinstance(value, (dict, list, tuple)) else (value,):
             match part:
-                # PostgreSQL stores no NUL in text, and what one ledger takes the other must take too.
+                # PostgreSQL cannot store a NUL in text, and both ledgers must accept the same payloads.
                 case str() if NUL in part:
                     raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
                 # 1e999 is read as infinity, and would be stored as null.
@@ -40,7 +40,7 @@ class Payload(BaseModel):
 
 
 def _parts_of(value: object) -> Iterator[object]:
-    # A list of what is still to be looked at, and no recursion: requests choose how deep they nest.
+    # A list instead of recursion, because the caller decides how deep a payload is nested.
     rest = [value]
     while rest:
         match rest.pop():
@@ -53,7 +53,7 @@ def _parts_of(value: object) -> Iterator[object]:
 
 
 def _is_stored(file_id: str, info: ValidationInfo) -> str:
-    # Only where a job is accepted is there a store to ask; a job that runs finds out when it reads.
+    # Only the code that accepts jobs passes a store; a running job notices a missing file when it reads it.
     store = (info.context or {}).get("files")
     if store is not None:
         try:

@@ -1,4 +1,4 @@
-"""The tasks of this process: their definitions by name, and the modules that declare them."""
+"""The tasks of this process: imports the modules that declare them, and finds definitions by name."""
 
 from functools import cache
 from importlib import import_module
@@ -7,26 +7,37 @@ from typing import Final
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import TaskDeclarationError, TaskNotFoundError
 from jobyard.jobs.reading.declared_queues import declare_queues
-from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare
+from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare_tasks
 from jobyard.settings import get_settings
-from jobyard.settings.application import get_application, why_missing
+from jobyard.settings.application import get_application, missing_module_reason
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.queues import declared_queues
 
 HOUSEKEEPING: Final = "jobyard.tasks.housekeeping"
+# Modules that tasks imported before the engine was a package, and what they import now.
+OLD_IMPORTS: Final = {
+    "tasks.base": "from jobyard import task",
+    "tasks.context": "from jobyard import current_job",
+    "tasks.payload": "from jobyard import FileId, Payload",
+    "tasks.options": "from jobyard import JobOptions",
+    "tasks.handle": "from jobyard import JobHandle",
+    "jobs.errors": "from jobyard import Discard, RetryLater",
+    "jobs.files": "from jobyard import get_files",
+    "jobs": "from jobyard import ...",
+}
 
 declared: dict[str, AnyDefinition] = {}
 _by_any_name: dict[str, AnyDefinition] = {}
 
 
 def register(definition: AnyDefinition) -> None:
-    """Make a task known by its name and its former names."""
+    """Register a task under its name and its aliases."""
     declared[definition.name] = definition
     _by_any_name.update(dict.fromkeys((definition.name, *definition.aliases), definition))
 
 
-def forget(name: str) -> None:
-    """Make a task unknown again: for tests that declare some."""
+def unregister(name: str) -> None:
+    """Remove a task from the registry: for tests that declare tasks."""
     definition = declared.pop(name, None)
     if definition is not None:
         for known in (name, *definition.aliases):
@@ -46,12 +57,12 @@ def load_tasks() -> dict[str, AnyDefinition]:
 
 
 def known_task(name: str) -> AnyDefinition | None:
-    """Return the task of that name, or of which it is an alias, among those that are loaded."""
+    """Return the loaded task with this name or alias, or None."""
     return _by_any_name.get(name)
 
 
 def find_task(name: str) -> AnyDefinition:
-    """Return the task of that name, or of which it is an alias; raises `TaskNotFoundError`."""
+    """Return the task with this name or alias; raises `TaskNotFoundError`."""
     tasks = load_tasks()
     task = known_task(name)
     if task is None:
@@ -60,10 +71,10 @@ def find_task(name: str) -> AnyDefinition:
 
 
 def declare_all(database: LedgerDatabase) -> None:
-    """Write queues and tasks down in the ledger, each task by all its names, for other processes and SQL."""
+    """Write queues and tasks, with all their names, to the ledger for other processes and for SQL."""
     tasks = load_tasks()
     declare_queues(database, declared_queues())
-    declare(
+    declare_tasks(
         database,
         [
             DeclaredTask(
@@ -75,24 +86,29 @@ def declare_all(database: LedgerDatabase) -> None:
     )
 
 
-def _import(module: str, says: str) -> None:
+def _import(module: str, source: str) -> None:
     before = len(declared)
     try:
         imported = import_module(module)
     except ModuleNotFoundError as error:
+        if error.name in OLD_IMPORTS:
+            raise TaskDeclarationError(
+                f"{source} {module!r}, which imports {error.name!r}: what Jobyard had there is now "
+                f"`{OLD_IMPORTS[error.name]}`"
+            ) from error
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something that it imports is not
+            raise  # the module exists, but a module that it imports does not
         raise TaskDeclarationError(
-            f"{says} {module!r}, which cannot be imported: {why_missing(module)}"
+            f"{source} {module!r}, which cannot be imported: {missing_module_reason(module)}"
         ) from error
     if len(declared) == before and not _declares(module):
-        where = getattr(imported, "__file__", None) or "a folder without __init__.py"
+        path = getattr(imported, "__file__", None) or "a folder without __init__.py"
         raise TaskDeclarationError(
-            f"{says} {module!r}, which is {where} and declares no task: is it the one that is meant? "
+            f"{source} {module!r}, which is {path} and declares no task: is it the right module? "
             "A task is a function under @task, from jobyard import task"
         )
 
 
 def _declares(module: str) -> bool:
-    # It may have been imported before, or hand on the tasks of the modules below it.
+    # The module may have been imported before, or it may import the tasks of its submodules.
     return any(f"{task.function.__module__}.".startswith(f"{module}.") for task in declared.values())

@@ -1,4 +1,4 @@
-"""How a payload becomes an accepted job: checked, committed to the ledger, and rung for."""
+"""Turns payloads into accepted jobs: checks them, commits them to the ledger, and publishes them."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,15 +20,15 @@ from jobyard.jobs.ledger.in_transaction import (
 from jobyard.tasks.context import running_job_id
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
-from jobyard.tasks.queues import check_queue, note_queue
+from jobyard.tasks.queues import check_queue, record_queue
 
 
 def new_job(
     task: AnyDefinition, payload: str, options: JobOptions, idempotency_key: str | None = None
 ) -> NewJob:
-    """Return a job to be accepted; `payload` is JSON text as the task's model dumps it.
+    """Return a new job; `payload` is JSON text as the task's model dumps it.
 
-    Raises `QueueNotFoundError` for a queue that is not declared.
+    Raises `QueueNotFoundError` for an undeclared queue.
     """
     if options.queue is not None:
         check_queue(options.queue)
@@ -55,18 +55,18 @@ def _request_hash(task_name: str, payload: str, options: JobOptions) -> str:
     return sha256("\n".join((task_name, payload, options.model_dump_json())).encode()).hexdigest()
 
 
-def has_large(new_jobs: Sequence[NewJob]) -> bool:
-    """Tell whether `checked_in` has something to do, which takes as long as the file store does."""
+def has_large_payload(new_jobs: Sequence[NewJob]) -> bool:
+    """Tell whether `store_large_payloads` would write to the file store, which may take long."""
     checks = get_claim_checks()
     return any(checks.is_large(new.payload) for new in new_jobs)
 
 
-def checked_in(new_jobs: Sequence[NewJob]) -> list[NewJob]:
-    """Return the jobs with their large payloads put into the file store."""
-    return [_checked_in(new) for new in new_jobs]
+def store_large_payloads(new_jobs: Sequence[NewJob]) -> list[NewJob]:
+    """Store large payloads as files, and return the jobs with references to them."""
+    return [_store_large_payload(new) for new in new_jobs]
 
 
-def _checked_in(new: NewJob) -> NewJob:
+def _store_large_payload(new: NewJob) -> NewJob:
     payload = get_claim_checks().check_in(new.id, PAYLOAD, new.payload)
     return new if payload is new.payload else new._replace(payload=payload)
 
@@ -77,15 +77,15 @@ def submit(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
-    """Commit jobs in one transaction and publish those that may start.
+    """Commit jobs in one transaction and publish those that are due.
 
     Raises `IdempotencyConflictError` where the key was used for another request, and
     `LedgerUnavailableError` where nothing could be written.
     """
-    new = checked_in(new_jobs(task, payloads, options, idempotency_key))
-    note_queue(options.queue or task.declaration.queue)
+    new = store_large_payloads(new_jobs(task, payloads, options, idempotency_key))
+    record_queue(options.queue or task.declaration.queue)
     acceptances = get_accept_and_publish()(get_grouped_ledger().accept, new)
-    return _without_conflicts(acceptances, idempotency_key)
+    return _raise_on_conflict(acceptances, idempotency_key)
 
 
 def submit_within(
@@ -95,12 +95,12 @@ def submit_within(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
-    """Write jobs in the caller's transaction; a keeper rings for them once it is committed.
+    """Write jobs in the caller's transaction; a keeper publishes them once it is committed.
 
-    Their payloads stay in their rows, however large: a file could not be rolled back.
+    Large payloads stay in their rows, because a file could not be rolled back.
     """
     new = new_jobs(task, payloads, options, idempotency_key)
-    return _without_conflicts(accept_within(transaction, new), idempotency_key)
+    return _raise_on_conflict(accept_within(transaction, new), idempotency_key)
 
 
 async def submit_within_async(
@@ -110,9 +110,9 @@ async def submit_within_async(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
-    """As `submit_within`, for the asynchronous kinds of connection."""
+    """Like `submit_within`, for asynchronous connections."""
     new = new_jobs(task, payloads, options, idempotency_key)
-    return _without_conflicts(await accept_within_async(transaction, new), idempotency_key)
+    return _raise_on_conflict(await accept_within_async(transaction, new), idempotency_key)
 
 
 def new_jobs(
@@ -121,14 +121,14 @@ def new_jobs(
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[NewJob]:
-    """Return jobs to be accepted, one for each payload."""
+    """Return new jobs, one for each payload."""
     if idempotency_key is not None:
         return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
-    one = new_job(task, "", options)
-    return [one.another(task.dump(payload)) for payload in payloads]
+    template = new_job(task, "", options)
+    return [template.copy_with_payload(task.dump(payload)) for payload in payloads]
 
 
-def _without_conflicts(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:
+def _raise_on_conflict(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
         raise IdempotencyConflictError(idempotency_key or "")
     return acceptances

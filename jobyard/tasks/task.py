@@ -1,4 +1,4 @@
-"""`@task` and `JobTask`: the Celery task in front of a definition, which hands jobs to the ledger."""
+"""`@task` and `JobTask`: the Celery task around a definition, which submits jobs to the ledger."""
 
 import asyncio
 import inspect
@@ -28,7 +28,12 @@ from jobyard.jobs.job import Acceptance, Verdict
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE, Queue
-from jobyard.tasks.declaration import Declaration, check, payload_and_result, refuse_unknown_options
+from jobyard.tasks.declaration import (
+    Declaration,
+    check_declaration,
+    payload_and_result,
+    refuse_unknown_options,
+)
 from jobyard.tasks.definition import AnyDefinition, TaskDefinition
 from jobyard.tasks.handle import JobHandle
 from jobyard.tasks.options import JobOptions, Options
@@ -39,11 +44,11 @@ from jobyard.tasks.submission import submit, submit_within, submit_within_async
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
-# A child process whose supervisor hangs as well (C code that never lets go of the interpreter) is
-# killed by Celery so much after the hard limit.
+# Celery kills a child process this long after the hard limit, if its supervisor hangs as well (C code that
+# never releases the GIL).
 KILL_GRACE_SECONDS: Final = 15
 DEFAULT_POLICY: Final = RetryPolicy()
-CELERYS_WORDS: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
+OPTIONS_BY_CELERY_NAME: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
 
 if TYPE_CHECKING:
     CeleryTask: TypeAlias = Task[Any, Any]
@@ -52,25 +57,25 @@ else:
 
 
 class JobTask(CeleryTask, Generic[In, Out]):
-    """A declared function: `task(payload)` calls it here and now, `delay` and `submit` hand it to workers."""
+    """A declared function: `task(payload)` calls it directly, `delay` and `submit` send it to workers."""
 
-    # Celery takes fractions of a second here, whatever its stubs say.
+    # Celery accepts fractions of a second here, although its stubs do not.
     time_limit: Any
-    # How a worker tells Celery that an attempt failed; Celery logs these without a traceback.
+    # A worker raises these to tell Celery that an attempt failed; Celery logs them without a traceback.
     throws = (AttemptFailedError,)
 
     def __init__(self, definition: TaskDefinition[In, Out]) -> None:
         self.definition = definition
         self.name = definition.name
         self.__doc__ = definition.function.__doc__
-        # Celery's own limits count for a message, not a job, and on prefork alone: ours come first.
+        # Celery's own limit applies to a message, not a job, and on prefork only, so ours is reached first.
         hard = definition.hard_limit
         self.time_limit = hard + KILL_GRACE_SECONDS if hard else None
 
     def __call__(self, payload: In) -> Out:
         """Overridden so that `task(payload)` is a plain call of the function, checked against its types.
 
-        Celery's worker comes this way as well, with what it found in a message: a list of job ids.
+        Celery's worker calls this method too, with the argument of a message: a list of job ids.
         """
         if self.request.called_directly:
             return self.definition.call(payload)
@@ -79,9 +84,9 @@ class JobTask(CeleryTask, Generic[In, Out]):
 
     @staticmethod
     def run_message(definition: AnyDefinition, job_ids: Sequence[str], worker: str) -> None:
-        """Run the jobs of a message; `jobyard/worker/boot.py` sets this.
+        """Run the jobs of a message; `jobyard/worker/boot.py` replaces this method.
 
-        So a program that only hands jobs in loads nothing of what runs them.
+        So a program that only submits jobs does not import the code that runs them.
         """
         raise RuntimeError("only a worker runs messages: jobyard.worker.boot is not loaded in this process")
 
@@ -103,8 +108,8 @@ class JobTask(CeleryTask, Generic[In, Out]):
     ) -> JobHandle[Out]:
         """Commit one job and publish it; returns once the row is durable.
 
-        With a `connection` to the ledger's database (of SQLAlchemy, also a Session, or of psycopg) the job is
-        part of the transaction that is open there, and the caller commits it.
+        With a `connection` to the ledger's database (SQLAlchemy's, a Session, or psycopg's) the job becomes
+        part of its open transaction, which the caller commits.
 
         Raises pydantic's `ValidationError` for a wrong option, `IdempotencyConflictError` where the key was
         used for another request, and `LedgerUnavailableError` where nothing could be written.
@@ -124,7 +129,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         connection: "AsyncTransaction | None" = None,
         **options: Unpack[Options],
     ) -> JobHandle[Out]:
-        """As `submit`, from a coroutine; `connection` is of an asynchronous kind."""
+        """Like `submit`, from a coroutine; `connection` is asynchronous."""
         known, definition = JobOptions(**options), self.definition
         if connection is None:
             [acceptance] = await asyncio.to_thread(submit, definition, [payload], known, idempotency_key)
@@ -150,13 +155,15 @@ class JobTask(CeleryTask, Generic[In, Out]):
         return [self._handle(acceptance) for acceptance in acceptances]
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> JobHandle[Out]:  # type: ignore[override]
-        """Overridden so that nothing is published past the ledger; for callers that speak Celery (Flower).
+        """Overridden so that no message bypasses the ledger; for callers with Celery's API, such as Flower.
 
         `args` holds the payload, as the model or as a dictionary; `countdown`, `eta` and `expires` (seconds)
-        mean what they mean in Celery.
+        have Celery's meaning.
         """
         payload = self.definition.payload_model.model_validate(args[0] if args else kwargs)
-        known = JobOptions(**{CELERYS_WORDS.get(name, name): value for name, value in options.items()})
+        known = JobOptions(
+            **{OPTIONS_BY_CELERY_NAME.get(name, name): value for name, value in options.items()}
+        )
         return self._handle(submit(self.definition, [payload], known)[0])
 
     def _handle(self, acceptance: Acceptance) -> JobHandle[Out]:
@@ -164,8 +171,8 @@ class JobTask(CeleryTask, Generic[In, Out]):
         return JobHandle(acceptance.job_id, adapter, is_new=acceptance.verdict is Verdict.NEW)
 
 
-class Declare(Protocol):
-    """What `@task(...)` returns: it keeps the payload's and the result's types, of `async def` too."""
+class TaskDecorator(Protocol):
+    """What `@task(...)` returns: it keeps the types of the payload and the result, also for `async def`."""
 
     @overload
     def __call__(self, function: Callable[[In], Coroutine[Any, Any, Out]], /) -> JobTask[In, Out]: ...
@@ -189,12 +196,12 @@ def task(
     max_age: float | None = None,
     aliases: tuple[str, ...] = (),
     **unknown: Never,
-) -> Declare:
-    """Declare a task in Celery's own words; raises `TaskDeclarationError` at import for what cannot be.
+) -> TaskDecorator:
+    """Declare a task with Celery's option names; raises `TaskDeclarationError` at import for a wrong one.
 
     Limits, delays and ages are in seconds. Only exceptions in `autoretry_for`, and `RetryLater`, are retried;
     any other makes the job a dead letter at once, and so does a retry that would come later than `max_age`
-    after the job was accepted. A `queue` that is named here exists by that; a `Queue` says more of it.
+    after the job was accepted. Naming a `queue` here declares it; a `Queue` also sets its purpose and kind.
     """
     refuse_unknown_options(
         name, unknown, known=inspect.signature(task).parameters.keys() - {"name", "unknown"}
@@ -217,14 +224,14 @@ def task(
         max_age=max_age,
         aliases=aliases,
     )
-    check(declaration, declared)
+    check_declaration(declaration, declared)
 
     def declare(function: Callable[[Any], Any]) -> JobTask[Any, Any]:
         model, result = payload_and_result(name, function)
         definition: AnyDefinition = TaskDefinition(function, declaration, model, result)
         new: JobTask[Any, Any] = JobTask(definition)
         app.register_task(new)
-        # Jobs that were accepted under an old name are published under it.
+        # A job that was accepted under an old name is published under that name.
         app.tasks.update(dict.fromkeys(aliases, new))
         register(definition)
         return new

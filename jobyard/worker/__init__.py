@@ -1,1 +1,1 @@
-"""What a Celery worker of the yard does besides running tasks."""
+"""What a Celery worker does here besides running tasks: the keeper, queues, events, and stopping."""

@@ -1,5 +1,4 @@
-"""What Celery loads into every worker: the body of its tasks, keeper, announcement, events, and how it
-stops."""
+"""Celery imports this module in every worker: it adds the keeper, events, stopping and the tasks' body."""
 
 import os
 import sys
@@ -9,12 +8,12 @@ import structlog
 from celery import bootsteps
 
 from jobyard.broker.celery_app import app
-from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, redis_beside_fault
+from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.ledger import get_ledger
-from jobyard.jobs.reading.workers import Announcement, announce
+from jobyard.jobs.reading.living_workers import Announcement, announce
 from jobyard.settings import get_settings
 from jobyard.settings.garbage_collection import freeze_objects
 from jobyard.tasks.coroutines import use_runner
@@ -23,11 +22,11 @@ from jobyard.tasks.task import JobTask
 from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
 from jobyard.worker.execution.event_loop import run_coroutine
 from jobyard.worker.execution.message import run_message
-from jobyard.worker.flower_events import EventsInGroups
+from jobyard.worker.flower_events import GroupedEvents
 from jobyard.worker.keeper_thread import KeeperThread
 from jobyard.worker.stopping import StoppingStep
 
-# The modules are loaded for the signals and commands that they connect.
+# These modules are imported because they connect signals and register commands.
 __all__ = [
     "KeeperStep",
     "StoppingStep",
@@ -55,17 +54,19 @@ class KeeperStep(bootsteps.StartStopStep):
         except JobyardError as error:
             sys.exit(str(error))
         settings = get_settings()
-        exit_if_misconfigured(broker_fault(settings), redis_beside_fault(settings))
+        exit_if_misconfigured(broker_fault(settings), separate_redis_fault(settings))
         if warning := eviction_warning(settings):
             log.warning("broker", warning=warning)
+        # Before the pool forks, so that its children share these objects with this process.
+        freeze_objects()
 
     def start(self, worker: Any) -> None:
-        def announce_at_times(number: int) -> None:
-            if number % ANNOUNCE_EVERY_PASSES == 0:
+        def announce_sometimes(pass_number: int) -> None:
+            if pass_number % ANNOUNCE_EVERY_PASSES == 0:
                 announce(get_ledger().database, _announcement(worker))
 
         freeze_objects()
-        self._keeper = KeeperThread(announce_at_times)
+        self._keeper = KeeperThread(announce_sometimes)
         self._keeper.start()
 
     def stop(self, worker: Any) -> None:
@@ -77,7 +78,7 @@ def _announcement(worker: Any) -> Announcement:
         name=worker.hostname,
         pid=os.getpid(),
         pool=worker.pool_cls.__module__.rpartition(".")[2],
-        concurrency=worker.pool.num_processes,  # which may have been told to grow
+        concurrency=worker.pool.num_processes,  # `pool_grow` may have changed it
         queues=",".join(sorted(served_queues.served_queues(worker.app.amqp.queues.consume_from))),
     )
 
@@ -85,4 +86,4 @@ def _announcement(worker: Any) -> Announcement:
 JobTask.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
 use_runner(run_coroutine)
 app.steps["worker"].update({KeeperStep, StoppingStep})
-app.steps["consumer"].add(EventsInGroups)
+app.steps["consumer"].add(GroupedEvents)

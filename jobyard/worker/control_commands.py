@@ -1,4 +1,4 @@
-"""Orders about queues, by the yard's names: a queue of the yard may be two of the broker's."""
+"""Celery's remote commands about queues, by our names: one of our queues may be two at the broker."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from jobyard.tasks.queues import check_queue
 
 @control_command(args=[("queue", str)], signature="<queue>")
 def add_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
-    """Tell worker(s) to serve a queue."""
+    """Tell worker(s) to start serving a queue."""
     if refusal := _refusal(queue):
         return refusal
     add_queues([queue])
@@ -24,7 +24,7 @@ def add_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
 
 @control_command(args=[("queue", str)], signature="<queue>")
 def cancel_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
-    """Tell worker(s) to leave a queue to others."""
+    """Tell worker(s) to stop serving a queue."""
     if refusal := _refusal(queue):
         return refusal
     add_queues([queue])
@@ -34,7 +34,7 @@ def cancel_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
 
 
 def _refusal(queue: str) -> dict[str, str] | None:
-    # Celery would make one, which no job ever comes to.
+    # Celery would create an unknown queue at the broker, which would never get a job.
     try:
         check_queue(queue)
     except JobyardError as error:

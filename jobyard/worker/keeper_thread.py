@@ -1,4 +1,4 @@
-"""The keeper on a thread, in every worker; or alone as `python -m jobyard.worker.keeper_thread`."""
+"""Runs the keeper on a thread of every worker, or alone as `python -m jobyard.worker.keeper_thread`."""
 
 import signal
 import sys
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 
 class KeeperThread:
-    """Makes a pass every `JOBYARD_KEEPER__INTERVAL`, whatever goes wrong in one."""
+    """Makes a pass every `JOBYARD_KEEPER__INTERVAL`, also after a failed one."""
 
-    def __init__(self, before_pass: Callable[[int], object] = lambda number: None) -> None:
+    def __init__(self, before_pass: Callable[[int], object] = lambda pass_number: None) -> None:
         self._before_pass = before_pass
         self._keeper = Keeper(get_ledger().database, get_publisher(), get_settings())
         self._stopping = threading.Event()
@@ -38,10 +38,10 @@ class KeeperThread:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        interval, number = get_settings().keeper.interval.total_seconds(), 0
+        interval, pass_number = get_settings().keeper.interval.total_seconds(), 0
         while not self._stopping.is_set():
-            self._pass(number)
-            number += 1
+            self._pass(pass_number)
+            pass_number += 1
             if not self._keeper.is_behind:
                 self._pause(interval)
         self._listener.close()
@@ -53,14 +53,14 @@ class KeeperThread:
             log.exception("listening for commits failed, the keeper looks by itself")
             self._stopping.wait(seconds)
 
-    def _pass(self, number: int) -> None:
+    def _pass(self, pass_number: int) -> None:
         try:
-            self._before_pass(number)
+            self._before_pass(pass_number)
             self._keeper.pass_once()
         except LedgerUnavailableError as error:
             log.warning("keeper's pass skipped", reason=str(error))
         except Exception:
-            # A keeper that ends in silence would be the one fault that nobody puts right.
+            # The thread must not end: no other part would notice a dead keeper and restart it.
             log.exception("keeper's pass failed, the next one follows")
 
 
@@ -72,8 +72,8 @@ def main() -> None:
         sys.exit(str(error))
     exit_if_misconfigured(broker_fault(get_settings()))
     done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: done.set())
     keeper = KeeperThread()
     keeper.start()
     log.info("keeping")

@@ -1,7 +1,7 @@
-"""The heap of a child process: one for all its threads, and what is freed stays for the next job.
+"""Makes a child process use one heap for all its threads, and keep freed memory for the next job.
 
-Attempts run on a thread, to which glibc gives a heap of its own that returns to the kernel what is freed. So
-up to 28,000 pages were mapped anew for a photograph, which was a fifth of its CPU time.
+glibc gives each attempt's thread its own heap, which returns freed memory to the kernel. So converting one
+photograph mapped up to 28,000 pages again, which took a fifth of its CPU time.
 """
 
 import ctypes
@@ -11,11 +11,11 @@ from typing import Final
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
-_LARGEST_ON_THE_HEAP: Final = 32 * 1024 * 1024  # what glibc takes at most
+_LARGEST_ON_THE_HEAP: Final = 32 * 1024 * 1024  # glibc's maximum for this option
 
 
 def keep_freed_memory(at_most_bytes: int) -> None:
-    """Let this process keep so much of what it frees; for before it has threads, and on glibc alone."""
+    """Keep up to `at_most_bytes` of freed memory, on glibc only; call this before any thread starts."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_ARENA_MAX, 1)

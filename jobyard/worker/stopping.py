@@ -1,8 +1,9 @@
-"""How a worker stops: it finishes what it can within `JOBYARD_WORKER__GRACE`, and hands back the rest.
+"""Stops a worker: it finishes what it can within `JOBYARD_WORKER__GRACE`, and hands back the other jobs.
 
-SIGTERM and Ctrl-C make Celery take no further messages and wait for what runs. When the grace is over, this
-makes every job that still runs stop and stand in its queue again, uncounted. Should the worker not be gone
-soon after (a broker that is silent can hold it), it ends itself: what is lost by that the keeper finds.
+SIGTERM and Ctrl-C make Celery take no further messages and wait for running jobs. When the grace is over,
+this module stops each running job and puts it back into its queue, without counting the attempt. If the
+worker has not ended soon after (a silent broker can block it), it kills itself, and the keeper rescues the
+jobs that this loses.
 """
 
 import os
@@ -20,14 +21,14 @@ from jobyard.worker.prefork_child import HAND_BACK_SIGNAL
 
 log = structlog.get_logger()
 
-# After the grace: time to clean up, to write down what was handed back, and to say goodbye to the broker.
-LAST_SECONDS: Final = 5.0
+# After the grace: time to clean up, to record the jobs handed back, and to disconnect from the broker.
+CLEAN_UP_SECONDS: Final = 5.0
 
 _worker: Any = None
 
 
 class StoppingStep(bootsteps.Step):
-    """Remembers the worker, whose children have to be told."""
+    """Keeps the worker, whose child processes have to be signalled."""
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
@@ -36,8 +37,8 @@ class StoppingStep(bootsteps.Step):
 
 
 @worker_shutting_down.connect
-def _begin_to_stop(**_: Any) -> None:
-    # Called inside a signal handler: the rest is for a thread.
+def _start_stopping(**_: Any) -> None:
+    # Called in a signal handler, so a thread does the work.
     threading.Thread(target=_stop_in_time, name="stopping", daemon=True).start()
 
 
@@ -47,21 +48,21 @@ def _stop_in_time() -> None:
     clock.wait(grace)
     log.warning("still at work after the grace, handing back", grace_seconds=grace)
     get_leases().hand_back_all()
-    _tell_children(HAND_BACK_SIGNAL)
-    clock.wait(LAST_SECONDS)
+    _signal_children(HAND_BACK_SIGNAL)
+    clock.wait(CLEAN_UP_SECONDS)
     log.error("still not stopped, ending at once")
-    _tell_children(signal.SIGKILL)
+    _signal_children(signal.SIGKILL)
     os._exit(1)
 
 
-def _tell_children(what: signal.Signals) -> None:
+def _signal_children(signal_number: signal.Signals) -> None:
     for process_id in _child_ids():
         try:
-            os.kill(process_id, what)
+            os.kill(process_id, signal_number)
         except ProcessLookupError:
             continue
 
 
 def _child_ids() -> list[int]:
-    pool = getattr(getattr(_worker, "pool", None), "_pool", None)  # billiard's, where the pool is prefork
+    pool = getattr(getattr(_worker, "pool", None), "_pool", None)  # billiard's pool, on prefork only
     return [child.pid for child in getattr(pool, "_pool", ())]

@@ -1,4 +1,4 @@
-"""Messages for tasks that this worker does not know: it is older, or newer, than who accepted the job."""
+"""Puts off jobs of unknown tasks: this worker's code is older or newer than that of the job's sender."""
 
 from typing import Any
 
@@ -13,17 +13,19 @@ log = structlog.get_logger()
 
 
 @task_unknown.connect
-def _leave_it_to_a_worker_that_knows(name: str, message: Any, **_: Any) -> None:
-    # Celery has dropped the message; the job is still queued, and will be published again.
+def _put_off_unknown(name: str, message: Any, **_: Any) -> None:
+    # Celery has dropped the message; the job is still queued and will be published again.
     try:
         [argument] = message.payload[0]
     except (TypeError, ValueError, LookupError):
         argument = None
     job_ids = job_ids_of(argument)
-    shown = f"{name!r}"[:200]
-    words = f"no worker knows the task {shown}: deploy one that does, give the task an alias, or discard it"
-    log.warning("task unknown to this worker, left to others", task=shown, jobs=len(job_ids))
+    task_name = f"{name!r}"[:200]
+    reason = (
+        f"no worker knows the task {task_name}: deploy one that does, give the task an alias, or discard it"
+    )
+    log.warning("task unknown to this worker, left to others", task=task_name, jobs=len(job_ids))
     try:
-        get_ledger().put_off_unknown(job_ids, words)
+        get_ledger().put_off_unknown(job_ids, reason)
     except LedgerUnavailableError as error:
         log.warning("not noted, the keeper will notice", reason=str(error))

@@ -1,1 +1,1 @@
-"""Collects a page of other people's servers."""
+"""Collects pages from other people's servers."""

@@ -1,4 +1,4 @@
-"""Fetches a page politely, keeps it as a file, and reads what it says."""
+"""Fetches a page politely, stores it as a file, and parses its content."""
 
 import asyncio
 from http import HTTPStatus
@@ -12,39 +12,39 @@ from jobyard.fetching.fetch import Fetched, fetch
 from tasks.collect.documents import Kind
 from tasks.collect.parsing import UnreadableError, kind_of, parse
 from tasks.collect.payload import Collect, Collected
-from tasks.collect.politeness import wait_for_turn
+from tasks.collect.politeness import wait_for_host
 from tasks.collect.robots import crawl_delay
 
 
-async def collect(order: Collect) -> Collected:
-    """Fetch, keep and read a page; raises what a fetch raises, and `Discard` for one that cannot be read."""
-    settings, asked = get_section(CollectSettings), set[str]()
+async def collect(payload: Collect) -> Collected:
+    """Fetch, parse and store a page; raises the errors of `fetch`, and `Discard` for an unreadable page."""
+    settings, requested_hosts = get_section(CollectSettings), set[str]()
 
-    async def gate(url: httpx.URL) -> None:
+    async def before_request(url: httpx.URL) -> None:
         host = url.netloc.decode()
-        pause = await crawl_delay(url, settings) if order.respect_robots else settings.host_interval
-        # A redirect within a host belongs to the same turn: put off for a second one, the job would
-        # begin again with its first request, and never come to the end.
-        if host not in asked:
-            await wait_for_turn(host, current_job().job_id, pause)
-            asked.add(host)
+        pause = await crawl_delay(url, settings) if payload.respect_robots else settings.host_interval
+        # A redirect within a host needs no second reservation: if the job were put off for one, it would
+        # start again with its first request, and never finish.
+        if host not in requested_hosts:
+            await wait_for_host(host, current_job().job_id, pause)
+            requested_hosts.add(host)
 
-    fetched = await fetch(order.url, settings, headers=_conditions(order), gate=gate)
-    return await asyncio.to_thread(_keep, order, fetched)
-
-
-def _conditions(order: Collect) -> dict[str, str]:
-    named = {"If-None-Match": order.etag, "If-Modified-Since": order.last_modified}
-    return {name: value for name, value in named.items() if value}
+    fetched = await fetch(payload.url, settings, headers=_conditions(payload), before_request=before_request)
+    return await asyncio.to_thread(_parse_and_store, payload, fetched)
 
 
-def _keep(order: Collect, fetched: Fetched) -> Collected:
+def _conditions(payload: Collect) -> dict[str, str]:
+    headers = {"If-None-Match": payload.etag, "If-Modified-Since": payload.last_modified}
+    return {name: value for name, value in headers.items() if value}
+
+
+def _parse_and_store(payload: Collect, fetched: Fetched) -> Collected:
     not_modified = fetched.status == HTTPStatus.NOT_MODIFIED
-    kind = kind_of(fetched) if order.kind is Kind.AUTO else order.kind
+    kind = kind_of(fetched) if payload.kind is Kind.AUTO else payload.kind
     try:
         parsed = None if not_modified else parse(fetched, kind)
     except UnreadableError as error:
-        raise Discard(f"{fetched.url} was to be read as {kind}: {error}") from error
+        raise Discard(f"{fetched.url} cannot be read as {kind}: {error}") from error
     name = urlsplit(fetched.url).path.rpartition("/")[2] or "index"
     stored = (
         None if not_modified else get_files().save(fetched.body, name=name, media_type=fetched.media_type)

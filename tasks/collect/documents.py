@@ -1,4 +1,4 @@
-"""What a page may turn out to be, and what is kept of each kind."""
+"""The kinds of pages, and the models of their parsed content."""
 
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,7 @@ class Kind(StrEnum):
 
 
 class Page(Payload):
-    """A page as a person would read it; links are absolute, each once, in the order of the page."""
+    """A page's visible text; links are absolute and unique, in the order of the page."""
 
     title: str
     text: str
@@ -25,7 +25,7 @@ class Page(Payload):
 
 
 class Entry(Payload):
-    """One entry; `published` is ISO 8601 in UTC, or empty where the feed does not say."""
+    """One entry of a feed; `published` is ISO 8601 in UTC, or empty if the feed does not name it."""
 
     title: str
     link: str
@@ -34,7 +34,7 @@ class Entry(Payload):
 
 
 class Feed(Payload):
-    """A feed and its entries, in its own order."""
+    """A feed and its entries, in the feed's order."""
 
     title: str
     entries: tuple[Entry, ...]
@@ -42,7 +42,7 @@ class Feed(Payload):
 
 
 class Table(Payload):
-    """A table: its first line as the columns' names, the others as rows of text."""
+    """A table: its first row as the columns' names, and the others as rows of text."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -50,7 +50,7 @@ class Table(Payload):
 
 
 class Document(Payload):
-    """A JSON document; null and truncated where it is larger than a result may be."""
+    """A JSON document; `value` is null and `truncated` is true if it is too large for a result."""
 
     value: Any
     truncated: bool

@@ -1,4 +1,4 @@
-"""Reads RSS and Atom."""
+"""Parses RSS and Atom feeds."""
 
 from io import BytesIO
 
@@ -16,24 +16,24 @@ class NotAFeedError(ValueError):
 
 
 def read_feed(body: bytes) -> Feed:
-    """Return what a feed says; raises `NotAFeedError`."""
-    # As a stream: given bytes, feedparser would try them as a file name first.
+    """Return a feed's title and entries; raises `NotAFeedError`."""
+    # Passed as a stream, because feedparser would first try bytes as a file name.
     parsed = feedparser.parse(BytesIO(body))
     if not parsed.get("version") and not parsed.entries:
         raise NotAFeedError("neither RSS nor Atom")
     budget = Budget()
-    title = budget.take(parsed.feed.get("title", ""), most=1000)
+    title = budget.take(parsed.feed.get("title", ""), max_characters=1000)
     entries = [_entry(entry, budget) for entry in parsed.entries[:MAX_ENTRIES] if not budget.is_spent]
     is_cut = budget.is_spent or len(parsed.entries) > MAX_ENTRIES
     return Feed(title=title, entries=tuple(entries), truncated=is_cut)
 
 
 def _entry(entry: "feedparser.FeedParserDict", budget: Budget) -> Entry:
-    # dict.get, because feedparser's own warns where it takes one date for the other.
-    when = entry.get("published_parsed") or dict.get(entry, "updated_parsed")
+    # dict.get, because feedparser's own `get` warns when it returns another date for a missing one.
+    date = entry.get("published_parsed") or dict.get(entry, "updated_parsed")
     return Entry(
-        title=budget.take(entry.get("title", ""), most=1000),
-        link=budget.take(entry.get("link", ""), most=2000),
-        published="{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*when[:6]) if when else "",
-        summary=budget.take(entry.get("summary", ""), most=MAX_SUMMARY),
+        title=budget.take(entry.get("title", ""), max_characters=1000),
+        link=budget.take(entry.get("link", ""), max_characters=2000),
+        published="{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*date[:6]) if date else "",
+        summary=budget.take(entry.get("summary", ""), max_characters=MAX_SUMMARY),
     )

@@ -1,4 +1,4 @@
-"""How much of a page fits into a result: a ledger is no place for megabytes, and the whole is in the file."""
+"""Limits how much of a page goes into a result, because the whole page is in a file and not in the ledger."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ RESULT_BYTES = 400_000
 
 @dataclass
 class Budget:
-    """Bytes of JSON that may still be spent; remembers whether any were refused."""
+    """The bytes of JSON that a result may still use; `is_spent` once a text did not fit."""
 
     left: int = RESULT_BYTES
     is_spent: bool = False
 
-    def has_room(self, text: str) -> bool:
-        """Spend what `text` needs, or nothing where that is too much."""
+    def try_spend(self, text: str) -> bool:
+        """Spend the bytes that `text` needs and return True, or spend nothing if it does not fit."""
         size = _size(text)
         if size > self.left:
             self.is_spent = True
@@ -25,10 +25,10 @@ class Budget:
         self.left -= size
         return True
 
-    def take(self, text: str, most: int = RESULT_BYTES) -> str:
-        """Return as much of `text` as there is room for, without characters that cannot be stored."""
-        text = storable(text)
-        kept = text[:most]
+    def take(self, text: str, max_characters: int = RESULT_BYTES) -> str:
+        """Return the beginning of `text` that fits, without characters that cannot be stored."""
+        text = make_storable(text)
+        kept = text[:max_characters]
         while kept and (size := _size(kept)) > self.left:
             kept = kept[: max(0, int(len(kept) * self.left / size))]
         self.left -= _size(kept)
@@ -36,10 +36,10 @@ class Budget:
         return kept
 
 
-def storable(text: str) -> str:
-    """Return a text with a replacement for what no database takes: NUL, and halves of characters."""
+def make_storable(text: str) -> str:
+    """Return a text in which NULs and lone surrogates, which no database stores, are replaced."""
     return text.replace(NUL, "�").encode(errors="replace").decode()
 
 
 def _size(text: str) -> int:
-    return len(pydantic_core.to_json(text)) + 1  # as JSON writes it, and a comma
+    return len(pydantic_core.to_json(text)) + 1  # the JSON text and a comma

@@ -1,9 +1,8 @@
-"""Takes an HTML page apart: title, visible text and links. Run as a program, and it trusts no page.
+"""Extracts title, visible text and links from an HTML page. Runs as a program of its own, with limits.
 
-The HTML standard itself asks for work that grows with the square of a hostile page: 84 KB of
-`<p><b a=1></p>`, each with another number, took selectolax 4.5 GB, and 1 MB of `<div>` took it 197 s
-(measured), with Python's lock held, so that a worker could not have renewed its leases. Here only this
-program is lost.
+The HTML standard requires work that grows with the square of a hostile page: 84 KB of `<p><b a=1></p>`, each
+with another number, took selectolax 4.5 GB, and 1 MB of `<div>` took it 197 s (measured). It holds the GIL
+meanwhile, so a worker could not renew its leases. Here such a page ends only this program.
 """
 
 import json
@@ -20,15 +19,15 @@ _INVISIBLE = ["script", "style", "noscript", "template", "svg", "iframe"]
 
 
 def outline(text: str, url: str) -> dict[str, Any]:
-    """Return `title`, `text` and the first of the `links`, and whether there were `more` of them."""
+    """Return `title`, `text`, the first `links`, and whether the page has `more` links."""
     tree = LexborHTMLParser(text)
     base = tree.css_first("base[href]")
     links = _links(tree, urljoin(url, base.attributes.get("href") or "") if base else url)
     tree.strip_tags(_INVISIBLE)
     title = tree.css_first("title")
     return {
-        "title": _squeezed(title.text()) if title else "",
-        "text": _squeezed(tree.body.text(separator=" ")) if tree.body else "",
+        "title": _collapse_whitespace(title.text()) if title else "",
+        "text": _collapse_whitespace(tree.body.text(separator=" ")) if tree.body else "",
         "links": links[:MAX_LINKS],
         "more": len(links) > MAX_LINKS,
     }
@@ -40,14 +39,14 @@ def _links(tree: LexborHTMLParser, base: str) -> list[str]:
         try:
             link = urldefrag(urljoin(base, (anchor.attributes.get("href") or "").strip())).url
             is_page = urlsplit(link).scheme in ("http", "https")
-        except ValueError:  # what a browser would not follow either
+        except ValueError:  # an invalid URL, which a browser would not follow either
             continue
         if is_page:
             found[link] = None
     return list(found)
 
 
-def _squeezed(text: str) -> str:
+def _collapse_whitespace(text: str) -> str:
     return " ".join(text.split())
 
 

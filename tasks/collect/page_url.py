@@ -1,4 +1,4 @@
-"""The URL of a page, as it stands in a payload."""
+"""The type of a page's URL in a payload."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from jobyard import get_section
 
 
 def _page_url(text: str) -> str:
-    # What is plain from the URL itself is said at once; names are judged when they are connected to.
-    # Here, so that a process loads httpx only once it is given a URL.
+    # A literal address is checked at once, and a name when the fetch connects to it.
+    # Imported here, so that a process loads httpx only once it gets a URL.
     from jobyard.fetching.addresses import literal_address, may_connect, refusal
     from jobyard.fetching.urls import checked_url
 

@@ -1,4 +1,4 @@
-"""Finds out what a body is, and reads it accordingly."""
+"""Finds out the kind of a body, and parses it."""
 
 import codecs
 import re
@@ -10,27 +10,27 @@ import pydantic_core
 from jobyard.fetching.fetch import Fetched
 from tasks.collect.documents import Document, Kind, Parsed
 from tasks.collect.feeds import NotAFeedError, read_feed
-from tasks.collect.limits import RESULT_BYTES, storable
+from tasks.collect.limits import RESULT_BYTES, make_storable
 from tasks.collect.pages import TangledPageError, read_page
 from tasks.collect.tables import read_table
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _FEED_START = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
-_LOOKED_AT = 2048
-# pydantic reads JSON of 200 levels, and a result must be read again with a few levels around it.
+_SNIFFED_BYTES = 2048
+# pydantic reads JSON of up to 200 levels, and a result adds a few levels around the document.
 _DEEPEST = 190
-# A byte order mark tells more than a header does (WHATWG Encoding, "decode").
+# A byte order mark takes precedence over a header (WHATWG Encoding, "decode").
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class UnreadableError(ValueError):
-    """The body is not what it was said to be."""
+    """The body cannot be parsed as its kind."""
 
 
 def kind_of(fetched: Fetched) -> Kind:
-    """Return what a body is by its media type, and by its first bytes where that says little."""
+    """Return a body's kind by its media type, and by its first bytes where the type is unspecific."""
     media_type = fetched.media_type
-    start = fetched.body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = fetched.body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if media_type in ("application/rss+xml", "application/atom+xml") or (
         "xml" in media_type and "html" not in media_type and _FEED_START.search(start)
     ):
@@ -45,11 +45,11 @@ def kind_of(fetched: Fetched) -> Kind:
 
 
 def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
-    """Return what a body says, or None for a raw one; raises `UnreadableError`."""
+    """Return a body's parsed content, or None for a raw one; raises `UnreadableError`."""
     match kind:
         case Kind.HTML:
             try:
-                return read_page(decoded(fetched), fetched.url)
+                return read_page(decode_body(fetched), fetched.url)
             except TangledPageError as error:
                 raise UnreadableError(str(error)) from error
         case Kind.JSON:
@@ -60,22 +60,24 @@ def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
             except NotAFeedError as error:
                 raise UnreadableError(str(error)) from error
         case Kind.CSV:
-            return read_table(decoded(fetched))
+            return read_table(decode_body(fetched))
     return None
 
 
-def decoded(fetched: Fetched) -> str:
-    """Return the body as text: by its byte order mark, the header's charset, the page's own, as UTF-8, or
-    else as Windows-1252."""
-    marked = [codec for mark, codec in _MARKS.items() if fetched.body.startswith(mark)]
-    named = _CHARSET.findall(fetched.headers.get("content-type", ""))[:1]
-    in_page = _CHARSET.findall(fetched.body[:_LOOKED_AT].decode("ascii", "ignore"))[:1]
-    for name in (*marked, *named, *in_page, "utf-8"):
+def decode_body(fetched: Fetched) -> str:
+    """Return the body as text.
+
+    The encodings are tried in this order: byte order mark, header, the page's own, UTF-8, Windows-1252.
+    """
+    by_mark = [codec for mark, codec in _MARKS.items() if fetched.body.startswith(mark)]
+    by_header = _CHARSET.findall(fetched.headers.get("content-type", ""))[:1]
+    by_page = _CHARSET.findall(fetched.body[:_SNIFFED_BYTES].decode("ascii", "ignore"))[:1]
+    for name in (*by_mark, *by_header, *by_page, "utf-8"):
         try:
-            return storable(fetched.body.decode(name))
+            return make_storable(fetched.body.decode(name))
         except (UnicodeError, LookupError):  # some of Python's codecs raise the plain UnicodeError
             continue
-    return storable(fetched.body.decode("windows-1252", "replace"))
+    return make_storable(fetched.body.decode("windows-1252", "replace"))
 
 
 def _read_json(body: bytes) -> Document:
@@ -85,21 +87,21 @@ def _read_json(body: bytes) -> Document:
         raise UnreadableError(f"not JSON: {error}") from error
     if len(body) > RESULT_BYTES:
         return Document(value=None, truncated=True)
-    value = _storable(value, _DEEPEST)
-    is_too_large = len(pydantic_core.to_json(value)) > RESULT_BYTES  # 1e15 is written out in full
+    value = _make_storable(value, _DEEPEST)
+    is_too_large = len(pydantic_core.to_json(value)) > RESULT_BYTES  # 1e15 is written with all its digits
     return Document(value=None if is_too_large else value, truncated=is_too_large)
 
 
-def _storable(value: Any, levels: int) -> Any:
+def _make_storable(value: Any, levels: int) -> Any:
     match value:
         case str():
-            return storable(value)
+            return make_storable(value)
         case float() if not isfinite(value):  # from 1e400; it would be stored as null
             raise UnreadableError("holds a number that is too large")
         case dict() | list() if levels == 0:
             raise UnreadableError(f"nested deeper than {_DEEPEST} levels")
         case dict():
-            return {storable(key): _storable(item, levels - 1) for key, item in value.items()}
+            return {make_storable(key): _make_storable(item, levels - 1) for key, item in value.items()}
         case list():
-            return [_storable(item, levels - 1) for item in value]
+            return [_make_storable(item, levels - 1) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""What to fetch and how to read it, as a payload; and what came of it."""
+"""The payload and the result of `page.collect`."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ HeaderValue = Annotated[str, Field(max_length=500, pattern=r"^[\x20-\x7e]*$")]
 
 
 class Collect(Payload):
-    """What to fetch, and how to read it."""
+    """A page to fetch, and how to parse it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://example.org/"}]})
 
@@ -20,13 +20,15 @@ class Collect(Payload):
     kind: Kind = Kind.AUTO
     respect_robots: bool = True
     etag: HeaderValue | None = Field(
-        None, description="Of the last time: an unchanged page is not sent again."
+        None, description="The ETag of the last fetch: an unchanged page is not sent again."
     )
-    last_modified: HeaderValue | None = Field(None, description="Of the last time, as the server wrote it.")
+    last_modified: HeaderValue | None = Field(
+        None, description="The Last-Modified of the last fetch, as the server wrote it."
+    )
 
 
 class Collected(Payload):
-    """The page as it came: `file` holds the whole body, `parsed` what fits of its content."""
+    """The fetched page: `file` holds the whole body, and `parsed` the content that fits a result."""
 
     url: str
     status: int

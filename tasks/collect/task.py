@@ -1,4 +1,4 @@
-"""`page.collect`: fetches a page, keeps it as a file, and reads what it says."""
+"""`page.collect`: fetches a page, stores it as a file, and parses its content."""
 
 from jobyard import task
 from jobyard.fetching.errors import TemporaryFetchError
@@ -14,9 +14,9 @@ from tasks.collect.payload import Collect, Collected
     retry_backoff_max=600,
     time_limit=90,
 )
-async def collect_page(order: Collect) -> Collected:
+async def collect_page(payload: Collect) -> Collected:
     """Fetch a page: public addresses only, robots.txt respected, one request at a time to each host."""
-    # Here, so that httpx and the parsers are loaded by workers that collect, and by no other process.
+    # Imported here, so that only workers that collect pages load httpx and the parsers.
     from tasks.collect.collect import collect
 
-    return await collect(order)
+    return await collect(payload)

@@ -1,6 +1,6 @@
-"""What is refused in a picture, and in which words: what is none, what is damaged, what declares too much.
+"""Refuses files that are not pictures, damaged pictures, and pictures that declare too many pixels.
 
-Whatever is wrong with a picture is a `PictureRefusedError`; running out of memory is always a `MemoryError`.
+Any fault of a picture is a `PictureRefusedError`; running out of memory is always a `MemoryError`.
 """
 
 import warnings
@@ -16,53 +16,53 @@ from jobyard import Discard
 OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 DECLARES = "the picture declares"
 
-# Our own check says more; Pillow's stands only where it alone can be in time, see `pillows_own_limit`.
+# Our own check has better messages; Pillow's is used only where ours comes too late, see `pillow_limit`.
 Image.MAX_IMAGE_PIXELS = None
 
 
 class PictureRefusedError(Discard):
-    """A picture that cannot, or must not, be converted."""
+    """A picture that cannot or must not be converted."""
 
 
 @contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turn whatever Pillow raises in the block into a `PictureRefusedError` that begins with `what`."""
+def refuse_errors(message: str) -> Iterator[None]:
+    """Turn any error that Pillow raises in the block into a `PictureRefusedError` with this message."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about damaged metadata, which does not hurt the picture
+            warnings.simplefilter("ignore")  # about damaged metadata, which does not affect the pixels
             yield
     except (PictureRefusedError, MemoryError, SoftTimeLimitExceeded):
         raise
-    except Exception as error:  # Pillow's decoders raise nearly every kind
+    except Exception as error:  # Pillow's decoders raise many types of exceptions
         if _is_about_memory(error):
             raise MemoryError(str(error)) from error
-        raise PictureRefusedError(f"{what}: {error or type(error).__name__}") from error
+        raise PictureRefusedError(f"{message}: {error or type(error).__name__}") from error
 
 
 @contextmanager
-def pillows_own_limit(max_pixels: int) -> Iterator[None]:
+def pillow_limit(max_pixels: int) -> Iterator[None]:
     """Let Pillow itself refuse more than twice `max_pixels` in the block.
 
-    A GIF's frame may be larger than its screen, which takes memory before anybody but Pillow is asked. Its
-    limit is one for the process, and so is our setting.
+    A GIF's frame may be larger than its screen, and Pillow allocates it before our code can check it.
+    Pillow's limit applies to the whole process, and so does our setting.
     """
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+    previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         yield
     except Image.DecompressionBombError as error:
         raise _too_many(f"{DECLARES} more than {2 * max_pixels}", max_pixels) from error
     finally:
-        Image.MAX_IMAGE_PIXELS = before
+        Image.MAX_IMAGE_PIXELS = previous
 
 
-def identified(content: bytes) -> Image.Image:
-    """Open a picture without decoding it; raises `PictureRefusedError` for what is none of `OPENED`."""
+def identify(content: bytes) -> Image.Image:
+    """Open a picture without decoding it; raises `PictureRefusedError` for formats not in `OPENED`."""
     if not content:
         raise PictureRefusedError("the picture has zero bytes")
     try:
         return Image.open(BytesIO(content), formats=OPENED)
     except UnidentifiedImageError:
-        raise PictureRefusedError(f"the picture is {_what_it_is(content)}") from None
+        raise PictureRefusedError(f"the picture is {_describe_content(content)}") from None
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
@@ -84,28 +84,28 @@ def _number(content: bytes) -> int:
     return int.from_bytes(content, "little")
 
 
-def check_pixels(what: str, width: int, height: int, frames: int, max_pixels: int) -> None:
-    """Raise `PictureRefusedError` where all frames together have more pixels than may be."""
+def check_pixels(subject: str, width: int, height: int, frames: int, max_pixels: int) -> None:
+    """Raise `PictureRefusedError` if all frames together have more than `max_pixels`."""
     if width * height * frames > max_pixels:
         times = f" x {frames} frames" if frames > 1 else ""
-        raise _too_many(f"{what} {width} x {height}{times}", max_pixels)
+        raise _too_many(f"{subject} {width} x {height}{times}", max_pixels)
 
 
-def _too_many(words: str, max_pixels: int) -> PictureRefusedError:
+def _too_many(size: str, max_pixels: int) -> PictureRefusedError:
     return PictureRefusedError(
-        f"{words} pixels, and at most {max_pixels} in all may be (JOBYARD_IMAGES__MAX_PIXELS)"
+        f"{size} pixels, and at most {max_pixels} in all are allowed (JOBYARD_IMAGES__MAX_PIXELS)"
     )
 
 
-def _what_it_is(content: bytes) -> str:
+def _describe_content(content: bytes) -> str:
     names = ", ".join(OPENED)
     if content[4:12] in (b"ftypavif", b"ftypavis"):
-        return "damaged or truncated, as far as it is an AVIF"
+        return "an AVIF that is damaged or truncated"
     if b"<svg" in content[:4096].lower():
-        return f"an SVG drawing, and only {names} are taken"
+        return f"an SVG drawing, and only {names} are accepted"
     if content.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
-        return f"an EPS or PostScript program, and only {names} are taken"
-    return f"none of {names} (its content counts, not its name), or damaged where it begins"
+        return f"an EPS or PostScript program, and only {names} are accepted"
+    return f"none of {names} (its content counts, not its name), or damaged at its beginning"
 
 
 def _is_about_memory(error: Exception) -> bool:

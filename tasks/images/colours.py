@@ -1,4 +1,4 @@
-"""Colours: every kind of pixel to grey, RGB or RGBA, profiles to sRGB, transparency onto a background."""
+"""Converts colours: any pixels to grey, RGB or RGBA, profiles to sRGB, transparency onto a background."""
 
 from io import BytesIO
 
@@ -8,33 +8,33 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _SPACES = {"L": "GRAY", "RGB": "RGB", "RGBA": "RGB"}
 
 
-def in_plain_pixels(image: Image.Image) -> Image.Image:
-    """Return the picture in grey, RGB, RGBA or CMYK of 8 bits, which can all be resized."""
+def to_plain_mode(image: Image.Image) -> Image.Image:
+    """Return the picture in 8-bit grey, RGB, RGBA or CMYK, which can all be resized."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode == "1" and not image.has_transparency_data:
         return image.convert("L")
-    wanted = "RGBA" if image.has_transparency_data else image.mode
-    wanted = wanted if wanted in (*_SPACES, "CMYK") else "RGB"
-    return image if image.mode == wanted else image.convert(wanted)
+    mode = "RGBA" if image.has_transparency_data else image.mode
+    mode = mode if mode in (*_SPACES, "CMYK") else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
-def in_plain_colours(image: Image.Image, *, keep_profile: bool) -> Image.Image:
-    """Return the picture in grey, RGB or RGBA, its colours turned to sRGB by its profile.
+def to_plain_colours(image: Image.Image, *, keep_profile: bool) -> Image.Image:
+    """Return the picture in grey, RGB or RGBA, with colours converted to sRGB by its profile.
 
-    With `keep_profile` they stay as they are, and so does the profile, where it fits such pixels.
+    With `keep_profile` the colours and the profile stay unchanged, if the profile fits the pixels.
     """
     profile = _read(image.info.get("icc_profile"))
     if profile and keep_profile and _SPACES.get(image.mode) == profile.profile.xcolor_space.strip():
         return image
     info = {name: value for name, value in image.info.items() if name != "icc_profile"}
-    image = _in_srgb(image, profile) if profile else image
+    image = _to_srgb(image, profile) if profile else image
     image.info = info
     return image if image.mode in _SPACES else image.convert("RGB")
 
 
 def without_alpha(image: Image.Image, background: str) -> Image.Image:
-    """Return the picture laid onto a background (`#rrggbb`)."""
+    """Return the picture on a background (`#rrggbb`)."""
     if image.mode != "RGBA":
         return image
     flat = Image.new("RGB", image.size, background)
@@ -46,12 +46,12 @@ def _read(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
     try:
         return ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else None
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return None  # a broken profile says nothing about the colours
+        return None  # the colours are left as they are where the profile is broken
 
 
-def _in_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         return ImageCms.profileToProfile(image, profile, _SRGB, outputMode=mode) or image
     except (ImageCms.PyCMSError, ValueError):
-        return image  # nor does one for other pixels
+        return image  # the profile is for other kinds of pixels

@@ -1,4 +1,4 @@
-"""From a picture's bytes to the files that were asked for."""
+"""Reads a picture, renders the requested outputs, and stores them as files."""
 
 from pathlib import PurePath
 from urllib.parse import urlsplit
@@ -10,16 +10,17 @@ from tasks.images.payload import Convert, Converted, Made, Output, Source
 from tasks.images.render import Rendered, open_picture, render
 
 
-def convert(order: Convert) -> Converted:
-    """Make every picture of an order; raises `Discard`, and what a fetch raises. Where one fails, none is
-    kept."""
-    name, content = _read(order.source)
-    picture = open_picture(content, get_section(ImagesSettings).max_pixels, order.outputs)
-    # All of them before the first is kept, so that a job that fails leaves no file behind.
-    rendered = [_within_limit(number, render(picture, output)) for number, output in enumerate(order.outputs)]
+def convert(payload: Convert) -> Converted:
+    """Make every output of a payload; raises `Discard` and the errors of `fetch`, and then stores no file."""
+    name, content = _read(payload.source)
+    picture = open_picture(content, get_section(ImagesSettings).max_pixels, payload.outputs)
+    # All outputs are rendered before the first is stored, so that a failed job leaves no file behind.
+    rendered = [
+        _within_limit(number, render(picture, output)) for number, output in enumerate(payload.outputs)
+    ]
     made = [
-        _make(output, content, f"{PurePath(name).stem or 'picture'}-{number}")
-        for number, (output, content) in enumerate(zip(order.outputs, rendered, strict=True), 1)
+        _store(output, content, f"{PurePath(name).stem or 'picture'}-{number}")
+        for number, (output, content) in enumerate(zip(payload.outputs, rendered, strict=True), 1)
     ]
     width, height = picture.size
     return Converted(
@@ -50,7 +51,7 @@ def _within_limit(number: int, rendered: Rendered) -> Rendered:
     return rendered
 
 
-def _make(output: Output, rendered: Rendered, default_name: str) -> Made:
+def _store(output: Output, rendered: Rendered, default_name: str) -> Made:
     format = output.format
     name = output.name or f"{default_name}.{format}"
     stored = get_files().save(rendered.content, name=name, media_type=format.media_type)

@@ -1,4 +1,4 @@
-"""A picture and what to make of it, as a payload; and what was made."""
+"""The payload and the result of `image.convert`."""
 
 from typing import Annotated, Self
 
@@ -34,7 +34,7 @@ class Output(Shape):
 
 
 class Convert(Payload):
-    """A picture and what to make of it."""
+    """A picture and the outputs to make from it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -51,16 +51,16 @@ class Convert(Payload):
     )
 
     source: Source
-    # Not `min_length`, by which pydantic calls a tuple empty whose entries it has refused.
+    # Not `min_length`: pydantic would also report a tuple as empty when it has refused its entries.
     outputs: tuple[Output, ...] = Field(json_schema_extra={"minItems": 1})
 
     @field_validator("outputs")
     @classmethod
-    def _are_some_and_not_too_many(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
-        most = get_section(ImagesSettings).max_outputs
-        if not 1 <= len(outputs) <= most:
+    def _check_number(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        max_outputs = get_section(ImagesSettings).max_outputs
+        if not 1 <= len(outputs) <= max_outputs:
             raise ValueError(
-                f"{len(outputs)} outputs, and one job makes 1 to {most} (JOBYARD_IMAGES__MAX_OUTPUTS)"
+                f"{len(outputs)} outputs, and one job makes 1 to {max_outputs} (JOBYARD_IMAGES__MAX_OUTPUTS)"
             )
         return outputs
 
@@ -78,7 +78,7 @@ class Made(Payload):
 
 
 class Converted(Payload):
-    """The source as it was found (upright), and the pictures, in the order of the outputs."""
+    """The source's format and upright size, and the pictures in the order of the outputs."""
 
     source_format: str
     source_width: int

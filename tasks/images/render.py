@@ -1,7 +1,6 @@
-"""Pictures in memory: opened with care, turned upright, cut, resized and encoded.
+"""Opens pictures in memory, and rotates them upright, crops, resizes and encodes them.
 
-What a picture declares is checked before a pixel of it is decoded; `tasks/images/checks.py` says what is
-refused.
+The declared size is checked before a pixel is decoded; `tasks/images/checks.py` lists what is refused.
 """
 
 import struct
@@ -16,23 +15,23 @@ from tasks.images.checks import (
     DECLARES,
     PictureRefusedError,
     check_pixels,
-    identified,
-    pillows_own_limit,
-    refusing,
+    identify,
+    pillow_limit,
+    refuse_errors,
     webp_size,
 )
-from tasks.images.colours import in_plain_colours, in_plain_pixels, without_alpha
-from tasks.images.memory import ask_room_to_open_webp, ask_room_to_read, ask_room_to_write
+from tasks.images.colours import to_plain_colours, to_plain_mode, without_alpha
+from tasks.images.memory import check_memory_to_open_webp, check_memory_to_read, check_memory_to_write
 from tasks.images.shapes import Crop, Format, Mode, Shape, save_options
 
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # the "frames" of a TIFF or of a phone's JPEG are other pictures
 FRAMES_LIMIT = 10_000
-UNTOLD_DURATION_MS = 100
+DEFAULT_DURATION_MS = 100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An opened picture: upright frames are made from `image` as they are needed."""
+    """An opened picture; `size` is upright, and frames are read from `image` when they are needed."""
 
     image: Image.Image
     frames: int
@@ -42,7 +41,7 @@ class Picture:
     @property
     def format(self) -> str:
         name = self.image.format or ""
-        return "jpeg" if name == "MPO" else name.lower()  # several JPEGs in one, as phones make them
+        return "jpeg" if name == "MPO" else name.lower()  # MPO is several JPEGs in one, made by phones
 
 
 @dataclass(frozen=True)
@@ -55,19 +54,19 @@ class Rendered:
 
 
 def open_picture(content: bytes, max_pixels: int, shapes: Sequence[Shape] = ()) -> Picture:
-    """Open a picture and check what it declares; `shapes` let a JPEG be decoded no larger than needed.
+    """Open a picture and check its declared size; `shapes` let a JPEG be decoded no larger than needed.
 
     Raises `PictureRefusedError`.
     """
-    with refusing("the picture is damaged or truncated"), pillows_own_limit(max_pixels):
+    with refuse_errors("the picture is damaged or truncated"), pillow_limit(max_pixels):
         if webp := webp_size(content):
             check_pixels(DECLARES, *webp, 1, max_pixels)
-            ask_room_to_open_webp(webp[0] * webp[1])
-        image = identified(content)
+            check_memory_to_open_webp(webp[0] * webp[1])
+        image = identify(content)
         check_pixels(DECLARES, image.width, image.height, 1, max_pixels)
         size = _upright_size(image)
         _draft(image, size, shapes)
-        ask_room_to_read(image.format, image.width * image.height)
+        check_memory_to_read(image.format, image.width * image.height)
         frames = _count_frames(image, max_pixels) if image.format in ANIMATED else 1
         if frames == 1:
             image.load()
@@ -75,30 +74,30 @@ def open_picture(content: bytes, max_pixels: int, shapes: Sequence[Shape] = ()) 
 
 
 def render(picture: Picture, shape: Shape) -> Rendered:
-    """Return the picture in a shape; an animation stays one where the format can be one.
+    """Return the picture in a shape; an animation stays animated if the format supports it.
 
     Raises `PictureRefusedError`.
     """
-    with refusing("the picture cannot be converted"):
+    with refuse_errors("the picture cannot be converted"):
         _check_target(picture, shape)
         frames, durations = [], []
         for frame in _frames(picture, shape.format):
-            frames.append(_shaped(frame, picture.size, shape))
-            # WebP and AVIF tell a frame's duration only while that frame is loaded.
-            durations.append(round(frame.info.get("duration", UNTOLD_DURATION_MS)))
+            frames.append(_apply_shape(frame, picture.size, shape))
+            # Pillow knows a WebP or AVIF frame's duration only while that frame is loaded.
+            durations.append(round(frame.info.get("duration", DEFAULT_DURATION_MS)))
         first, rest = frames[0], frames[1:]
         options = save_options(shape.format, shape.quality) | _metadata(first, shape)
         if rest:
             options |= {"save_all": True, "append_images": rest, "duration": durations}
             options |= _repeats(picture.image, shape.format)
-        first.info = {}  # from which Pillow's writers would take comments, and more that nobody named
+        first.info = {}  # Pillow's writers would copy comments and other metadata from it
         target = BytesIO()
         first.save(target, format=shape.format.upper(), **options)
     return Rendered(target.getvalue(), first.width, first.height)
 
 
 def _count_frames(image: Image.Image, max_pixels: int) -> int:
-    # Frame by frame, and not by n_frames, which would walk through all of a bomb first.
+    # Counted frame by frame, because `n_frames` would read all frames of a decompression bomb first.
     count = 1
     if not getattr(image, "is_animated", False):
         return count
@@ -116,10 +115,10 @@ def _count_frames(image: Image.Image, max_pixels: int) -> int:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    # Pillow turns a TIFF by itself, and has swapped its sides already.
+    # Pillow rotates a TIFF itself, and has swapped its width and height already.
     _drop_broken_exif(image)
-    is_on_its_side = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (image.height, image.width) if is_on_its_side else image.size
+    is_rotated = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if is_rotated else image.size
 
 
 def _drop_broken_exif(image: Image.Image) -> None:
@@ -130,12 +129,12 @@ def _drop_broken_exif(image: Image.Image) -> None:
 
 
 def _draft(image: Image.Image, size: tuple[int, int], shapes: Sequence[Shape]) -> None:
-    # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the work, where no output needs more.
+    # If no output needs more, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size for a fraction of the work.
     if image.format not in ("JPEG", "MPO") or not shapes or any(shape.crop for shape in shapes):
         return
-    wanted = [_target(size, shape) for shape in shapes]
-    longest = max(max(width, height) for width, height in wanted)
-    scale = max(max(width / size[0], height / size[1]) for width, height in wanted)
+    targets = [_target_size(size, shape) for shape in shapes]
+    longest = max(max(width, height) for width, height in targets)
+    scale = max(max(width / size[0], height / size[1]) for width, height in targets)
     if scale < 1:
         side = max(longest, int(max(size) * scale) + 1)
         image.draft(image.mode, (side, side))
@@ -152,16 +151,16 @@ def _frames(picture: Picture, format: Format) -> Iterator[Image.Image]:
 def _check_target(picture: Picture, shape: Shape) -> None:
     if shape.crop is not None:
         _check_crop(picture.size, shape.crop)
-    width, height = _target(picture.size, shape)
+    width, height = _target_size(picture.size, shape)
     if max(width, height) > shape.format.max_side:
         raise PictureRefusedError(
             f"the output would be {width} x {height}, and {shape.format} ends at {shape.format.max_side} "
-            "pixels a side"
+            "pixels per side"
         )
     frames = picture.frames if shape.format.has_animation else 1
     check_pixels("the output would be", width, height, frames, picture.max_pixels)
     source_pixels = picture.image.width * picture.image.height
-    ask_room_to_write(shape.format, source_pixels, width * height, frames)
+    check_memory_to_write(shape.format, source_pixels, width * height, frames)
 
 
 def _check_crop(size: tuple[int, int], crop: Crop) -> None:
@@ -172,43 +171,44 @@ def _check_crop(size: tuple[int, int], crop: Crop) -> None:
 
 
 def _repeats(image: Image.Image, format: Format) -> dict[str, int]:
-    # 0 means for ever. A GIF that names no number is played once.
+    # 0 means forever. A GIF without a number of repeats is played once.
     times = image.info.get("loop", 1 if image.format == "GIF" else 0)
     return {} if format is Format.GIF and times == 1 else {"loop": times}
 
 
-def _shaped(frame: Image.Image, size: tuple[int, int], shape: Shape) -> Image.Image:
-    upright = in_plain_pixels(ImageOps.exif_transpose(frame))
+def _apply_shape(frame: Image.Image, size: tuple[int, int], shape: Shape) -> Image.Image:
+    upright = to_plain_mode(ImageOps.exif_transpose(frame))
     if shape.crop is not None:
         crop = shape.crop
         upright = upright.crop((crop.left, crop.top, crop.right, crop.bottom))
         size = upright.size
-    target = _target(size, shape)
+    target = _target_size(size, shape)
     if target != upright.size:
-        upright = _resized(upright, target, shape.mode)
-    plain = in_plain_colours(upright, keep_profile=_keeps_metadata(shape))
+        upright = _resize(upright, target, shape.mode)
+    plain = to_plain_colours(upright, keep_profile=_keeps_metadata(shape))
     return plain if shape.format.has_alpha else without_alpha(plain, shape.background)
 
 
-def _target(size: tuple[int, int], shape: Shape) -> tuple[int, int]:
+def _target_size(size: tuple[int, int], shape: Shape) -> tuple[int, int]:
     width, height = (shape.crop and (shape.crop.width, shape.crop.height)) or size
     if shape.mode is not Mode.FIT and shape.width and shape.height:
         return shape.width, shape.height
-    scales = [wanted / has for wanted, has in ((shape.width, width), (shape.height, height)) if wanted]
+    sides = ((shape.width, width), (shape.height, height))
+    scales = [target_side / side for target_side, side in sides if target_side]
     scale = min(scales, default=1.0)
     if not shape.enlarge:
         scale = min(scale, 1.0)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _resized(image: Image.Image, target: tuple[int, int], mode: Mode) -> Image.Image:
+def _resize(image: Image.Image, target: tuple[int, int], mode: Mode) -> Image.Image:
     if mode is Mode.FILL:
         return ImageOps.fit(image, target, Image.Resampling.LANCZOS)
     return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _keeps_metadata(shape: Shape) -> bool:
-    return not shape.strip_metadata and shape.format is not Format.GIF  # which has no place for it
+    return not shape.strip_metadata and shape.format is not Format.GIF  # GIF cannot hold EXIF or profiles
 
 
 def _metadata(image: Image.Image, shape: Shape) -> dict[str, Any]:

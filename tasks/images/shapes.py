@@ -1,4 +1,4 @@
-"""What an output picture looks like: its format, its size, and how it comes to that size."""
+"""The shape of an output picture: its format, its size, and how it is resized."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -45,15 +45,15 @@ _DEFAULT_QUALITY = {Format.JPEG: 85, Format.WEBP: 80, Format.AVIF: 60}
 
 
 def save_options(format: Format, quality: int | None) -> dict[str, Any]:
-    """Return Pillow's options for a format; quality is 1 to 100, or None for the format's usual one."""
-    chosen = quality or _DEFAULT_QUALITY.get(format)
+    """Return Pillow's options for a format; quality is 1 to 100, or None for the format's default."""
+    quality = quality or _DEFAULT_QUALITY.get(format)
     match format:
         case Format.JPEG:
-            return {"quality": chosen, "optimize": True, "progressive": True}
+            return {"quality": quality, "optimize": True, "progressive": True}
         case Format.WEBP:
-            return {"quality": chosen, "method": 4}
+            return {"quality": quality, "method": 4}
         case Format.AVIF:
-            return {"quality": chosen, "speed": 7}
+            return {"quality": quality, "speed": 7}
         case Format.PNG:
             return {"optimize": False, "compress_level": 6}
         case Format.GIF:
@@ -84,21 +84,21 @@ class Crop(Payload):
 
 
 class Shape(Payload):
-    """One output: first cut by `crop`, then brought to `width` and `height` as `mode` says."""
+    """One output: first cropped by `crop`, then resized to `width` and `height` by `mode`."""
 
     format: Format
     width: Side | None = None
     height: Side | None = None
-    mode: Mode = Field(Mode.FIT, description="fit: inside the box; fill: cover it and cut; exact: stretch.")
+    mode: Mode = Field(Mode.FIT, description="fit: inside the box; fill: cover it and crop; exact: stretch.")
     enlarge: bool = Field(False, description="Whether `fit` may make a picture larger than it is.")
     crop: Crop | None = None
-    quality: int | None = Field(None, ge=1, le=100, description="Of jpeg, webp and avif.")
+    quality: int | None = Field(None, ge=1, le=100, description="For jpeg, webp and avif.")
     strip_metadata: bool = Field(
         True,
-        description="Drop all metadata and turn colours to sRGB; false keeps EXIF and the colour profile.",
+        description="Drop all metadata and convert colours to sRGB; false keeps EXIF and the colour profile.",
     )
     background: str = Field(
-        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Behind what is transparent."
+        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="The colour behind transparent pixels."
     )
 
     @model_validator(mode="after")

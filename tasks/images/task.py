@@ -1,4 +1,4 @@
-"""`image.convert`: one picture in, one or several out, in other sizes and formats."""
+"""`image.convert`: converts one picture into one or several of other sizes and formats."""
 
 from jobyard import task
 from jobyard.fetching.errors import TemporaryFetchError
@@ -13,13 +13,13 @@ from tasks.images.payload import Convert, Converted
     retry_backoff=5,
     time_limit=120,
 )
-def convert_image(order: Convert) -> Converted:
+def convert_image(payload: Convert) -> Converted:
     """Convert a picture: JPEG, PNG, WebP, AVIF or GIF in any size, several outputs in one job.
 
-    Orientation from EXIF is applied first. An animation stays one in GIF and WebP; the other formats get
-    its first frame.
+    The EXIF orientation is applied first. GIF and WebP keep an animation; the other formats get its first
+    frame.
     """
-    # Here, so that Pillow is loaded by workers that convert, and by no other process.
+    # Imported here, so that only workers that convert pictures load Pillow.
     from tasks.images.convert import convert
 
-    return convert(order)
+    return convert(payload)

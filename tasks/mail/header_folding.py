@@ -1,7 +1,7 @@
-"""How a message is written: as Python's `email.policy.SMTP` does it, but for the headers that hold addresses.
+"""Writes messages like Python's `email.policy.SMTP`, but folds headers with addresses differently.
 
-Python folds a long name in quotes by dropping the quotes, and what was a name is then read as addresses
-(measured on 3.11.7: a name of 80 characters that began with `Bcc: eve@example.com` became the sender).
+Python drops the quotes when it folds a long quoted name, and the name is then read as addresses (measured on
+3.11.7: a name of 80 characters that began with `Bcc: eve@example.com` became the sender).
 """
 
 from email.header import Header
@@ -13,15 +13,17 @@ LINE_END = "\r\n"
 
 
 class MailPolicy(EmailPolicy):
-    """Writes each address whole and on a line of its own, which none is too long for (RFC 5322, 2.1.1)."""
+    """Writes each address unbroken on its own line; no address is too long for one (RFC 5322, 2.1.1)."""
 
     def fold(self, name: str, value: Any) -> str:
-        """Overridden so that no address is taken apart."""
+        """Overridden so that no address is folded in the middle."""
         addresses = getattr(value, "addresses", None)
         if addresses is None:
             folded: str = super().fold(name, value)
             return folded
-        return f"{name}: " + f",{LINE_END} ".join(_written(address) for address in addresses) + LINE_END
+        return (
+            f"{name}: " + f",{LINE_END} ".join(_format_address(address) for address in addresses) + LINE_END
+        )
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         """Overridden for the same reason."""
@@ -30,7 +32,7 @@ class MailPolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
-def _written(address: Address) -> str:
+def _format_address(address: Address) -> str:
     name = address.display_name
     if name.isascii():
         return str(address)

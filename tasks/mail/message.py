@@ -1,4 +1,4 @@
-"""From a payload to a MIME message: headers, bodies, templates and attachments."""
+"""Builds a MIME message from a payload: headers, bodies, templates and attachments."""
 
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -16,7 +16,7 @@ _NESTED = ("multipart/", "message/")  # may not be sent as base64 (RFC 2045, 6.4
 
 
 def build_message(email: Email, job_id: str) -> tuple[EmailMessage, list[str]]:
-    """Return the message and everyone whom it goes to; `bcc` is in no header.
+    """Return the message and all its recipients; no header names the `bcc` recipients.
 
     Raises `Discard` for a template or an attachment that cannot be used.
     """
@@ -27,7 +27,7 @@ def build_message(email: Email, job_id: str) -> tuple[EmailMessage, list[str]]:
     message["From"] = parse_address(sender)
     message["Subject"] = email.subject
     message[JOB_HEADER] = job_id
-    for name, addresses in (("To", email.to), ("Cc", email.cc), ("Reply-To", _present(email.reply_to))):
+    for name, addresses in (("To", email.to), ("Cc", email.cc), ("Reply-To", _as_tuple(email.reply_to))):
         if addresses:
             message[name] = [parse_address(address) for address in addresses]
     _add_bodies(message, email)
@@ -35,14 +35,14 @@ def build_message(email: Email, job_id: str) -> tuple[EmailMessage, list[str]]:
     return message, [parse_address(address).addr_spec for address in (*email.to, *email.cc, *email.bcc)]
 
 
-def _present(address: str | None) -> tuple[str, ...]:
+def _as_tuple(address: str | None) -> tuple[str, ...]:
     return (address,) if address else ()
 
 
 def _bodies(email: Email) -> tuple[str | None, str | None]:
     if email.template is None:
         return email.text, email.html
-    # Here, for jinja2 takes a tenth of a second of a process's start, and few mails are made of templates.
+    # Imported here, because jinja2 takes 0.1 s of a process's start, and few mails use templates.
     from tasks.mail.template import render
 
     return render(email.template, email.variables)
@@ -69,17 +69,17 @@ def _attach(message: EmailMessage, email: Email) -> None:
             content = get_files().read(stored.id)
         except FileNotStoredError as error:
             raise Discard(f"attachments: {error}") from error
-        main, _, sub = _usable_type(attachment.media_type or stored.media_type).partition("/")
+        main, _, sub = _usable_media_type(attachment.media_type or stored.media_type).partition("/")
         name = attachment.name or _usable_name(stored.name)
         message.add_attachment(content, maintype=main, subtype=sub, filename=name)
 
 
-def _usable_type(media_type: str) -> str:
-    # A stored file's type is what a client or a stranger's server said it was.
+def _usable_media_type(media_type: str) -> str:
+    # A stored file's type comes from a client or from a foreign server, and may be anything.
     usable = MEDIA_TYPE.fullmatch(media_type) and not media_type.lower().startswith(_NESTED)
     return media_type if usable else UNKNOWN_MEDIA_TYPE
 
 
 def _usable_name(name: str) -> str:
-    # So is its name; `=?` would begin an encoded word, see tasks/mail/payload.py.
+    # A stored file's name may be anything too; `=?` would begin an encoded word, see tasks/mail/payload.py.
     return "".join(character if character.isprintable() else "_" for character in name).replace("=?", "=_")

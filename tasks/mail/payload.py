@@ -1,4 +1,4 @@
-"""What a mail is, as a payload; and what the server said of it."""
+"""The payload and the result of `email.send`."""
 
 import re
 from typing import Annotated, Any, Self
@@ -15,17 +15,17 @@ MAX_RECIPIENTS = 100
 MAX_BODY_CHARACTERS = 512 * 1024
 
 
-# How a word of RFC 2047 begins; Python decodes it with or without an end, line breaks included, and writes
-# it out as it is then (CVE-2024-6923; measured on 3.11.7: a subject that held one made a header of its own).
+# The beginning of an encoded word of RFC 2047. Python decodes it even without an end, line breaks included,
+# and writes the result unchanged (CVE-2024-6923; measured on 3.11.7: a subject with one added a header).
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 
 def _one_line(text: str) -> str:
-    # A header ends at a line break; what follows would be a header of the sender's choosing.
+    # A header ends at a line break, and the text after it would become another header.
     if any(category(character) in ("Cc", "Zl", "Zp") for character in text):
         raise ValueError("must be one line without control characters")
     if _ENCODED_WORD.search(text):
-        raise ValueError("must be plain text: what needs an encoded word (=?...?=) is given one")
+        raise ValueError("must be plain text, without encoded words (=?...?=), which are added where needed")
     return text
 
 
@@ -36,8 +36,8 @@ def _address(text: str) -> str:
         raise ValueError(f"not a mail address: {error}") from None
 
 
-def _in_no_envelope(address: str) -> str:
-    # An address of the envelope asks the server whether it knows SMTPUTF8; nobody asks for this one.
+def _check_ascii_local_part(address: str) -> str:
+    # smtplib requires SMTPUTF8 for such an address in the envelope, but does not check Reply-To.
     if not parse_address(address).username.isascii():
         raise ValueError("must be ASCII before the @")
     return address
@@ -47,17 +47,17 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Line = Annotated[str, Field(max_length=998), AfterValidator(_one_line)]  # RFC 5322, 2.1.1
+HeaderText = Annotated[str, Field(max_length=998), AfterValidator(_one_line)]  # RFC 5322, 2.1.1
 Address = Annotated[str, Field(max_length=400), AfterValidator(_address)]
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_as_list), Field(max_length=MAX_RECIPIENTS)]
 Body = Annotated[str, Field(min_length=1, max_length=MAX_BODY_CHARACTERS)]
 
 
 class Attachment(Payload):
-    """An uploaded file that goes with the mail; name and type are the file's own unless given."""
+    """An uploaded file to attach; its name and type are the file's own unless given."""
 
     file: FileId
-    name: Annotated[Line, Field(min_length=1, max_length=200)] | None = None
+    name: Annotated[HeaderText, Field(min_length=1, max_length=200)] | None = None
     media_type: Annotated[str, Field(pattern=MEDIA_TYPE.pattern, max_length=200)] | None = None
 
 
@@ -67,7 +67,7 @@ class Email(Payload):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from the yard."}
+                {"to": "ada@example.org", "subject": "Hello", "text": "The first mail from Jobyard."}
             ]
         }
     )
@@ -76,14 +76,14 @@ class Email(Payload):
     cc: Addresses = ()
     bcc: Addresses = ()
     sender: Address | None = Field(None, description="Default: JOBYARD_SMTP__SENDER.")
-    reply_to: Annotated[Address, AfterValidator(_in_no_envelope)] | None = None
-    subject: Line
+    reply_to: Annotated[Address, AfterValidator(_check_ascii_local_part)] | None = None
+    subject: HeaderText
     text: Body | None = None
     html: Body | None = None
     template: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = Field(
         None, description="A template's name without its ending: `welcome` for welcome.txt.j2 and .html.j2."
     )
-    variables: dict[str, Any] = Field({}, description="What the template may name.")
+    variables: dict[str, Any] = Field({}, description="The variables that the template may use.")
     attachments: tuple[Attachment, ...] = Field((), max_length=20)
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ class Email(Payload):
 
 
 class Receipt(Payload):
-    """What the mail server said: whom it took the mail for, and whom it refused with which words."""
+    """The mail server's answer: the accepted recipients, and the refused ones with its replies."""
 
     message_id: str
     accepted: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`email.send`: one mail to one set of recipients."""
+"""`email.send`: sends one mail to one set of recipients."""
 
 from jobyard import current_job, task
 from tasks.mail.message import build_message
@@ -18,8 +18,8 @@ from tasks.mail.smtp import TemporaryMailError, deliver
 def send_email(email: Email) -> Receipt:
     """Send a mail over SMTP. The Message-ID is made from the job's id, so a repeat can be recognised.
 
-    A 4xx answer and a broken connection are tried again; a 5xx answer is final. When the server takes some
-    recipients and refuses others, the mail is sent to those it takes, and the receipt names the others.
+    A 4xx answer and a broken connection are retried; a 5xx answer is final. If the server accepts only some
+    recipients, the mail is sent to those, and the receipt names the others.
     """
     message, recipients = build_message(email, current_job().job_id)
     accepted, refused = deliver(message, recipients)

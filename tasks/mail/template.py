@@ -1,4 +1,4 @@
-"""The bodies of a mail from a template of the operator's and variables of the caller's."""
+"""Renders the bodies of a mail from the operator's template and the caller's variables."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,8 +13,8 @@ from jobyard import Discard, get_section
 
 
 def render(name: str, variables: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return a template's text and HTML, or the one that it has; raises `Discard` where it cannot be used."""
-    text, html = (_render_one(f"{name}.{ending}.j2", variables) for ending in ("txt", "html"))
+    """Return a template's text and HTML, of which one may be None; raises `Discard` for an unusable one."""
+    text, html = (_render_file(f"{name}.{ending}.j2", variables) for ending in ("txt", "html"))
     if text is None and html is None:
         folder = get_section(SmtpSettings).templates
         names = sorted({path.name.split(".")[0] for path in folder.glob("*.j2")})
@@ -22,7 +22,7 @@ def render(name: str, variables: Mapping[str, Any]) -> tuple[str | None, str | N
     return text, html
 
 
-def _render_one(file: str, variables: Mapping[str, Any]) -> str | None:
+def _render_file(file: str, variables: Mapping[str, Any]) -> str | None:
     try:
         template = _environment(get_section(SmtpSettings).templates).get_template(file)
     except TemplateNotFound:
@@ -37,8 +37,8 @@ def _render_one(file: str, variables: Mapping[str, Any]) -> str | None:
 
 @cache
 def _environment(folder: Path) -> SandboxedEnvironment:
-    # Sandboxed, because the variables come from requests; strict, because a mail that greets nobody by
-    # name is worse than none.
+    # Sandboxed, because the variables come from requests; strict, because a mail without the recipient's
+    # name is worse than no mail.
     return SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,

@@ -64,7 +64,7 @@ def test_every_job_that_the_backup_knows_comes_to_its_end_and_later_ones_do_no_h
     own.wait_for(afterwards + running + later, Status.SUCCEEDED)
 
     assert worker.stop() == 0
-    own.ledger.database.engine.dispose()
+    own.ledger.database.close()
     run(own, command(f"{database} set back, when everything is stopped"))
     assert [job.status for job in own.jobs(done)] == [Status.SUCCEEDED] * 5
     assert {job.status for job in own.jobs(running + later)} == {Status.RUNNING, Status.SCHEDULED}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from tests.support.broker import on_every_broker, on_redis_alone
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
@@ -93,7 +93,7 @@ def test_row_12_a_message_that_the_disk_has_altered_is_refused_and_sent_again(ow
     own.broker.start()
     own.start_worker()
     own.wait_for(job_ids, Status.SUCCEEDED)
-    assert own.tally(Tally.BAD_MESSAGE) == 1
+    assert own.fault_count(FaultKind.BAD_MESSAGE) == 1
     assert own.job(altered).attempt == 1
 
 
@@ -197,7 +197,9 @@ def test_row_29_a_job_of_a_new_task_waits_for_a_worker_that_knows_it(own: OwnYar
     modules = own.settings.pop("JOBYARD_TASKS__MODULES")
     old = own.start_worker()
     [job_id] = own.hand_in()
-    own.wait_until(lambda: own.tally(Tally.UNKNOWN_TASK) >= 1, 20, "the old worker to meet the new task")
+    own.wait_until(
+        lambda: own.fault_count(FaultKind.UNKNOWN_TASK) >= 1, 20, "the old worker to meet the new task"
+    )
     assert own.job(job_id).status is Status.QUEUED
     own.settings["JOBYARD_TASKS__MODULES"] = modules
     old.stop()

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from tests.support.own_yard import QUICK, OwnYard
 from tests.support.postgresql import new_database
 from tests.support.relay import Relay, relayed
@@ -30,7 +30,7 @@ def cut_off(tmp_path: Path) -> Iterator[tuple[OwnYard, Relay]]:
             yield yard, relay
             yard.app.close()
             yard.kill_everything()
-            yard.ledger.database.engine.dispose()
+            yard.ledger.database.close()
 
 
 def test_row_20_an_outcome_waits_for_the_ledger(cut_off: tuple[OwnYard, Relay]) -> None:
@@ -55,7 +55,7 @@ def test_row_20_a_worker_cut_off_stops_before_another_begins(cut_off: tuple[OwnY
     wait_until(lambda: "attempt stopped" in worker.output(), 20, "the worker to stop by itself")
     relay.mend()
     own.wait_to_begin(job_id, attempt=2)
-    assert own.tally(Tally.LATE_RESULT) <= 1
+    assert own.fault_count(FaultKind.LATE_RESULT) <= 1
     assert worker.process.poll() is None
 
 

@@ -74,7 +74,7 @@ def queue_up(own: OwnYard, how_many: int) -> list[str]:
 
 def moved(own: OwnYard, *options: str, code: int = 0) -> str:
     """Run the command to its end; return what it said, in which no password is."""
-    done = own.run("jobyard.cli.move_broker", *options)
+    done = own.run("jobyard", "move-broker", *options)
     assert done.returncode == code, done.stdout + done.stderr
     assert SHORTEST_PART not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -97,7 +97,7 @@ def test_what_waits_at_the_old_broker_runs_at_the_new_one_at_once(moving: OwnYar
     assert "default 30\n" in said  # messages
     assert "default 300\n" in said  # jobs
     assert "published again: 300\n" in said
-    assert "thrown away at the old broker: 30\n" in said
+    assert "deleted at the old broker: 30\n" in said
     moving.wait_for(job_ids, Status.SUCCEEDED)
     moving.check_invariant(job_ids)
     assert len(moving.runs()) == 300
@@ -121,7 +121,7 @@ def test_the_command_is_killed_in_the_middle_and_run_again(moving: OwnYard, poin
     old, new = embedded(moving), embedded(moving).removesuffix("0") + "1"
     settle_at(moving, new)
     killed = moving.with_crash_at(
-        point, lambda: moving.start("move", "jobyard.cli.move_broker", "--from", old)
+        point, lambda: moving.start("move", "jobyard", "move-broker", "--from", old)
     )
     moving.wait_until(lambda: killed.process.poll() is not None, 30, "the command to be killed")
     assert killed.process.returncode == EXIT_CODE, killed.output()
@@ -193,7 +193,7 @@ def move_house(
     poster.post_many(60, old_port)  # only now, so that something is left for the move
     api.stop()
     if is_drained:
-        command = own.start("move", "jobyard.cli.move_broker", "--from", old, "--drain", "--empty")
+        command = own.start("move", "jobyard", "move-broker", "--from", old, "--drain", "--empty")
         own.wait_until(lambda: "stop its workers now" in command.output(), 60, "the old broker to be empty")
         worker.stop()
         own.wait_until(lambda: command.process.poll() is not None, 60, "the command to end")
@@ -232,14 +232,14 @@ def test_what_cannot_be_moved_is_said_and_nothing_is_touched(moving: OwnYard) ->
     for old, options, words in (
         (same, (), "the old broker is the one of JOBYARD_BROKER__URL"),
         ("kafka://s3cret@x", (), "FROM (--from): the URL must begin with one of redis://"),
-        ("amqp://ada:s3/cret@x", (), "FROM (--from): the port is no number"),
-        (dead, ("--drain",), "nobody listens at"),
+        ("amqp://ada:s3/cret@x", (), "FROM (--from): the port must be a number"),
+        (dead, ("--drain",), "no server listens at"),
         (dead, ("--empty",), "Nothing was moved"),
     ):
         assert words in moved(moving, "--from", old, *options, code=1)
     assert "need the old broker" in moved(moving, "--drain", code=2)
     settle_at(moving, dead)
-    assert "JOBYARD_BROKER__URL: nobody listens at" in moved(moving, "--from", here, code=1)
+    assert "JOBYARD_BROKER__URL: no server listens at" in moved(moving, "--from", here, code=1)
     assert [job.published_at for job in moving.jobs(job_ids)] == before
 
 
@@ -248,6 +248,6 @@ def test_an_old_broker_that_is_gone_for_good_is_not_needed(moving: OwnYard) -> N
     gone = f"amqp://ada:s3cret@127.0.0.1:{free_port()}/"
     moving.broker.forget_everything()
     moving.start_worker()
-    assert "the old broker is not asked: nobody listens" in moved(moving, "--from", gone)
+    assert "the old broker is not asked: no server listens" in moved(moving, "--from", gone)
     moving.wait_for(job_ids, Status.SUCCEEDED)
     assert "published again: 0\n" in moved(moving)

@@ -52,7 +52,7 @@ def unopened(tmp_path: Path) -> Iterator[OwnYard]:
     migrate(yard.ledger.database)
     yield yard
     yard.kill_everything()
-    yard.ledger.database.engine.dispose()
+    yard.ledger.database.close()
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -130,7 +130,8 @@ def test_a_broker_that_is_away_is_named_and_waited_for(unopened: OwnYard, scheme
     unopened.settings["JOBYARD_BROKER__URL"] = f"{scheme}://ada:{ENCODED}@127.0.0.1:{port}/"
     programs = start_all(unopened) | {"api": unopened.start_api()}
     for name, program in programs.items():
-        unopened.wait_until(said_by(program, f"nobody listens at 127.0.0.1:{port}"), 30, f"{name} to say it")
+        sentence = f"no server listens at 127.0.0.1:{port}"
+        unopened.wait_until(said_by(program, sentence), 30, f"{name} to say it")
     unopened.wait_until(said_by(programs["keeper"], "keeping"), 30, "the keeper to keep")
     unopened.wait_until(said_by(programs[WORKER], "Trying again"), 30, "the worker to wait")
     assert not [name for name, program in programs.items() if ended(program)]
@@ -167,5 +168,5 @@ def test_rabbitmq_over_tls_serves_every_process(unopened: OwnYard, tmp_path: Pat
         assert httpx.get(f"{base}/readyz", timeout=20).json()["checks"]["broker"] == "ok"
         unopened.wait_until(said_by(programs["flower"], "heartbeat_tick"), 30, "Flower to be connected")
         assert not [name for name, program in programs.items() if ended(program)]
-        assert "nobody listens at" not in programs["flower"].output()
+        assert "no server listens at" not in programs["flower"].output()
         assert SHORTEST_PART not in written(unopened)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from tests.support.broker import on_rabbitmq
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program, free_port
@@ -86,6 +86,6 @@ def test_a_worker_goes_on_at_the_next_node_and_is_as_safe_there(own: OwnYard) ->
     own.settings["JOBYARD_BROKER__URL"] = f"{away};{refused};{good}"
     worker = own.start_worker()
     own.broker.push_bytes(b"rubbish")
-    own.wait_until(lambda: own.tally(Tally.BAD_MESSAGE) == 1, 30, "the message to be counted")
+    own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == 1, 30, "the message to be counted")
     own.wait_for(own.hand_in(how_many=3), Status.SUCCEEDED)
     assert worker.process.poll() is None

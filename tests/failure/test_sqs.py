@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.sqs_broker import SqsBroker
 
@@ -195,7 +195,7 @@ def rubbish() -> dict[str, str]:
 
 
 def is_counted(own: OwnYard, times: int) -> bool:
-    return own.tally(Tally.BAD_MESSAGE) >= times
+    return own.fault_count(FaultKind.BAD_MESSAGE) >= times
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
@@ -208,6 +208,6 @@ def test_a_message_that_is_none_is_deleted_and_counted_and_ends_nobody(
         own.wait_until(partial(is_counted, own, number), 10, f"{name} to be counted")
         assert worker.process.poll() is None, name
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
-    assert own.tally(Tally.BAD_MESSAGE) == len(rubbish())
+    assert own.fault_count(FaultKind.BAD_MESSAGE) == len(rubbish())
     own.wait_until(lambda: sqs.in_flight() == 0, 10, "everything to be deleted")
     assert sqs.depth() == 0

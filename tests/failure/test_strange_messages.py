@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from tests.support.broker import REDIS, RawMessage, on_every_broker
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
@@ -23,7 +23,7 @@ RUBBISH = (b"rubbish", b"{}", b"[1]", b"\x80\xff", b"[" * 100_000, b'{"body": "'
 def test_a_message_that_is_none_is_counted_and_ends_nobody(own: OwnYard, rubbish: bytes) -> None:
     worker = own.start_worker()
     own.broker.push_bytes(rubbish)
-    own.wait_until(lambda: own.tally(Tally.BAD_MESSAGE) == 1, 20, "the message to be counted")
+    own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == 1, 20, "the message to be counted")
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
     assert worker.process.poll() is None
 
@@ -99,7 +99,8 @@ def test_a_message_that_says_what_ours_never_do_ends_nobody(own: OwnYard, pool: 
         own.broker.push_bytes(content)
         lives_on(name)
     how_many = len(strange) + len(in_redis)
-    assert own.tally(Tally.BAD_MESSAGE) > 0.8 * how_many  # some are right enough for a pool of some kind
+    bad_messages = own.fault_count(FaultKind.BAD_MESSAGE)
+    assert bad_messages > 0.8 * how_many  # some are right enough for a pool of some kind
     assert worker.stop() == 0
     assert own.broker.depth() == 0, "something was put back"
     assert len(own.runs()) == 1 + how_many
@@ -108,7 +109,7 @@ def test_a_message_that_says_what_ours_never_do_ends_nobody(own: OwnYard, pool: 
 def test_a_message_that_names_no_job_runs_nothing(own: OwnYard, own_worker: Program) -> None:
     for argument in ({"then": "return"}, "x", [], ["not an id"], [1], None):
         own.app.send_task("bad.deed", args=[argument], queue="default")
-    own.wait_until(lambda: own.tally(Tally.BAD_MESSAGE) == 6, 20, "all of them to be counted")
+    own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == 6, 20, "all of them to be counted")
     own.app.send_task("bad.deed", args=[["01890a5d-ac96-774b-bcce-b302099a8057"]], queue="default")
     own.wait_for(own.hand_in(), Status.SUCCEEDED)
     assert len(own.runs()) == 1

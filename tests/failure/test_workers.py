@@ -16,7 +16,7 @@ from sqlalchemy import update
 from jobyard.jobs.database.schema import job as job_table
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Cause, Failure, Status
-from jobyard.jobs.ledger.fault_counters import Tally
+from jobyard.jobs.ledger.fault_counters import FaultKind
 from jobyard.jobs.reading.job_queries import get_attempts
 from tests.support.broker import on_every_broker
 from tests.support.own_yard import OwnYard
@@ -176,7 +176,7 @@ def test_row_6_a_frozen_worker_that_comes_back_can_change_nothing(own: OwnYard, 
     before = own.job(job_id)
     assert before.attempt == 2
     own_worker.kill(signal.SIGCONT)
-    own.wait_until(lambda: own.tally(Tally.LATE_RESULT) == 1, 20, "the late write to be refused")
+    own.wait_until(lambda: own.fault_count(FaultKind.LATE_RESULT) == 1, 20, "the late write to be refused")
     assert own.job(job_id) == before
 
 
@@ -242,7 +242,7 @@ def test_a_thread_that_hangs_past_its_limit_is_replaced_by_a_new_child(own: OwnY
     [next_one] = own.hand_in()
     own.wait_for([next_one], Status.SUCCEEDED)
     assert own.job(next_one).worker != own.job(hangs).worker
-    assert own.tally(Tally.THREAD_LEFT_BEHIND) == 1
+    assert own.fault_count(FaultKind.THREAD_LEFT_BEHIND) == 1
 
 
 ODD = ("half_a_character", "nul", "wordless", "long_name", "base", "interrupt", "reject", "group", "deep")

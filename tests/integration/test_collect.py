@@ -120,8 +120,8 @@ def test_a_kind_that_is_asked_for_wins_over_the_servers_word(server: HttpServer)
 
 
 def test_a_page_that_is_not_of_the_kind_that_was_asked_for_is_final(server: HttpServer) -> None:
-    assert "was to be read as json: not JSON" in dead(server.page("/", HTML, "text/html"), kind="json")
-    assert "was to be read as feed: neither" in dead(server.url("/"), kind="feed")
+    assert "cannot be read as json: not JSON" in dead(server.page("/", HTML, "text/html"), kind="json")
+    assert "cannot be read as feed: neither" in dead(server.url("/"), kind="feed")
 
 
 def test_a_page_that_did_not_change_is_not_sent_again(server: HttpServer) -> None:
@@ -214,7 +214,7 @@ def test_a_server_that_says_when_to_come_back_is_obeyed(
         ),
         (
             Answer(b"<div>" * 300_000, headers={"Content-Type": "text/html"}),
-            "was to be read as html: takes more",
+            "cannot be read as html: takes more",
         ),
     ],
     ids=["broken", "bomb", "tangled"],

@@ -8,8 +8,9 @@ import pytest
 from examples.order_import import Order, book_order
 from jobyard.jobs.job import new_id
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.search import list_jobs
 from jobyard.settings import get_settings
 from jobyard.tasks.context import JobContext, running
 from tests.support.processes import ROOT, YardProcesses

@@ -102,7 +102,7 @@ def test_a_second_yard_in_the_same_folder_is_refused_with_the_first_ones_process
     first = own_yard.open()
     second = own_yard.make_run()
     wait_until(lambda: second.process.poll() is not None, 60, "the second to give up")
-    assert "a yard runs in" in second.output()
+    assert "Jobyard already runs in" in second.output()
     assert first.process.poll() is None
     press_ctrl_c(own_yard, first)
 

@@ -16,7 +16,7 @@ from jobyard.jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from jobyard.tasks.handle import JobFailedError, JobHandle
-from jobyard.worker.flower_events import FLUSH_EVERY_SECONDS, MOST_TOGETHER
+from jobyard.worker.flower_events import FLUSH_EVERY_SECONDS, MAX_EVENTS_IN_GROUP
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
@@ -235,5 +235,5 @@ def test_what_flower_is_told_travels_in_groups() -> None:
             wait_until(all_are_told, 40, "an event for the end of each job")
     in_all = sum(map(len, groups))
     # Two threads may find the buffer full at one moment.
-    by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, 2 * in_all / MOST_TOGETHER
+    by_time, by_number = (monotonic() - began) / FLUSH_EVERY_SECONDS, 2 * in_all / MAX_EVENTS_IN_GROUP
     assert len(groups) <= by_time + by_number + 3, f"{in_all} events"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Status
-from jobyard.jobs.reading.workers import list_workers
+from jobyard.jobs.reading.living_workers import list_workers
 from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import Program
@@ -134,7 +134,7 @@ def on_sqs(tmp_path: Path) -> Iterator[OwnYard]:
 def test_on_sqs_nobody_waits_for_answers_that_cannot_come(on_sqs: OwnYard, words: list[str]) -> None:
     done = on_sqs.run("celery", "-q", "-A", "tasks.app", *words)
     assert done.returncode != 0
-    assert "SQS carries neither the events of workers nor orders to them" in done.stderr
+    assert "SQS carries neither the events of workers nor control commands to them" in done.stderr
     assert "GET /v1/workers" in done.stderr
     assert "Traceback" not in done.stderr
 

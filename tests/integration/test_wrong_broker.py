@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from kombu import Connection, Queue
 
-from jobyard.broker.checks.broker import broker_fault, redis_beside_fault
+from jobyard.broker.checks.broker import broker_fault, separate_redis_fault
 from jobyard.broker.checks.fault import Fault
 from jobyard.settings import Settings
 from jobyard.settings.sections import BrokerSettings, RedisSettings
@@ -166,13 +166,13 @@ def test_nobody_there_now_is_no_mistake(kind: str, is_silent: bool) -> None:
     with ExitStack() as stack:
         port = stack.enter_context(swallower()) if is_silent else free_port()
         told = said(f"{kind}://ada:s3cret@127.0.0.1:{port}/", is_wrong=False)
-    assert told.startswith(f"127.0.0.1:{port} does not answer" if is_silent else "nobody listens at ")
+    assert told.startswith(f"127.0.0.1:{port} does not answer" if is_silent else "no server listens at ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_name_that_leads_nowhere_now_is_no_mistake(kind: str) -> None:
     told = said(f"{kind}://ada:s3cret@broker.invalid/", is_wrong=False)
-    assert told.startswith("the name 'broker.invalid' leads to no address now")
+    assert told.startswith("the name 'broker.invalid' has no address now")
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "amqps"])
@@ -199,7 +199,7 @@ def test_sentinels_that_are_away_and_a_redis_that_is_none_are_told(redis: Guarde
     assert "names a master 'shop' now" in told
     place = f"127.0.0.1:{redis.port}/0?master=shop&sentinel_password={ENCODED}"
     told = said(f"sentinel://:{ENCODED}@{place}", is_wrong=True)
-    assert "a Redis answers that is no Sentinel" in told
+    assert "is not a Sentinel" in told
 
 
 def test_one_node_that_answers_is_enough(rabbitmq: GuardedRabbitMQ) -> None:
@@ -212,7 +212,7 @@ def test_one_node_that_answers_is_enough(rabbitmq: GuardedRabbitMQ) -> None:
 def test_a_user_without_rights_to_the_queues_is_told(rabbitmq: GuardedRabbitMQ) -> None:
     rabbitmq.make_vhost("barred", configure="^$")
     told = said(rabbitmq.url(vhost="barred"), is_wrong=True)
-    assert "does not let this user have the yard's queues (ACCESS_REFUSED" in told
+    assert "does not let this user use Jobyard's queues (ACCESS_REFUSED" in told
     assert "set_permissions" in told
 
 
@@ -228,7 +228,7 @@ def test_a_queue_of_another_kind_in_its_place_is_told(rabbitmq: GuardedRabbitMQ)
 def test_the_redis_beside_the_broker_is_looked_at_by_its_own_name(redis: GuardedRedis) -> None:
     def beside(url: str | None) -> Fault | None:
         broker = BrokerSettings(url=redis.url(), timeout=timedelta(seconds=1))
-        return redis_beside_fault(Settings(broker=broker, redis=RedisSettings(url=url)))
+        return separate_redis_fault(Settings(broker=broker, redis=RedisSettings(url=url)))
 
     assert beside(None) is None
     assert beside(redis.url(db=1)) is None

@@ -11,14 +11,14 @@ import time
 from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.ledger.fault_counters import Tally, all_counted, count
+from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, fault_counts
 
 SECONDS = 0.5
 
 
 def write_slowly(began: threading.Event) -> None:
     with get_database().writing() as connection:
-        count(connection, Tally.LATE_RESULT)
+        count_fault(connection, FaultKind.LATE_RESULT)
         began.set()
         time.sleep(SECONDS)
 
@@ -33,14 +33,14 @@ def main() -> None:
     if child == 0:
         try:
             with get_database().writing() as connection:
-                count(connection, Tally.BAD_MESSAGE)
+                count_fault(connection, FaultKind.BAD_MESSAGE)
         except LedgerUnavailableError as error:
             print(error, flush=True)
             os._exit(1)
         os._exit(0)
     writer.join()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print([(one.what.value, one.times) for one in all_counted(get_database())])
+    print([(one.what.value, one.times) for one in fault_counts(get_database())])
     sys.exit(status)
 
 

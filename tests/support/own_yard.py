@@ -18,9 +18,10 @@ from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.job import Job, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.ledger.fault_counters import Tally, all_counted
+from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.search import list_jobs
 from jobyard.settings import Settings
 from jobyard.settings.queues import DEFAULT_PRIORITY, broker_priority
 from jobyard.settings.sections import BrokerSettings, KeeperSettings, LedgerSettings, ValkeySettings
@@ -166,8 +167,8 @@ class OwnYard(YardProcesses):
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.last_words()}") from None
 
-    def tally(self, what: Tally) -> int:
-        return next((c.times for c in all_counted(self.ledger.database) if c.what is what), 0)
+    def fault_count(self, what: FaultKind) -> int:
+        return next((c.times for c in fault_counts(self.ledger.database) if c.what is what), 0)
 
     def check_invariant(self, job_ids: list[str]) -> None:
         """Nothing accepted is lost, and only the attempt that the ledger counts has written into it."""
@@ -208,4 +209,4 @@ def opened(home: Path, settings: dict[str, str], broker: Broker | None = None) -
         yard.app.close()
         yard.kill_everything()
         yard.broker.close()
-        yard.ledger.database.engine.dispose()
+        yard.ledger.database.close()

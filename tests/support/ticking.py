@@ -8,7 +8,8 @@ from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatSchedulerEntry
 from jobyard.broker.celery_options import celery_options
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.search import list_jobs
 from jobyard.settings import Settings
 from jobyard.settings.sections import RedisSettings
 from tests.support.own_yard import OwnYard

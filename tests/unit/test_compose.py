@@ -15,7 +15,7 @@ from redbeat.schedulers import RedBeatConfig
 from jobyard.broker.celery_app import app
 from jobyard.local.processes import local_processes
 from jobyard.settings import load_settings
-from jobyard.settings.__main__ import lines
+from jobyard.settings.__main__ import setting_rows
 from jobyard.settings.queues import QueueKind
 from jobyard.settings.settings import settings_class
 
@@ -79,7 +79,7 @@ def test_a_worker_can_be_scaled(name: str) -> None:
 
 
 def test_every_variable_with_our_prefix_is_a_setting() -> None:
-    settings = {variable for variable, _, _ in lines(settings_class()())}
+    settings = {variable for variable, _, _ in setting_rows(settings_class()())}
     assert set(re.findall(r"JOBYARD_[A-Z_]+", TEXT)) - settings == set()
 
 
@@ -174,6 +174,12 @@ def _has_compose() -> bool:
 @PROFILES
 def test_compose_accepts_the_file(profile: tuple[str, ...]) -> None:
     done = compose(*profile, "config", "--quiet", given=SECRETS)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_compose_accepts_the_file_of_the_example_of_a_product() -> None:
+    given = {"POSTGRES_PASSWORD": "secret", "JOBYARD_FLOWER__PASSWORD": "secret"}
+    done = compose("--file", "examples/shop/docker-compose.yml", "config", "--quiet", given=given)
     assert (done.returncode, done.stderr) == (0, "")
 
 

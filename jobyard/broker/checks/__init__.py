@@ -1,1 +1,1 @@
-"""Whether what the settings lead to is what they say, asked once when a process starts."""
+"""Checks, when a process starts, that the settings lead to the right and reachable servers."""

@@ -1,7 +1,8 @@
-"""The check of the broker and of the Redis beside it, for the start of every process and for `/readyz`.
+"""The check of the broker and of a separate Redis, at the start of every process and for `/readyz`.
 
-What is wrong stays wrong while one waits (credentials, a virtual host, a certificate, another server): a
-process that can do nothing without it ends with the sentence. What is away may come back, and is waited for.
+A wrong setting does not mend itself (credentials, a virtual host, a certificate, another server): a process
+that cannot work without the server ends with the sentence. A server that is away may come back, and the
+process waits for it.
 """
 
 import sys
@@ -12,68 +13,79 @@ import structlog
 
 from jobyard.broker.broker_options import broker_options
 from jobyard.broker.checks.fault import Fault
-from jobyard.broker.checks.rabbitmq import rabbitmq_fault
-from jobyard.broker.checks.redis import redis_fault
-from jobyard.broker.checks.sentinel import sentinels_fault
 from jobyard.settings import ENV_PREFIX, Settings
+from jobyard.settings.extras import is_installed
 from jobyard.settings.urls.amqp import amqp_tls, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
 log = structlog.get_logger()
 
-LONGEST_PATIENCE_SECONDS: Final = 2.0
+# The longest that a check waits for a server.
+LONGEST_TIMEOUT_SECONDS: Final = 2.0
 BROKER_SETTING: Final = f"{ENV_PREFIX}BROKER__URL"
 REDIS_SETTING: Final = f"{ENV_PREFIX}REDIS__URL"
 
 
 def broker_fault(settings: Settings, *, with_queues: bool = True) -> Fault | None:
-    """Return what is the matter with the broker, or None; waits no longer than a few seconds.
+    """Return what is wrong with the broker, or None; waits a few seconds at most.
 
-    On RabbitMQ the queues are declared, `with_queues`: by all who publish or consume.
+    On RabbitMQ, `with_queues` declares the queues too, as every publisher and consumer does.
     """
     return _named(BROKER_SETTING, _broker_fault(settings, with_queues))
 
 
-def redis_beside_fault(settings: Settings) -> Fault | None:
-    """Return what is the matter with the Redis for what is live, where that is another than the broker."""
+def separate_redis_fault(settings: Settings) -> Fault | None:
+    """Return what is wrong with the Redis for schedules and live state, if it is not the broker, or None."""
     url = settings.redis_url
     if url == settings.broker_url:
         return None
-    ask = sentinels_fault if broker_kind(url) is BrokerKind.SENTINEL else redis_fault
-    return _named(REDIS_SETTING, ask(url, _patience(settings)))
+    if not is_installed("redis"):
+        return None  # what uses it beside the broker (schedules) cannot run here
+    return _named(REDIS_SETTING, _redis_fault(url, _timeout_seconds(settings)))
 
 
 def exit_if_misconfigured(*faults: Fault | None) -> None:
-    """End the process with what is wrong; say once what is only away."""
+    """End the process if a setting is wrong; otherwise log the servers that are away."""
     found = [fault for fault in faults if fault is not None]
-    if is_wrong := [fault.sentence for fault in found if fault.is_wrong]:
-        sys.exit("\n".join(is_wrong))
+    if sentences := [fault.sentence for fault in found if fault.is_wrong]:
+        sys.exit("\n".join(sentences))
     log_faults(*found)
 
 
 def log_faults(*faults: Fault | None) -> None:
-    """Log every fault, in a process that goes on."""
+    """Log every fault; the process goes on."""
     for fault in faults:
         if fault is not None:
             log.warning("broker", fault=fault.sentence)
 
 
 def _broker_fault(settings: Settings, with_queues: bool) -> Fault | None:
-    url, patience = settings.broker_url, _patience(settings)
+    url, timeout_seconds = settings.broker_url, _timeout_seconds(settings)
     match broker_kind(url):
-        case BrokerKind.REDIS:
-            return redis_fault(url, patience)
+        case BrokerKind.REDIS | BrokerKind.SENTINEL:
+            return _redis_fault(url, timeout_seconds)
         case BrokerKind.RABBITMQ:
+            from jobyard.broker.checks.rabbitmq import rabbitmq_fault
+
             queues = broker_options(settings)["task_queues"] if with_queues else ()
-            return _best(rabbitmq_fault(node, patience, amqp_tls(url), queues) for node in plain_urls(url))
-        case BrokerKind.SENTINEL:
-            return sentinels_fault(url, patience)
+            tls, nodes = amqp_tls(url), plain_urls(url)
+            return _least_fault(rabbitmq_fault(node, timeout_seconds, tls, queues) for node in nodes)
         case BrokerKind.SQS:
-            return None  # asked by its own client
+            return None  # its own client checks it
 
 
-def _best(faults: Iterator[Fault | None]) -> Fault | None:
-    # Several nodes are one broker: it is as well as the best of them, and one that answers is enough.
+def _redis_fault(url: str, timeout_seconds: float) -> Fault | None:
+    if broker_kind(url) is BrokerKind.SENTINEL:
+        from jobyard.broker.checks.sentinel import sentinels_fault
+
+        return sentinels_fault(url, timeout_seconds)
+    from jobyard.broker.checks.redis import redis_fault
+
+    return redis_fault(url, timeout_seconds)
+
+
+def _least_fault(faults: Iterator[Fault | None]) -> Fault | None:
+    # The nodes of a cluster are one broker, and one node that answers is enough.
     found: list[Fault] = []
     for fault in faults:
         if fault is None:
@@ -82,8 +94,8 @@ def _best(faults: Iterator[Fault | None]) -> Fault | None:
     return min(found, key=lambda fault: fault.is_wrong)
 
 
-def _patience(settings: Settings) -> float:
-    return min(settings.broker.timeout.total_seconds(), LONGEST_PATIENCE_SECONDS)
+def _timeout_seconds(settings: Settings) -> float:
+    return min(settings.broker.timeout.total_seconds(), LONGEST_TIMEOUT_SECONDS)
 
 
 def _named(setting: str, fault: Fault | None) -> Fault | None:

@@ -1,4 +1,4 @@
-"""What can be the matter with a server that a setting leads to."""
+"""What can be wrong with a server that a setting names."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ LONGEST_ANSWER: Final = 200
 
 @dataclass(frozen=True)
 class Fault:
-    """A sentence about a server. One that is wrong stays so; one that is away may come back."""
+    """A sentence about a server; a wrong setting stays wrong, and a server that is away may come back."""
 
     sentence: str
     is_wrong: bool
@@ -25,20 +25,21 @@ def away(sentence: str) -> Fault:
     return Fault(sentence, is_wrong=False)
 
 
-def place(url: str, usual_port: int) -> tuple[str, int]:
+def host_and_port(url: str, default_port: int) -> tuple[str, int]:
     """Return the host and the port that a URL names."""
     parts = urlsplit(url)
-    return parts.hostname or "127.0.0.1", parts.port or usual_port
+    return parts.hostname or "127.0.0.1", parts.port or default_port
 
 
 def answer(error: BaseException, url: str) -> str:
-    """Return what a server said, as it may be shown."""
-    words = next((part for part in reversed(error.args) if isinstance(part, str) and " " in part), str(error))
-    return masked_answer(" ".join(words.split()), url)[:LONGEST_ANSWER]
+    """Return what a server answered, shortened and without the password of the URL."""
+    texts = (part for part in reversed(error.args) if isinstance(part, str) and " " in part)
+    text = next(texts, str(error))
+    return masked_answer(" ".join(text.split()), url)[:LONGEST_ANSWER]
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """Return an error with those that led to it."""
+    """Return an error and the errors that caused it."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:

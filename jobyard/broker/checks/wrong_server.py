@@ -1,7 +1,7 @@
-"""What to do where a server does not speak as it should: it is another one, or has TLS where none is meant.
+"""Finds out which server answers at a port: another one than the URL means, or one with TLS.
 
-The clients of Redis and RabbitMQ say "Protocol Error" or "closed" there, whatever it is. So the port is asked
-once in words that most servers answer, each in its own way.
+The clients of Redis and RabbitMQ report only "Protocol Error" or "closed" then. So this module sends the port
+one request that most servers answer, each in its own way.
 """
 
 import re
@@ -17,7 +17,7 @@ REDIS: Final = "Redis"
 RABBITMQ: Final = "RabbitMQ"
 _SCHEMES: Final = {REDIS: ("redis://", "rediss://"), RABBITMQ: ("amqp://", "amqps://")}
 
-_PATIENCE_SECONDS: Final = 1.0
+_TIMEOUT_SECONDS: Final = 1.0
 # An inline command to Redis, a request of an unknown method to HTTP, and a wrong header to AMQP.
 _HELLO: Final = b"PING / HTTP/1.0\r\n\r\n"
 # "May I use TLS?" (https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest)
@@ -31,66 +31,68 @@ _LONGEST_SHOWN: Final = 40
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The server that a URL asks for; `what` is `REDIS` or `RABBITMQ`."""
+class WantedServer:
+    """The server that a URL means; `product` is `REDIS` or `RABBITMQ`."""
 
-    what: str
+    product: str
     host: str
     port: int
     has_tls: bool
 
     @property
-    def at(self) -> str:
+    def address(self) -> str:
         return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
-class Found:
-    """The server at a port; `what` is empty where it speaks TLS and nothing that is known here."""
+class FoundServer:
+    """The server at a port; `product` is empty for an unknown server that speaks TLS."""
 
-    what: str
+    product: str
     has_tls: bool = False
 
     def __str__(self) -> str:
         if not self.has_tls:
-            return self.what
-        return f"{self.what} with TLS" if self.what else "a server with TLS"
+            return self.product
+        return f"{self.product} with TLS" if self.product else "a server with TLS"
 
 
-def wrong_server_fault(wanted: Wanted, refused_tls: str = "") -> Fault:
-    """Return what is the matter where the wanted server does not answer as one.
+def wrong_server_fault(wanted: WantedServer, refused_tls: str = "") -> Fault:
+    """Return why the server at a port does not answer like the wanted one.
 
-    `refused_tls` is what OpenSSL says of a failed attempt to speak TLS.
+    `refused_tls` is OpenSSL's reason for a failed TLS handshake.
     """
-    found = _find(wanted.host, wanted.port)
+    found = _identify(wanted.host, wanted.port)
     if found is None:
-        return away(f"{wanted.at} does not answer as {wanted.what} would")
-    if found.what in (wanted.what, ""):
+        return away(f"{wanted.address} does not answer as {wanted.product} would")
+    if found.product in (wanted.product, ""):
         return _right_server_fault(wanted, found, refused_tls)
-    if found.what in _SCHEMES:
-        scheme = _SCHEMES[found.what][found.has_tls]
-        return wrong(f"{found} answers at {wanted.at}: write {scheme}, or name the place of {wanted.what}")
-    return wrong(f"{found} answers at {wanted.at}, and not {wanted.what}: mend the host or the port")
+    if found.product in _SCHEMES:
+        scheme = _SCHEMES[found.product][found.has_tls]
+        return wrong(
+            f"{found} answers at {wanted.address}: write {scheme}, or name the address of {wanted.product}"
+        )
+    return wrong(f"{found} answers at {wanted.address}, and not {wanted.product}: mend the host or the port")
 
 
-def _right_server_fault(wanted: Wanted, found: Found, refused_tls: str) -> Fault:
-    plain, with_tls = _SCHEMES[wanted.what]
+def _right_server_fault(wanted: WantedServer, found: FoundServer, refused_tls: str) -> Fault:
+    plain, with_tls = _SCHEMES[wanted.product]
     if found.has_tls and not wanted.has_tls:
-        return wrong(f"{wanted.at} speaks TLS: write {with_tls}, or name the port without TLS")
+        return wrong(f"{wanted.address} speaks TLS: write {with_tls}, or name the port without TLS")
     if wanted.has_tls and not found.has_tls:
-        return wrong(f"{wanted.at} answers without TLS: write {plain}, or name the port with TLS")
+        return wrong(f"{wanted.address} answers without TLS: write {plain}, or name the port with TLS")
     if refused_tls:
-        return wrong(f"{wanted.at} refuses TLS ({refused_tls}): does it want a certificate?")
-    return away(f"{wanted.at} does not answer as {wanted.what} would")
+        return wrong(f"{wanted.address} refuses TLS ({refused_tls}): does it want a certificate?")
+    return away(f"{wanted.address} does not answer as {wanted.product} would")
 
 
-def _find(host: str, port: int) -> Found | None:
+def _identify(host: str, port: int) -> FoundServer | None:
     try:
-        if name := _name(_ask(host, port, _HELLO)):
-            return Found(name)
-        if _ask(host, port, _HELLO_POSTGRESQL) in (b"S", b"N"):
-            return Found("PostgreSQL")
-        return Found(_name(_ask(host, port, _HELLO, _with_tls)) or "", has_tls=True)
+        if product := _product(_request(host, port, _HELLO)):
+            return FoundServer(product)
+        if _request(host, port, _HELLO_POSTGRESQL) in (b"S", b"N"):
+            return FoundServer("PostgreSQL")
+        return FoundServer(_product(_request(host, port, _HELLO, _with_tls)) or "", has_tls=True)
     except OSError:
         return None
 
@@ -100,18 +102,18 @@ def _plain(connection: socket.socket) -> socket.socket:
 
 
 def _with_tls(connection: socket.socket) -> socket.socket:
-    # Nothing secret is said here, and which server it is may well be the question.
+    # This sends nothing secret, and the certificate may be just what is wrong.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context.wrap_socket(connection)
 
 
-def _ask(
-    host: str, port: int, hello: bytes, wrapped: Callable[[socket.socket], socket.socket] = _plain
+def _request(
+    host: str, port: int, hello: bytes, wrap: Callable[[socket.socket], socket.socket] = _plain
 ) -> bytes:
-    """Return the answer, nothing where there is none; raises `OSError` where there is no connection."""
-    with socket.create_connection((host, port), _PATIENCE_SECONDS) as bare, wrapped(bare) as connection:
-        connection.settimeout(_PATIENCE_SECONDS)
+    """Return the answer, empty if there is none; raises `OSError` if there is no connection."""
+    with socket.create_connection((host, port), _TIMEOUT_SECONDS) as bare, wrap(bare) as connection:
+        connection.settimeout(_TIMEOUT_SECONDS)
         try:
             connection.sendall(hello)
             return connection.recv(1024)
@@ -119,8 +121,8 @@ def _ask(
             return b""
 
 
-def _name(said: bytes) -> str | None:
-    if not said or said.startswith(b"\x15\x03"):  # a TLS alert, to words that are no TLS
+def _product(answer: bytes) -> str | None:
+    if not answer or answer.startswith(b"\x15\x03"):  # a TLS alert, to a request without TLS
         return None
-    known = next((name for pattern, name in _ANSWERS if pattern.match(said)), None)
-    return known or f"a server that says {said[:_LONGEST_SHOWN].decode('ascii', 'replace')!r}"
+    known = next((name for pattern, name in _ANSWERS if pattern.match(answer)), None)
+    return known or f"a server that says {answer[:_LONGEST_SHOWN].decode('ascii', 'replace')!r}"

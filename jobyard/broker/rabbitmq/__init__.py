@@ -1,1 +1,1 @@
-"""RabbitMQ: sending, and the worker's transport."""
+"""RabbitMQ: the sender, and the worker's transport."""

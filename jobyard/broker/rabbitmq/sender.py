@@ -1,4 +1,4 @@
-"""Sends messages to RabbitMQ: many in flight, each confirmed by the broker, and none that leads nowhere."""
+"""Sends messages to RabbitMQ: many in flight, each one routed to a queue and confirmed by the broker."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -23,13 +23,13 @@ class NotTakenError(Exception):
 
 
 class RabbitMQSender:
-    """Publishes over a connection that it keeps; for one thread."""
+    """Sends over one kept connection; for one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        patience = settings.broker.timeout.total_seconds()
-        self._template = cache(MessageTemplate.of)
-        self._connection = KeptConnection(lambda: _ConfirmedConnection(patience))
+        timeout_seconds = settings.broker.timeout.total_seconds()
+        self._template = cache(MessageTemplate.for_task)
+        self._connection = KeptConnection(lambda: _ConfirmedConnection(timeout_seconds))
 
     def send(self, bundles: Bundles) -> None:
         """Send a message for each bundle, and return when RabbitMQ has confirmed them all."""
@@ -52,10 +52,10 @@ class RabbitMQSender:
 
 
 class _ConfirmedConnection:
-    """A connection whose channel confirms; each queue is declared before its first message."""
+    """A connection with publisher confirms, which declares each queue before its first message."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
         self._sent = 0
         self._declared: set[str] = set()
         self._unconfirmed: set[int] = set()
@@ -83,7 +83,9 @@ class _ConfirmedConnection:
             self._declare(queue)
             self._sent += 1
             self._unconfirmed.add(self._sent)
-            self._channel.basic_publish(message, "", queue.name, mandatory=True, timeout=self._patience)
+            self._channel.basic_publish(
+                message, "", queue.name, mandatory=True, timeout=self._timeout_seconds
+            )
         self._wait_for_confirms()
 
     def _declare(self, queue: Any) -> None:
@@ -92,21 +94,22 @@ class _ConfirmedConnection:
             self._declared.add(queue.name)
 
     def _wait_for_confirms(self) -> None:
-        until = monotonic() + self._patience
+        until = monotonic() + self._timeout_seconds
         while self._unconfirmed and self._refusal is None:
-            left = until - monotonic()
-            if left <= 0:
-                raise NotTakenError(self._silence())
+            remaining = until - monotonic()
+            if remaining <= 0:
+                raise NotTakenError(self._timeout_reason())
             try:
-                self._connection.drain_events(timeout=left)
+                self._connection.drain_events(timeout=remaining)
             except TimeoutError:
-                raise NotTakenError(self._silence()) from None
+                raise NotTakenError(self._timeout_reason()) from None
         if self._refusal is not None:
             raise NotTakenError(self._refusal)
 
-    def _silence(self) -> str:
-        why = "it takes none now, see its alarms (memory, disk)" if self._is_blocked else "it is silent"
-        return f"RabbitMQ has not confirmed {len(self._unconfirmed)} messages in {self._patience:g} s: {why}"
+    def _timeout_reason(self) -> str:
+        cause = "it takes none now, see its alarms (memory, disk)" if self._is_blocked else "it is silent"
+        count, seconds = len(self._unconfirmed), self._timeout_seconds
+        return f"RabbitMQ has not confirmed {count} messages in {seconds:g} s: {cause}"
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         if multiple:
@@ -124,4 +127,4 @@ class _ConfirmedConnection:
         self._is_blocked = True
 
     def close(self) -> None:
-        self._connection.collect(socket_timeout=self._patience)
+        self._connection.collect(socket_timeout=self._timeout_seconds)

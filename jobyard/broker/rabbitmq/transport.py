@@ -1,13 +1,13 @@
-"""kombu's AMQP transport, less the ways in which a message can take a worker down."""
+"""kombu's AMQP transport, guarded so that no message can end a worker."""
 
 from typing import Any, Final
 
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.transport import pyamqp
 
-from jobyard.broker.malformed_messages import guarded
+from jobyard.broker.malformed_messages import guarded_callback
 
-# What is about the broker, and answered by connecting again.
+# Errors of the broker, after which the worker connects again.
 BROKER_FAULTS: Final[tuple[Any, ...]] = (
     *pyamqp.Transport.connection_errors,
     *pyamqp.Transport.channel_errors,
@@ -15,26 +15,26 @@ BROKER_FAULTS: Final[tuple[Any, ...]] = (
 
 
 class Channel(pyamqp.Channel):
-    """A channel to RabbitMQ that outlives what it reads there."""
+    """A channel to RabbitMQ that survives any message."""
 
-    def basic_consume(  # type: ignore[override]  # Celery names what it says
+    def basic_consume(  # type: ignore[override]  # Celery passes keywords only
         self, *, no_ack: bool = False, callback: Any = None, **options: Any
     ) -> str:
-        """Overridden for what is wrong with a message, or goes wrong when Celery takes it."""
-        safe = callback if no_ack else guarded(callback, BROKER_FAULTS, self.message_to_python)
+        """Overridden so that malformed messages, and messages that Celery fails on, are dropped."""
+        safe = callback if no_ack else guarded_callback(callback, BROKER_FAULTS, self.message_to_python)
         return super().basic_consume(no_ack=no_ack, callback=safe, **options)
 
 
 class Connection(pyamqp.Connection):
-    """A connection with channels of ours, which nobody waits for longer than the broker's time to answer."""
+    """A connection with guarded channels, whose reads time out after the broker's longest time to answer."""
 
     Channel = Channel
 
     def connect(self, callback: Any = None) -> Any:
-        """Overridden so that a silent RabbitMQ is an error; py-amqp waits for its answers without end.
+        """Overridden so that a silent RabbitMQ raises an error; py-amqp would wait for an answer forever.
 
-        Its own `read_timeout` is the kernel's, after which it asks the kernel again. What is read when
-        there is something to read waits for nothing, before and after.
+        py-amqp's own `read_timeout` is a socket option, and after it py-amqp reads again. Reads on a readable
+        socket never wait, with or without this timeout.
         """
         answer = super().connect(callback)
         self.transport.sock.settimeout(self.connect_timeout)
@@ -42,10 +42,10 @@ class Connection(pyamqp.Connection):
 
 
 class Transport(pyamqp.Transport):
-    """kombu's AMQP transport with channels of ours, for which a refusal is a broker that is away.
+    """kombu's AMQP transport with guarded channels, which treats a refused login as a broker that is away.
 
-    A password or a virtual host may be mended while a worker runs: so it tries again with pauses, and at the
-    next node, where kombu would try the same one several times a second.
+    A password or a virtual host may be mended while a worker runs. So the worker tries again after a pause
+    and at the next node, where kombu would try the same node several times a second.
     """
 
     Connection = Connection

@@ -1,1 +1,1 @@
-"""Redis and Valkey, alone or behind Sentinel: client, sending, the worker's transports."""
+"""Redis and Valkey, with or without Sentinel: the client, the senders, and the worker's transports."""

@@ -1,7 +1,7 @@
-"""Opens a Redis by a URL of ours: a server, with TLS or without, or the master that Sentinels name.
+"""Opens a Redis client from a URL: a server with or without TLS, or the master that Sentinels name.
 
-The one place that does, apart from the broker's transport. Nothing is tried twice here: whoever asks knows
-what to do without Redis, or asks again.
+Only this module does so, apart from the broker's transport. The clients never retry: each caller either works
+without Redis or repeats the request itself.
 """
 
 from datetime import timedelta
@@ -19,27 +19,29 @@ from jobyard.settings.redis_options import redis_options, sentinel_options
 from jobyard.settings.urls.redis import parse_redis_url
 
 
-def open_redis(url: str, patience: timedelta, **options: Any) -> Redis:
-    """Return a client that waits so long to connect, and for an answer; it raises `RedisError`."""
-    place, once = parse_redis_url(url), Retry(NoBackoff(), 0)
-    options |= redis_options(place, patience)
-    if place.master is None:
-        [(host, port)] = place.hosts
-        return Redis(host, port, retry=once, **options)
+def open_redis(url: str, timeout: timedelta, **options: Any) -> Redis:
+    """Return a client that waits up to `timeout` to connect and for each answer; it raises `RedisError`."""
+    address, no_retry = parse_redis_url(url), Retry(NoBackoff(), 0)
+    options |= redis_options(address, timeout)
+    if address.master is None:
+        [(host, port)] = address.hosts
+        return Redis(host, port, retry=no_retry, **options)
     untyped: Any = Sentinel
-    asked = sentinel_options(place, patience) | {"retry": once}
-    master: Redis = untyped(place.hosts, sentinel_kwargs=asked, **options).master_for(place.master)
+    for_sentinels = sentinel_options(address, timeout) | {"retry": no_retry}
+    sentinel = untyped(address.hosts, sentinel_kwargs=for_sentinels, **options)
+    master: Redis = sentinel.master_for(address.master)
     return master
 
 
-def open_async_redis(url: str, patience: timedelta) -> AsyncRedis:
-    """Return the same for coroutines; it belongs to the loop that uses it first."""
-    place, once = parse_redis_url(url), AsyncRetry(NoBackoff(), 0)
-    options = redis_options(place, patience)
-    if place.master is None:
-        [(host, port)] = place.hosts
-        return AsyncRedis(host=host, port=port, retry=once, **options)
+def open_async_redis(url: str, timeout: timedelta) -> AsyncRedis:
+    """Return the same client for coroutines; it belongs to the event loop that uses it first."""
+    address, no_retry = parse_redis_url(url), AsyncRetry(NoBackoff(), 0)
+    options = redis_options(address, timeout)
+    if address.master is None:
+        [(host, port)] = address.hosts
+        return AsyncRedis(host=host, port=port, retry=no_retry, **options)
     untyped: Any = AsyncSentinel
-    asked = sentinel_options(place, patience) | {"retry": once}
-    master: AsyncRedis = untyped(place.hosts, sentinel_kwargs=asked, **options).master_for(place.master)
+    for_sentinels = sentinel_options(address, timeout) | {"retry": no_retry}
+    sentinel = untyped(address.hosts, sentinel_kwargs=for_sentinels, **options)
+    master: AsyncRedis = sentinel.master_for(address.master)
     return master

@@ -1,8 +1,5 @@
-"""Whether the Redis that the yard rings through may throw messages away when it is full."""
+"""Checks whether the broker's Redis may evict messages when it is full."""
 
-from redis.exceptions import RedisError
-
-from jobyard.broker.redis.client import open_redis
 from jobyard.settings import Settings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
@@ -10,9 +7,13 @@ SAFE_POLICY = "noeviction"
 
 
 def eviction_warning(settings: Settings) -> str | None:
-    """Return a sentence where the broker may evict what it holds; None where it may not, or does not say."""
+    """Return a warning if the broker may evict messages; None if it may not, or does not answer."""
     if broker_kind(settings.broker_url) not in (BrokerKind.REDIS, BrokerKind.SENTINEL):
         return None
+    from redis.exceptions import RedisError
+
+    from jobyard.broker.redis.client import open_redis
+
     try:
         with open_redis(settings.broker_url, settings.broker.timeout) as client:
             policy = str(client.info("memory").get("maxmemory_policy", SAFE_POLICY))

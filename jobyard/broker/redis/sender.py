@@ -1,4 +1,4 @@
-"""Sends messages to Redis: templates filled in as text, and pushed onto the lists in one write."""
+"""Sends messages to Redis: fills in templates as text, and pushes them onto the lists in one write."""
 
 from base64 import b64encode
 from collections import defaultdict
@@ -12,47 +12,52 @@ from kombu import Connection
 from kombu.utils import json
 
 from jobyard.broker.celery_app import app
-from jobyard.broker.message_template import FIRST_ID, SHOWN, MessageTemplate, shown
+from jobyard.broker.message_template import (
+    ARGS_REPR_PLACEHOLDER,
+    FIRST_ID_PLACEHOLDER,
+    MessageTemplate,
+    args_repr,
+)
 from jobyard.jobs.job import QueuedJob
 from jobyard.settings import Settings
 from jobyard.settings.queues import broker_priority
 
-BODY: Final = "@body@"
-TAG: Final = "@delivery-tag@"
+BODY_PLACEHOLDER: Final = "@body@"
+TAG_PLACEHOLDER: Final = "@delivery-tag@"
 
 
 @dataclass(frozen=True)
 class RedisTemplate:
-    """The list that a kind of message belongs to, and its text with blanks."""
+    """The Redis list for one kind of message, and the text of the message with placeholders."""
 
     key: str
     text: str
     template: MessageTemplate
 
     @classmethod
-    def of(cls, channel: Any, broker_url: str, task: str, queue: str, priority: int) -> "RedisTemplate":
-        """Ask kombu, by one of its channels to Redis; waits for nobody."""
-        template, broker_says = MessageTemplate.of(task), broker_priority(priority, broker_url)
+    def for_kind(cls, channel: Any, broker_url: str, task: str, queue: str, priority: int) -> "RedisTemplate":
+        """Build the template with a kombu channel to Redis; sends nothing."""
+        template, redis_priority = MessageTemplate.for_task(task), broker_priority(priority, broker_url)
         message = channel.prepare_message(
-            "", broker_says, "application/json", "utf-8", template.headers, dict(template.properties)
+            "", redis_priority, "application/json", "utf-8", template.headers, dict(template.properties)
         )
         channel._inplace_augment_message(message, "", queue)
         assert message["properties"]["body_encoding"] == "base64"
-        message["body"], message["properties"]["delivery_tag"] = BODY, TAG
-        return cls(channel._q_for_pri(queue, broker_says), json.dumps(message), template)
+        message["body"], message["properties"]["delivery_tag"] = BODY_PLACEHOLDER, TAG_PLACEHOLDER
+        return cls(channel._q_for_pri(queue, redis_priority), json.dumps(message), template)
 
     def message(self, bundle: Sequence[QueuedJob]) -> str:
-        """Return the message about these jobs as text."""
+        """Return the text of the message about these jobs."""
         return (
-            self.text.replace(FIRST_ID, bundle[0].id)
-            .replace(SHOWN, shown(bundle))
-            .replace(TAG, str(uuid4()))
-            .replace(BODY, b64encode(self.template.filled_body(bundle).encode()).decode())
+            self.text.replace(FIRST_ID_PLACEHOLDER, bundle[0].id)
+            .replace(ARGS_REPR_PLACEHOLDER, args_repr(bundle))
+            .replace(TAG_PLACEHOLDER, str(uuid4()))
+            .replace(BODY_PLACEHOLDER, b64encode(self.template.filled_body(bundle).encode()).decode())
         )
 
 
 class RedisSender:
-    """Sends messages as kombu's Redis transport would, through a channel of it; for one thread."""
+    """Sends the messages that kombu's Redis transport would send, through its channel; for one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._broker_url = settings.broker_url
@@ -60,7 +65,7 @@ class RedisSender:
         self._template_of = cache(self._make_template)
 
     def send(self, bundles: Sequence[Sequence[QueuedJob]]) -> None:
-        """Send a message for each bundle; of those on one list the first is fetched first."""
+        """Send a message for each bundle; workers fetch messages of one list in the order of the bundles."""
         try:
             self._push(self._messages(bundles))
         except BaseException:
@@ -76,12 +81,12 @@ class RedisSender:
 
     def _push(self, messages: dict[str, list[str]]) -> None:
         with self._channel().client.pipeline(transaction=False) as pipeline:
-            for key, some in messages.items():
-                pipeline.lpush(key, *some)
+            for key, texts in messages.items():
+                pipeline.lpush(key, *texts)
             pipeline.execute()
 
     def _make_template(self, task: str, queue: str, priority: int) -> RedisTemplate:
-        return RedisTemplate.of(self._channel(), self._broker_url, task, queue, priority)
+        return RedisTemplate.for_kind(self._channel(), self._broker_url, task, queue, priority)
 
     def _channel(self) -> Any:
         if self._connection is None:

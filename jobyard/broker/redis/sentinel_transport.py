@@ -1,7 +1,7 @@
-"""The transport of `jobyard/broker/redis/transport.py` to whichever server the Sentinels name as the master.
+"""The transport of `jobyard/broker/redis/transport.py` to the server that the Sentinels name as the master.
 
-kombu's own takes the Sentinels from a list of URLs. It goes from one to the next when a connection fails, and
-with that from the transport that it was given to its own.
+kombu's own transport takes the Sentinels from a list of URLs. When a connection fails, kombu goes to the next
+URL, and replaces the transport that it was given with its own.
 """
 
 from typing import Any, Final
@@ -14,12 +14,12 @@ from redis.sentinel import Sentinel, SentinelManagedSSLConnection
 
 from jobyard.broker.redis.transport import GuardedChannel
 
-# One Sentinel that is gone is no reason to wait: there are others to ask.
-ONCE: Final = Retry(NoBackoff(), 0)
+# A Sentinel that does not answer is not asked again: there are others.
+NO_RETRY: Final = Retry(NoBackoff(), 0)
 
 
 class Channel(GuardedChannel, redis.SentinelChannel):
-    """A channel to the master, with its guards."""
+    """A guarded channel to the master."""
 
     connection_class_ssl = SentinelManagedSSLConnection
     sentinels: Any = ()
@@ -28,15 +28,15 @@ class Channel(GuardedChannel, redis.SentinelChannel):
     from_transport_options = (*redis.SentinelChannel.from_transport_options, "sentinels")
 
     def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
-        """Overridden for Sentinels that are an option, and asked once each."""
-        channel: Any = self  # of which the stubs know little
+        """Overridden so that the Sentinels come from an option, and each is asked once."""
+        channel: Any = self  # kombu's stubs lack these members
         options = channel._connparams(asynchronous)
         for name in ("host", "port"):
             options.pop(name)
         untyped: Any = Sentinel
-        asked = (self.sentinel_kwargs or {}) | {"retry": ONCE}
-        manager: Any = untyped(self.sentinels, sentinel_kwargs=asked, **options)
-        # By these names kombu finds them when it closes the channel.
+        for_sentinels = (self.sentinel_kwargs or {}) | {"retry": NO_RETRY}
+        manager: Any = untyped(self.sentinels, sentinel_kwargs=for_sentinels, **options)
+        # kombu looks for the managers under these names when it closes the channel.
         if asynchronous:
             channel._async_sentinel_manager = manager
         else:
@@ -45,7 +45,7 @@ class Channel(GuardedChannel, redis.SentinelChannel):
 
 
 class Transport(redis.SentinelTransport):
-    """kombu's transport for Sentinel with channels of ours."""
+    """kombu's transport for Sentinel with guarded channels."""
 
     Channel = Channel
 

@@ -1,9 +1,8 @@
-"""kombu's Redis transport, less the ways in which a message can take a worker down.
+"""kombu's Redis transport, guarded so that no message can end a worker.
 
-Measured with kombu 5.7.0: restarts, resets, a full, a read-only and a silent Redis are survived once nothing
-is kept in Redis about messages that were fetched (the option `ack_emulation` in
-`jobyard/broker/broker_options.py`). What is left is messages that are none, or that say what no message of
-ours does.
+Measured with kombu 5.7.0: a worker survives a Redis that restarts, resets connections, or is full, read-only
+or silent, once kombu keeps nothing in Redis about fetched messages (the option `ack_emulation` in
+`jobyard/broker/broker_options.py`). This module guards against the rest: malformed and foreign messages.
 """
 
 from typing import Any, Final
@@ -13,9 +12,9 @@ from kombu.transport import redis
 from kombu.transport.virtual import Empty
 from redis.exceptions import RedisError
 
-from jobyard.broker.malformed_messages import drop, guarded
+from jobyard.broker.malformed_messages import guarded_callback, record_dropped
 
-# What is about the broker, and answered by connecting again. kombu has KeyError among these.
+# Errors of the broker, after which the worker connects again. kombu counts KeyError among them.
 BROKER_FAULTS: Final[tuple[Any, ...]] = (
     Empty,
     RedisError,
@@ -24,35 +23,35 @@ BROKER_FAULTS: Final[tuple[Any, ...]] = (
 
 
 class GuardedChannel(redis.Channel):
-    """A channel to Redis that outlives what it reads there, for each way to a Redis."""
+    """A channel to Redis that survives any message, with and without Sentinel."""
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Overridden for what is wrong before there is a message."""
+        """Overridden so that an entry that kombu cannot read as a message is dropped."""
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[misc]
         except BROKER_FAULTS:
             raise
         except Exception as error:
-            drop(error)
+            record_dropped(error)
             return False
 
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Any, consumer_tag: str | None, **options: Any
     ) -> str:
-        """Overridden for what is wrong with a message, or goes wrong when Celery takes it."""
-        safe = callback if no_ack else guarded(callback, BROKER_FAULTS)
+        """Overridden so that malformed messages, and messages that Celery fails on, are dropped."""
+        safe = callback if no_ack else guarded_callback(callback, BROKER_FAULTS)
         return str(super().basic_consume(queue, no_ack, safe, consumer_tag, **options))
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
-        """Overridden because kombu asks with EXISTS, before which it puts no prefix."""
+        """Overridden because kombu sends EXISTS without the key prefix."""
         return bool(self._size(queue))
 
 
 class Transport(redis.Transport):
-    """kombu's Redis transport with channels of ours."""
+    """kombu's Redis transport with guarded channels."""
 
     Channel = GuardedChannel
 
 
-# Its name where a URL is shown, and where Flower reads one: else Flower knows no such broker.
+# The scheme in displayed URLs and for Flower, which knows kombu's own transports only.
 Connection.resolve_aliases[f"{__name__}:Transport"] = "redis"

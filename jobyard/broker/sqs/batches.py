@@ -1,4 +1,4 @@
-"""Messages to SQS, up to ten in one request, as kombu's `Producer.batch` gathers them."""
+"""Sends messages to SQS, up to ten in one request, as kombu's `Producer.batch` collects them."""
 
 from collections import defaultdict
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 from kombu.exceptions import OperationalError
 
 MESSAGES_IN_A_REQUEST: Final = 10
-# SQS refuses a request of more than 256 KiB (1 MiB since 2025), and a full bundle has 12 KiB.
+# SQS refuses a request of more than 256 KiB (1 MiB since 2025); the message of a full bundle has 12 KiB.
 BYTES_IN_A_REQUEST: Final = 200 * 1024
 
 
 class PublishBatch:
-    """What a channel is to send; one message that could not be sent is an error of the whole."""
+    """Messages that a channel is to send; one message that cannot be sent fails the whole batch."""
 
     def __init__(self, channel: Any, max_size: int) -> None:
         self.channel = channel
@@ -19,21 +19,21 @@ class PublishBatch:
         self._waiting: dict[str, list[str]] = defaultdict(list)
 
     def publish(self, message: Any, **options: Any) -> None:
-        """Let the channel find the queue; it comes back with `add`."""
+        """Let the channel find the queue; the channel then calls `add`."""
         self.channel.basic_publish(message, batch=self, **options)
         if sum(map(len, self._waiting.values())) >= self._max_size:
             self.flush()
 
     def add(self, queue: str, body: str) -> None:
-        """Take one message for a queue."""
+        """Add a message for a queue."""
         self._waiting[queue].append(body)
 
     def flush(self) -> None:
-        """Send everything; raises `OperationalError` where SQS did not take a message."""
+        """Send all messages; raises `OperationalError` if SQS did not take one of them."""
         waiting, self._waiting = self._waiting, defaultdict(list)
         for queue, bodies in waiting.items():
-            for some in _requests(bodies):
-                self._send(queue, some)
+            for request_bodies in _split_into_requests(bodies):
+                self._send(queue, request_bodies)
 
     def _send(self, queue: str, bodies: list[str]) -> None:
         entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
@@ -45,14 +45,14 @@ class PublishBatch:
             raise OperationalError(f"SQS did not take a message: {refused['Code']} {refused.get('Message')}")
 
     def discard(self) -> None:
-        """Forget what was not sent."""
+        """Forget the messages that were not sent."""
         self._waiting.clear()
 
     def close(self) -> None:
-        """Nothing is held that would have to be given back."""
+        """Do nothing: a batch holds no resources."""
 
 
-def _requests(bodies: list[str]) -> list[list[str]]:
+def _split_into_requests(bodies: list[str]) -> list[list[str]]:
     requests: list[list[str]] = []
     size = 0
     for body in bodies:

@@ -1,1 +1,1 @@
-"""From a request with a job to the answer that it is in the ledger."""
+"""Accepts the jobs of a request and answers once they are in the ledger."""

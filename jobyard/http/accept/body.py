@@ -1,4 +1,4 @@
-"""Reads a request's JSON body: bounded in size and depth, and only where it says that it is JSON."""
+"""Reads a request's JSON body, bounded in size and depth, and only with a JSON Content-Type."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def media_type(request: Request) -> str:
 async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ...] = ()) -> bytes:
     """Return the body; raises a 415 or 413 `Problem`.
 
-    Only JSON is read: a form is what a stranger's web page could make a browser post here unasked.
+    Only JSON is read, because a foreign web page can make a browser post a form here without the user.
     """
     if media_type(request) not in (JSON, *also):
         raise Problem(
@@ -44,9 +44,9 @@ async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ..
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
-    """Return the body; raises a 413 `Problem` as soon as it is clear that it is longer than the limit.
+    """Return the body; raises a 413 `Problem` as soon as it is known to be longer than the limit.
 
-    The connection stays: clients that send all before they listen would see it break instead of the answer.
+    The connection stays open: a client that reads the answer only after it has sent all would see it break.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit_bytes:
@@ -69,8 +69,8 @@ def too_large(limit_bytes: int) -> Problem:
     )
 
 
-def refuse_what_is_no_json(body: bytes, field: str = "body") -> None:
-    """Raise a 400 `Problem` that says where the body, or a part of it, stops being JSON."""
+def check_is_json(body: bytes, field: str = "body") -> None:
+    """Raise a 400 `Problem` that says where the body, or a line of it, is not valid JSON."""
     try:
         pydantic_core.from_json(body, allow_inf_nan=False, cache_strings=False)
     except ValueError as error:
@@ -78,40 +78,40 @@ def refuse_what_is_no_json(body: bytes, field: str = "body") -> None:
         raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-json", field=field) from error
 
 
-def may_hold_no_numbers(body: bytes) -> bool:
-    """Tell whether the words are in it that pydantic reads as numbers, and that JSON (RFC 8259) has not."""
+def may_contain_nan(body: bytes) -> bool:
+    """Tell whether the body may hold NaN or Infinity, which pydantic reads but JSON (RFC 8259) lacks."""
     return b"NaN" in body or b"Infinity" in body
 
 
 def decode(validate_json: Callable[..., T], body: bytes, parts: Parts) -> T:
-    """Return what pydantic's `validate_json` reads; raises a 400 or 422 `Problem` that names the field."""
-    if may_hold_no_numbers(body):
-        refuse_what_is_no_json(body)
+    """Return the result of pydantic's `validate_json`; raises a 400 or 422 `Problem` with the field."""
+    if may_contain_nan(body):
+        check_is_json(body)
     try:
         return validate_json(body, context={"files": parts.files})
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         if any(detail["type"] == "json_invalid" for detail in details):
-            refuse_what_is_no_json(body)
+            check_is_json(body)
         raise invalid(details) from error
 
 
 async def payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseModel:
-    """Return the payload in a body, as `decode` does, without holding up other requests."""
+    """Return the payload in a body, as `decode` does, without blocking other requests."""
     validate_json: Callable[..., BaseModel] = task.payload_model.model_validate_json
-    if FILE_ID_FORMAT in str(task.payload_schema):  # looks into the ledger whether the file is there
+    if FILE_ID_FORMAT in str(task.payload_schema):  # its validation looks the file up in the ledger
         return await run_in_threadpool(decode, validate_json, body, parts)
     return decode(validate_json, body, parts)
 
 
 async def read_model(request: Request, model: type[Model], limit_bytes: int, parts: Parts) -> Model:
-    """Return a body of ours, which is no payload; raises a 4xx `Problem` that names the field."""
+    """Return a body that is not a payload, as `model`; raises a 4xx `Problem` that names the field."""
     body = await read_json_body(request, limit_bytes)
     return await run_in_threadpool(decode, model.model_validate_json, body, parts)
 
 
-def mended(job: Job, payload: dict[str, Any], parts: Parts) -> str:
-    """Return a payload as the task of a job writes it; raises a 422 `Problem` that names the field."""
+def dump_edited_payload(job: Job, payload: dict[str, Any], parts: Parts) -> str:
+    """Return an edited payload as the job's task writes it; raises a 422 `Problem` that names the field."""
     task = find_task(job.task)
     context = {"files": parts.files}
     try:

@@ -1,2 +1,1 @@
-"""What many requests have in common: one commit for their jobs, and one question to the ledger for their
-ends."""
+"""Work that many requests share: one commit for their jobs, and one query for the jobs that they wait for."""

@@ -1,7 +1,7 @@
 """The group commit of an API process: requests that arrive during one commit go into the next together.
 
-No request waits for a timer: on a quiet API a group is one request, and is committed at once. Commits run on
-one thread, one after another, because the ledger's group is the unit that is fast.
+No request waits for a timer: on a quiet API a group is one request and is committed at once. Commits run one
+after another on one thread, because one commit of a large group is faster than several of small ones.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger
 
-# Jobs in one transaction: longer ones hold up the workers that write to the same SQLite file.
+# Most jobs in one transaction: longer transactions delay the workers that write to the same SQLite file.
 MOST_IN_GROUP: Final = 500
-# Jobs that wait in memory for their commit, before new requests are refused: about 40 MB of payloads of 2 KB.
+# Most jobs that wait in memory for their commit; then requests are refused. About 40 MB of 2 KB payloads.
 MOST_WAITING: Final = 20_000
 
 
@@ -39,15 +39,15 @@ class AsyncGroupCommit:
         self._committing: asyncio.Task[None] | None = None
 
     async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
-        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
-        return await self.ask(jobs)
+        """Return once the jobs are durable; raises `LedgerUnavailableError` where none could be written."""
+        return await self.start_accept(jobs)
 
-    def ask(self, jobs: Sequence[NewJob]) -> "asyncio.Future[list[Acceptance]]":
-        """As `accept`, for a caller that does not wait: the errors are the future's."""
+    def start_accept(self, jobs: Sequence[NewJob]) -> "asyncio.Future[list[Acceptance]]":
+        """Like `accept`, for a caller that does not wait: the future gets the answer or the error."""
         request = _Request(jobs, asyncio.get_running_loop().create_future())
         if self._jobs_waiting >= MOST_WAITING:
-            words = f"{MOST_WAITING} jobs wait for the ledger already: come back later"
-            _refuse([request], LedgerUnavailableError(words))
+            message = f"{MOST_WAITING} jobs wait for the ledger already: try again later"
+            _refuse([request], LedgerUnavailableError(message))
         else:
             self._waiting.append(request)
             self._jobs_waiting += len(jobs)
@@ -56,13 +56,13 @@ class AsyncGroupCommit:
         return request.answer
 
     async def close(self) -> None:
-        """Finish what was begun."""
+        """Commit the jobs that wait, and end the thread."""
         if self._committing is not None:
             await self._committing
         self._thread.shutdown()
 
     async def _commit_all(self) -> None:
-        # The first group is formed only now, so that every request of this round of the loop is in it.
+        # The first group is formed only now, so it holds every request of this event loop iteration.
         try:
             while self._waiting:
                 await self._commit(self._next_group())
@@ -84,7 +84,7 @@ class AsyncGroupCommit:
         except LedgerUnavailableError as error:
             _refuse(group, error)
         except Exception as error:
-            # One row that the database will not take must not cost the others their place.
+            # The database may refuse one row: commit each request alone, so that the others succeed.
             if len(group) == 1:
                 _refuse(group, error)
             else:
@@ -93,9 +93,9 @@ class AsyncGroupCommit:
         else:
             answers = iter(acceptances)
             for request in group:
-                its_own = list(islice(answers, len(request.jobs)))
-                if not request.answer.done():  # the client may have gone; its jobs stay accepted
-                    request.answer.set_result(its_own)
+                acceptances_of_request = list(islice(answers, len(request.jobs)))
+                if not request.answer.done():  # done where the client has gone; its jobs stay accepted
+                    request.answer.set_result(acceptances_of_request)
 
     async def _accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         accept_and_publish = get_accept_and_publish()

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): requests that wait for jobs share one question to the ledger."""
+"""`Prefer: wait=N` (RFC 7240): requests that wait for jobs share one query of the ledger."""
 
 import asyncio
 import re
@@ -17,8 +17,8 @@ POLL_SECONDS = 0.05
 _WAIT = re.compile(r'(?:^|[,;]\s*)wait\s*=\s*"?([^",;\s]*)"?', re.IGNORECASE)
 
 
-def wanted_wait(prefer: str | None, longest_seconds: float) -> float:
-    """Return the seconds of a Prefer header, at most `longest_seconds`; 0 where it names none."""
+def requested_wait(prefer: str | None, longest_seconds: float) -> float:
+    """Return the seconds of a Prefer header, at most `longest_seconds`; 0 without a `wait` in it."""
     found = _WAIT.search(prefer or "")
     if found is None:
         return 0.0
@@ -28,16 +28,16 @@ def wanted_wait(prefer: str | None, longest_seconds: float) -> float:
     return min(float(found[1]), longest_seconds)
 
 
-class Waiting:
-    """Lets requests wait for the end of jobs."""
+class JobWaiter:
+    """Lets requests wait until their jobs have ended."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._poller: asyncio.Task[None] | None = None
 
-    async def for_end(self, job_id: str, seconds: float) -> bool:
-        """Wait for a job to end; tell whether it did in time."""
+    async def wait_for_end(self, job_id: str, seconds: float) -> bool:
+        """Wait until a job has ended, and return whether it did in time."""
         ended = asyncio.Event()
         self._waiters[job_id].add(ended)
         if self._poller is None:
@@ -56,15 +56,15 @@ class Waiting:
     async def _poll(self) -> None:
         try:
             while self._waiters:
-                for job_id in await self._ended():
+                for job_id in await self._find_ended():
                     for ended in self._waiters.get(job_id, ()):
                         ended.set()
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._poller = None
 
-    async def _ended(self) -> set[str]:
+    async def _find_ended(self) -> set[str]:
         try:
             return await run_in_threadpool(finished_among, self._ledger.database, list(self._waiters))
         except LedgerUnavailableError:
-            return set()  # whoever waits may wait on; the next question may be answered
+            return set()  # the requests go on waiting, and the next query may succeed

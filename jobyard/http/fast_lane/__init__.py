@@ -1,1 +1,1 @@
-"""Plain requests for one job, answered before they become ASGI requests."""
+"""Answers plain requests for one job before they become ASGI requests."""

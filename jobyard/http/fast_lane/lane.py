@@ -1,9 +1,8 @@
-"""The fast lane: a plain request for one job goes past ASGI and FastAPI, which cost ten times as much.
+"""The fast lane: a plain request for one job bypasses ASGI and FastAPI, which cost ten times as much.
 
-It knows only how to say yes. Whatever is not plain (an option, a header that asks for something, a body that
-the task refuses, a caller without a key) goes to FastAPI as it came, and so does everything that is no such
-request: models, errors and rights are those of `jobyard/http/routes/tasks.py`, and the document is theirs.
-`jobyard/http/fast_lane/protocol.py` is what asks here.
+It only accepts. Any other request (with an option, a special header, a body that the task refuses, or no key)
+goes to FastAPI unchanged, so `jobyard/http/routes/tasks.py` alone defines models, errors, rights and the
+OpenAPI document. `jobyard/http/fast_lane/protocol.py` calls this module.
 """
 
 from asyncio import Future
@@ -16,52 +15,52 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jobyard.http.accept.body import JSON, may_hold_no_numbers
-from jobyard.http.accept.respond import just_accepted
-from jobyard.http.access import has_key, strange_names
-from jobyard.http.errors import as_problem, fault
+from jobyard.http.accept.body import JSON, may_contain_nan
+from jobyard.http.accept.respond import new_job_fields
+from jobyard.http.access import has_key, non_local_headers
+from jobyard.http.errors import as_problem, internal_error
 from jobyard.http.parts import Parts
-from jobyard.http.routes.tasks import doors
+from jobyard.http.routes.tasks import tasks_by_short_path
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.job import Acceptance, NewJob, accepted_at
 from jobyard.settings.settings import is_loopback
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.registry import load_tasks
-from jobyard.tasks.submission import has_large, new_job
+from jobyard.tasks.submission import has_large_payload, new_job
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-# Any other header changes nothing about what is asked for.
-ASKS_FOR_MORE: Final = frozenset((b"idempotency-key", b"prefer", b"expect", b"content-encoding"))
-STATE: Final = "fast_lane"  # where the application's lifespan puts it
-MILLISECONDS: Final = 13  # as many characters of an id say when it was made
+# A request with one of these headers is not plain; any other header does not change the answer.
+HEADERS_OF_OTHER_REQUESTS: Final = frozenset((b"idempotency-key", b"prefer", b"expect", b"content-encoding"))
+STATE: Final = "fast_lane"  # the key under which the application's lifespan passes the fast lane
+TIME_CHARACTERS: Final = 13  # the first characters of an id hold its time, in milliseconds
 PLAIN_JSON: Final = JSON.encode()
-USUAL: Final = JobOptions()
+DEFAULT_OPTIONS: Final = JobOptions()
 
 
-class _FilesLater:
-    """Stands for the files in a payload's validation: to ask the ledger for one takes too long here."""
+class _FilesNotLookedUp:
+    """Replaces the file store in a payload's validation, because a query of the ledger takes too long."""
 
     def describe(self, file_id: str) -> NoReturn:
-        raise ValueError("to be looked up")
+        raise ValueError("the file has to be looked up")
 
 
-CONTEXT: Final = {"files": _FilesLater()}
+CONTEXT: Final = {"files": _FilesNotLookedUp()}
 
 
 class FastLane:
-    """What is plain, what it asks for, and what is answered."""
+    """Decides which requests are plain, accepts their jobs, and builds their answers."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         tasks = load_tasks()
         self._task_of_path = {f"/v1/tasks/{name}/jobs".encode(): task for name, task in tasks.items()} | {
-            path.encode(): task for path, task in doors().items()
+            path.encode(): task for path, task in tasks_by_short_path().items()
         }
 
     def task_of(self, method: bytes, target: bytes, headers: Headers, client: str) -> AnyDefinition | None:
-        """Return the task for which a request with this head plainly asks; header names in lower case."""
+        """Return the task of a plain request, or None for any other; header names are in lower case."""
         task = self._task_of_path.get(target)
         if task is None or method != b"POST":
             return None
@@ -69,79 +68,79 @@ class FastLane:
         is_plain = (
             len(named) == len(headers)
             and named.get(b"content-type") == PLAIN_JSON
-            and ASKS_FOR_MORE.isdisjoint(named)
-            # Without a length it comes in pieces.
+            and HEADERS_OF_OTHER_REQUESTS.isdisjoint(named)
+            # Without a Content-Length the body is chunked.
             and int(named.get(b"content-length", 0)) in range(1, self._parts.settings.api.max_body_bytes + 1)
-            and self._is_welcome(client, named)
+            and self._may_call(client, named)
         )
         return task if is_plain else None
 
-    def _is_welcome(self, client: str, headers: Mapping[bytes, bytes]) -> bool:
+    def _may_call(self, client: str, headers: Mapping[bytes, bytes]) -> bool:
         if keys := self._parts.keys:
             authorization, api_key = headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")
             return has_key(keys, authorization.decode("latin-1"), api_key.decode("latin-1"))
         if b"x-forwarded-for" in headers:
-            return False  # who is asking then is uvicorn's to say
+            return False  # uvicorn works out the caller's address then
         return _is_local(client, headers.get(b"host", b""), headers.get(b"origin"))
 
     def job_of(self, task: AnyDefinition, body: bytes) -> NewJob | None:
-        """Return the job that a body asks for, or None where that takes a longer look."""
-        if may_hold_no_numbers(body):
+        """Return the job for a body, or None where FastAPI has to handle the request."""
+        if may_contain_nan(body):
             return None
         try:
             payload: BaseModel = task.payload_model.model_validate_json(body, context=CONTEXT)
         except ValidationError:
             return None
-        new = _usual(task).another(task.dump(payload))
-        return None if has_large([new]) else new
+        new = _job_template(task).copy_with_payload(task.dump(payload))
+        return None if has_large_payload([new]) else new
 
     def accept(self, new: NewJob) -> "Future[list[Acceptance]]":
-        """Return what is done when the job is durable, or holds the reason why it is not accepted."""
-        return self._parts.group_commit.ask([new])
+        """Return a future that is done once the job is durable, or holds the error that prevented it."""
+        return self._parts.group_commit.start_accept([new])
 
     def answer(self, task: AnyDefinition, new: NewJob) -> bytes:
-        """Return the body of the answer about a job that was accepted."""
-        return _form(task).filled(new)
+        """Return the body of the answer for an accepted job."""
+        return _answer_template(task).fill(new)
 
     def problem(self, error: BaseException, target: bytes) -> Response:
-        """Return the answer for what `accept` holds."""
-        problem = as_problem(error) if isinstance(error, JobyardError) else fault()
+        """Return the answer for an error of `accept`."""
+        problem = as_problem(error) if isinstance(error, JobyardError) else internal_error()
         scope = {"type": "http", "path": target.decode(), "query_string": b"", "headers": []}
         return problem.response(Request(scope))
 
 
 @cache
-def _usual(task: AnyDefinition) -> NewJob:
-    return new_job(task, "", USUAL)
+def _job_template(task: AnyDefinition) -> NewJob:
+    return new_job(task, "", DEFAULT_OPTIONS)
 
 
-class _Form(NamedTuple):
-    """The text of an answer, which is the same for all jobs of a task but for the id and the time."""
+class _AnswerTemplate(NamedTuple):
+    """The JSON of an answer; for all jobs of a task only the id and the time differ."""
 
     text: str
     job_id: str
     at: str
 
-    def filled(self, new: NewJob) -> bytes:
-        return self.text.replace(self.job_id, new.id).replace(self.at, _time_of(new)).encode()
+    def fill(self, new: NewJob) -> bytes:
+        return self.text.replace(self.job_id, new.id).replace(self.at, _accepted_time(new)).encode()
 
 
 @cache
-def _form(task: AnyDefinition) -> _Form:
-    some = _usual(task)
-    return _Form(pydantic_core.to_json(just_accepted(some)).decode(), some.id, _time_of(some))
+def _answer_template(task: AnyDefinition) -> _AnswerTemplate:
+    job = _job_template(task)
+    return _AnswerTemplate(pydantic_core.to_json(new_job_fields(job)).decode(), job.id, _accepted_time(job))
 
 
-def _time_of(new: NewJob) -> str:
-    return _in_json(new.id[:MILLISECONDS])
+def _accepted_time(new: NewJob) -> str:
+    return _time_as_json(new.id[:TIME_CHARACTERS])
 
 
 @lru_cache(maxsize=1)
-def _in_json(beginning_of_id: str) -> str:
+def _time_as_json(beginning_of_id: str) -> str:
     return pydantic_core.to_json(accepted_at(beginning_of_id)).decode()
 
 
 @lru_cache(maxsize=256)
 def _is_local(client: str, host: bytes, origin: bytes | None) -> bool:
-    from_where = origin.decode("latin-1") if origin is not None else None
-    return is_loopback(client) and not strange_names(host.decode("latin-1"), from_where)
+    origin_text = origin.decode("latin-1") if origin is not None else None
+    return is_loopback(client) and not non_local_headers(host.decode("latin-1"), origin_text)

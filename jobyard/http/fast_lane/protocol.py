@@ -1,8 +1,8 @@
 """uvicorn's HTTP/1.1 protocol with a fast lane; `--http jobyard.http.fast_lane.protocol:FastLaneProtocol`.
 
-A plain request for a job (`jobyard/http/fast_lane/lane.py`) is answered from here, and is never made into
-an ASGI request: no scope, no task of the event loop, no `receive` and `send`, which are two thirds of what
-one costs. All others go uvicorn's own way, from their first byte.
+A plain request for a job (`jobyard/http/fast_lane/lane.py`) is answered here and never becomes an ASGI
+request: it needs no scope, no asyncio task, no `receive` and `send`, which are two thirds of what a request
+costs. Uvicorn handles every other request, from its first byte.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.tasks.definition import AnyDefinition
 
-LOCAL: Final = "localhost"  # a socket in the file system has no other name for its callers
+LOCAL: Final = "localhost"  # the client's name on a Unix socket, for which uvicorn has none
 
 
-class _Answering:
-    """A plain request under way, with as much of uvicorn's `RequestResponseCycle` as is looked at."""
+class _FastCycle:
+    """A plain request in progress, with the attributes of uvicorn's `RequestResponseCycle` that are read."""
 
-    message_event: Final = asyncio.Event()  # nobody waits for it
+    message_event: Final = asyncio.Event()  # uvicorn sets it, and nothing waits for it
 
     def __init__(self) -> None:
         self.response_complete = self.disconnected = False
@@ -32,27 +32,27 @@ class _Answering:
 
 
 class FastLaneProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One HTTP/1.1 connection."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._lane: FastLane | None = app_state.get(STATE)
-        # What uvicorn would say or do about each request is for uvicorn.
+        # With these options uvicorn logs or changes each request, so it has to handle them all.
         self._is_plain_server = not (config.access_log or self.root_path or self.limit_concurrency)
         self._task: AnyDefinition | None = None
         self._body = b""
 
     def on_message_begin(self) -> None:
-        """Overridden so that a request is made for ASGI only once it is known that it goes there."""
+        """Overridden so that an ASGI request is created only once the request is known not to be plain."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """Overridden so that a plain request is kept here."""
+        """Overridden so that a plain request stays out of ASGI."""
         self._task = self._task_of_plain_request()
         if self._task is None:
-            self._go_uvicorns_way()
+            self._pass_to_uvicorn()
         self._body = b""
 
     def _task_of_plain_request(self) -> AnyDefinition | None:
@@ -62,7 +62,7 @@ class FastLaneProtocol(HttpToolsProtocol):
         client = self.client[0] if self.client else LOCAL
         return self._lane.task_of(self.parser.get_method(), self.url, self.headers, client)
 
-    def _go_uvicorns_way(self) -> None:
+    def _pass_to_uvicorn(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -70,14 +70,14 @@ class FastLaneProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Overridden so that the body of a plain request is kept here."""
+        """Overridden so that the body of a plain request is collected here."""
         if self._task is None:
             super().on_body(body)
         else:
             self._body += body
 
     def on_message_complete(self) -> None:
-        """Overridden so that a plain request is accepted, or handed on whole where its body is not plain."""
+        """Overridden so that a plain request is accepted, or passed on whole where its body is not plain."""
         lane, task, body = self._lane, self._task, self._body
         self._task, self._body = None, b""
         if lane is None or task is None:
@@ -85,18 +85,18 @@ class FastLaneProtocol(HttpToolsProtocol):
         elif new := lane.job_of(task, body):
             self._accept(lane, task, new)
         else:
-            self._go_uvicorns_way()
+            self._pass_to_uvicorn()
             super().on_body(body)
             super().on_message_complete()
 
     def _accept(self, lane: FastLane, task: AnyDefinition, new: NewJob) -> None:
-        answering: Any = _Answering()
-        self.cycle = answering
-        lane.accept(new).add_done_callback(partial(self._answer, answering, lane, task, new, self.url))
+        cycle: Any = _FastCycle()
+        self.cycle = cycle
+        lane.accept(new).add_done_callback(partial(self._answer, cycle, lane, task, new, self.url))
 
     def _answer(
         self,
-        answering: _Answering,
+        cycle: _FastCycle,
         lane: FastLane,
         task: AnyDefinition,
         new: NewJob,
@@ -106,8 +106,8 @@ class FastLaneProtocol(HttpToolsProtocol):
         error = accepted.exception()
         if error is not None and not isinstance(error, JobyardError):
             self.logger.error("a plain request was not answered as it should", exc_info=error)
-        answering.response_complete = True
-        if answering.disconnected or self.transport.is_closing():
+        cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
             return
         if error is None:
             body = lane.answer(task, new)
@@ -116,20 +116,20 @@ class FastLaneProtocol(HttpToolsProtocol):
                 (b"content-length", str(len(body)).encode()),
                 (b"content-type", PLAIN_JSON),
             ]
-            self._write(answering, HTTPStatus.ACCEPTED, headers, body)
+            self._write(cycle, HTTPStatus.ACCEPTED, headers, body)
         else:
             response = lane.problem(error, target)
-            self._write(answering, response.status_code, response.raw_headers, bytes(response.body))
+            self._write(cycle, response.status_code, response.raw_headers, bytes(response.body))
         self.on_response_complete()
 
     def _write(
-        self, answering: _Answering, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+        self, cycle: _FastCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
     ) -> None:
         lines = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             lines += (name, b": ", value, b"\r\n")
-        if not answering.keep_alive:
+        if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
         self.transport.write(b"".join((*lines, b"\r\n", body)))
-        if not answering.keep_alive:
+        if not cycle.keep_alive:
             self.transport.close()

@@ -1,7 +1,7 @@
-"""Whether the installed uvicorn still has the names that the fast lane overrides or relies on.
+"""Checks that the installed uvicorn still has the names that the fast lane overrides or relies on.
 
-None of them is public, so a new uvicorn may rename them. Then every request goes the ordinary way: slower,
-and right. `tests/unit/jobyard/http/fast_lane/test_protocol.py` asks a real server byte by byte.
+These names are not public, so a new uvicorn may rename them. Then uvicorn handles every request: slower, but
+correctly. `tests/unit/jobyard/http/fast_lane/test_protocol.py` tests a real server byte by byte.
 """
 
 from typing import Any, Final, Literal
@@ -22,7 +22,7 @@ ATTRIBUTES: Final = (
 
 
 def http_protocol() -> "str | Literal['auto']":
-    """Return what uvicorn's option `http` is given."""
+    """Return the value for uvicorn's option `http`."""
     if missing := missing_names(httptools_impl):
         log.warning("no fast lane, every request goes the ordinary way", uvicorn_lacks=", ".join(missing))
         return "auto"
@@ -30,7 +30,7 @@ def http_protocol() -> "str | Literal['auto']":
 
 
 def missing_names(module: Any) -> list[str]:
-    """Return which of the names are not there."""
+    """Return which of the names the module lacks."""
     protocol = getattr(module, "HttpToolsProtocol", None)
     if protocol is None or not hasattr(module, "STATUS_LINE"):
         return [name for name in ("HttpToolsProtocol", "STATUS_LINE") if not hasattr(module, name)]

@@ -1,1 +1,1 @@
-"""One file for each noun of the API."""
+"""The routes of the API, with one module for each resource."""

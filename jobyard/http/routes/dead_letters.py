@@ -1,4 +1,4 @@
-"""Dead letters: the jobs that nobody will try again unless told to."""
+"""Dead letters: jobs that run again only when a caller replays them."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from jobyard.http.filters import (
     PAYLOAD_PARAMETER,
     BodyFilter,
     FilterQuery,
-    Part,
+    PageQuery,
     PayloadConditions,
     as_filter,
 )
@@ -32,12 +32,12 @@ router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 MOST_AT_ONCE = 100_000
 
 
-class DeadQuery(FilterQuery, Part):
-    """What narrows the list of dead letters, and which part of it is wanted."""
+class DeadLetterQuery(FilterQuery, PageQuery):
+    """A filter for the list of dead letters, and which page of it to return."""
 
 
 class Selection(BaseModel):
-    """Which dead letters are meant: those of `ids`, or the newest `limit` that fit `filter`."""
+    """Selects dead letters: those in `ids`, or the newest `limit` that match `filter`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class Selection(BaseModel):
 
 
 class ReplayOrder(Selection):
-    """Which dead letters to replay; a canary goes in three stages and stops when one dies again."""
+    """Which dead letters to replay; a canary replays in three stages and stops when a job dies again."""
 
     canary: bool = False
     reason: Reason | None = None
@@ -72,7 +72,7 @@ class Discarded(BaseModel):
 
 
 class CauseView(View):
-    """Dead jobs of one task that died the same way; `example` is the latest of them."""
+    """Dead jobs of one task with the same cause and error type; `example` is the latest of them."""
 
     task: str
     cause: Cause
@@ -85,29 +85,31 @@ class CauseView(View):
 
 
 @router.get("", openapi_extra=PAYLOAD_PARAMETER)
-def search(parts: TheParts, query: Annotated[DeadQuery, Query()], payload: PayloadConditions) -> JobList:
+def search(
+    parts: TheParts, query: Annotated[DeadLetterQuery, Query()], payload: PayloadConditions
+) -> JobList:
     """Dead letters, newest first, each with its failure."""
-    wanted = as_filter(query, Status.DEAD, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.database, wanted, query.limit, query.cursor))
+    job_filter = as_filter(query, Status.DEAD, payload=payload)
+    return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
 
 
 @router.get("/causes")
 def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
-    """Why jobs are dead, the most frequent cause first; what names a cause is a filter to replay by."""
+    """Why jobs are dead, the most frequent cause first; its fields can be used as a filter for a replay."""
     groups = causes(parts.ledger.database, as_filter(query, Status.DEAD))
     return [CauseView.model_validate(group) for group in groups]
 
 
 @router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(ReplayOrder))
 async def replay(request: Request, parts: TheParts) -> ReplayView:
-    """Order a replay of many dead letters, which is carried out at a bounded rate."""
+    """Order a replay of many dead letters, which are released at a bounded rate."""
     order = await read_model(request, ReplayOrder, parts.settings.api.max_bulk_bytes, parts)
     return await run_in_threadpool(_replay, order, parts)
 
 
 @router.post("/discard", openapi_extra=body_of(DiscardOrder))
 async def discard_many(request: Request, parts: TheParts) -> Discarded:
-    """Give dead letters up for good: they stay in the ledger, cancelled, with failure and reason."""
+    """Discard dead letters: they stay in the ledger, cancelled, with their failure and the reason."""
     order = await read_model(request, DiscardOrder, parts.settings.api.max_bulk_bytes, parts)
     return await run_in_threadpool(_discard, order, parts)
 
@@ -125,6 +127,6 @@ def _discard(order: DiscardOrder, parts: Parts) -> Discarded:
 
 def _selected(selection: Selection, parts: Parts) -> list[str]:
     if selection.filter is not None:
-        wanted = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
-        return matching_ids(parts.ledger.database, wanted, selection.limit)
+        job_filter = as_filter(selection.filter, Status.DEAD, payload=selection.filter.payload)
+        return matching_ids(parts.ledger.database, job_filter, selection.limit)
     return [str(job_id) for job_id in selection.ids or ()]

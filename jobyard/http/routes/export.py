@@ -1,4 +1,4 @@
-"""Jobs by the million: counted, and exported as NDJSON or CSV, streamed."""
+"""Counts the jobs of a filter, and streams them as NDJSON or CSV, however many there are."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from pydantic import Field
 from jobyard.http.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQuery, as_filter
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
-from jobyard.http.whole_job import shown_whole
+from jobyard.http.whole_job import load_whole_job
 from jobyard.jobs.job import Job
 from jobyard.jobs.reading.search import count_jobs, each_page
 
@@ -38,46 +38,46 @@ MEDIA_TYPES: Final = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/c
 
 
 class ExportQuery(StatusQuery):
-    """What narrows the jobs, and how they are written."""
+    """A filter for jobs, and the format of the export."""
 
     format: Format = Format.NDJSON
 
 
 class CountView(View):
-    """How many jobs fit a filter."""
+    """How many jobs match a filter."""
 
     jobs: int
     is_exact: bool = Field(
-        description="False beyond 10,000 or so: then `jobs` is an estimate of PostgreSQL, or on SQLite as "
-        "many as were counted before that took too long."
+        description="False beyond about 10,000: then `jobs` is PostgreSQL's estimate, or on SQLite the count "
+        "at its time limit."
     )
 
 
 @router.get("/count", openapi_extra=PAYLOAD_PARAMETER)
 def count(parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
-    """How many jobs fit a filter: exact while they are few, and honest about it where they are many."""
-    wanted = as_filter(query, *query.status, payload=payload)
-    return CountView.model_validate(count_jobs(parts.ledger.database, wanted))
+    """How many jobs match a filter; `is_exact` tells whether many jobs were only estimated."""
+    job_filter = as_filter(query, *query.status, payload=payload)
+    return CountView.model_validate(count_jobs(parts.ledger.database, job_filter))
 
 
 @router.get("/export", response_class=StreamingResponse, openapi_extra=PAYLOAD_PARAMETER)
 def export(
     parts: TheParts, query: Annotated[ExportQuery, Query()], payload: PayloadConditions
 ) -> StreamingResponse:
-    """Every job of a filter, newest first, one on a line, with payload and result.
+    """Every job that matches a filter, newest first, one per line, with payload and result.
 
-    Whatever goes wrong in the middle ends the connection, and never a file that looks whole.
+    An error in the middle breaks the connection, so a truncated export never looks complete.
     """
     pages = each_page(parts.ledger.database, as_filter(query, *query.status, payload=payload), PAGE)
-    first = next(pages)  # asked for before anything is answered, so that an error is one
-    lines = _LINES[query.format](chain([first], pages))
+    first = next(pages)  # read before the answer starts, so that an error can still change its status
+    lines = _WRITERS[query.format](chain([first], pages))
     headers = {"Content-Disposition": f'attachment; filename="jobs.{query.format}"'}
     return StreamingResponse(lines, headers=headers, media_type=MEDIA_TYPES[query.format])
 
 
 def _as_ndjson(pages: Iterator[list[Job]]) -> Iterator[bytes]:
     for page in pages:
-        yield b"".join(_ndjson_line(shown_whole(job)) for job in page)
+        yield b"".join(_ndjson_line(load_whole_job(job)) for job in page)
 
 
 def _ndjson_line(job: Job) -> bytes:
@@ -90,7 +90,7 @@ def _ndjson_line(job: Job) -> bytes:
 def _as_csv(pages: Iterator[list[Job]]) -> Iterator[bytes]:
     yield _csv_lines([COLUMNS])
     for page in pages:
-        yield _csv_lines([_csv_row(shown_whole(job)) for job in page])
+        yield _csv_lines([_csv_row(load_whole_job(job)) for job in page])
 
 
 def _csv_row(job: Job) -> tuple[object, ...]:
@@ -111,4 +111,4 @@ def _value(job: Job, name: str) -> object:
     return value.isoformat() if name.endswith("_at") and value is not None else value
 
 
-_LINES: Final = {Format.NDJSON: _as_ndjson, Format.CSV: _as_csv}
+_WRITERS: Final = {Format.NDJSON: _as_ndjson, Format.CSV: _as_csv}

@@ -1,4 +1,4 @@
-"""Faults: counts of what should not happen and did no harm. A number that grows is worth a look."""
+"""Faults: counts of events that should not happen and did no harm. A growing count needs a look."""
 
 from datetime import datetime
 
@@ -6,20 +6,20 @@ from fastapi import APIRouter
 
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
-from jobyard.jobs.ledger.fault_counters import Tally, all_counted
+from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
 
 router = APIRouter(prefix="/v1/faults", tags=["health"])
 
 
 class FaultView(View):
-    """How often something has happened since the ledger was made, and when last."""
+    """How often a fault has happened since the ledger was created, and when it last did."""
 
-    what: Tally
+    what: FaultKind
     times: int
     last_at: datetime
 
 
 @router.get("")
 def list_all(parts: TheParts) -> list[FaultView]:
-    """Late results, bad messages, unknown tasks, threads left behind, lost workers: those that ever were."""
-    return [FaultView.model_validate(counted) for counted in all_counted(parts.ledger.database)]
+    """Each fault that has happened: late results, bad messages, unknown tasks, lost workers and so on."""
+    return [FaultView.model_validate(counted) for counted in fault_counts(parts.ledger.database)]

@@ -1,4 +1,4 @@
-"""Files: upload them, give their ids to tasks, fetch what tasks have made."""
+"""Files: upload them, give their ids to tasks, download the files that tasks have made."""
 
 import re
 from collections.abc import AsyncIterator
@@ -24,10 +24,10 @@ from jobyard.jobs.files.store import UNKNOWN_MEDIA_TYPE, StoredFile
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
 MULTIPART = "multipart/form-data"
-# As RFC 6838 (4.2) has it; whatever else is sent is kept as bytes of no known type.
+# The syntax of RFC 6838 (4.2); a file with any other type is kept as one of unknown type.
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,90}/[\w!#$&^.+-]{1,90}", re.ASCII)
 CHUNK_BYTES = 256 * 1024
-# Around the file itself a multipart body has a little of its own.
+# What a multipart body may add to the file: boundaries, part headers and other fields.
 MULTIPART_SLACK_BYTES = 64 * 1024
 
 UPLOAD_BODY = {
@@ -48,7 +48,7 @@ async def upload(
     parts: TheParts,
     name: Annotated[str | None, Query(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] = None,
 ) -> FileView:
-    """Keep a file: the field `file` of a form, or the body itself with its Content-Type and `?name=`."""
+    """Store a file: the field `file` of a form, or the body itself with its Content-Type and `?name=`."""
     request = _bounded(request, parts.settings.files.max_bytes)
     is_form = media_type(request) == MULTIPART
     stored = await (_from_form(request, parts, name) if is_form else _from_body(request, parts, name))
@@ -57,7 +57,7 @@ async def upload(
 
 
 def _bounded(request: Request, max_bytes: int) -> Request:
-    # A form is read to its end, into a file on the disk, before anybody looks at it.
+    # Starlette reads a form to its end, into a file on disk, before our code sees any of it.
     limit, received = max_bytes + MULTIPART_SLACK_BYTES, 0
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
@@ -90,7 +90,7 @@ async def _from_body(request: Request, parts: Parts, name: str | None) -> Stored
 
 
 async def _store(
-    parts: Parts, chunks: AsyncIterator[bytes], name: str | None, its_type: str | None
+    parts: Parts, chunks: AsyncIterator[bytes], name: str | None, declared_type: str | None
 ) -> StoredFile:
     first = b""
     async for first in chunks:
@@ -99,13 +99,13 @@ async def _store(
     if not first:
         raise _wrong_file("the file holds no bytes")
     printable = "".join(character for character in name or "file" if character.isprintable())
-    known_type = its_type if its_type and MEDIA_TYPE.fullmatch(its_type) else None
+    valid_type = declared_type if declared_type and MEDIA_TYPE.fullmatch(declared_type) else None
     return await parts.files.save_async(
-        _after(first, chunks), name=printable or "file", media_type=known_type
+        _prepend(first, chunks), name=printable or "file", media_type=valid_type
     )
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for chunk in rest:
         yield chunk
@@ -125,10 +125,10 @@ async def download(file_id: UUID, parts: TheParts) -> StreamingResponse:
     """The file's bytes, as they were stored."""
     stored = await run_in_threadpool(parts.files.describe, str(file_id))
     headers = {
-        "Content-Type": stored.media_type,  # as it came: no charset is known, and none is made up
+        "Content-Type": stored.media_type,  # as uploaded: the charset is not known, so none is added
         "Content-Length": str(stored.size),
         "ETag": f'"{stored.sha256}"',
-        # What strangers uploaded or pages sent must not run as a page of ours.
+        # An uploaded or fetched file is untrusted and must not run as a page of this API.
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(stored.name, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",

@@ -1,4 +1,4 @@
-"""Health: whether this process lives, and whether the yard behind it can do its work."""
+"""Health: whether this process answers, and whether ledger, broker and workers can do their work."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -10,14 +10,14 @@ from jobyard.http.parts import Parts, TheParts
 from jobyard.jobs.database.schema_version import check_takes_writes
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.reading.declared_queues import known_queues
-from jobyard.jobs.reading.workers import list_workers
+from jobyard.jobs.reading.living_workers import list_workers
 from jobyard.settings.queues import DEFAULT_QUEUE
 
 router = APIRouter(tags=["health"])
 
 
 class Readiness(BaseModel):
-    """Each part with `ok` or what is wrong. Only the ledger decides: without it nothing can be accepted."""
+    """Each part with `ok` or its fault. Only the ledger decides: without it no job can be accepted."""
 
     ready: bool
     checks: dict[str, str]
@@ -53,7 +53,7 @@ def _ledger(parts: Parts) -> str:
 def _broker(parts: Parts) -> str:
     fault = broker_fault(parts.settings)
     if fault is not None and fault.is_wrong:
-        return f"{fault.sentence}; jobs are accepted, and run when it is mended"
+        return f"{fault.sentence}; jobs are accepted and will run when it is repaired"
     if fault is not None:
         return f"silent: jobs are accepted and will run when it is back ({fault.sentence})"
     if not parts.publisher.depths([DEFAULT_QUEUE.name]):

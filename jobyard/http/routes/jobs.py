@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.accept.body import mended, read_model
+from jobyard.http.accept.body import dump_edited_payload, read_model
 from jobyard.http.accept.respond import detail
-from jobyard.http.commit.waiting import wanted_wait
+from jobyard.http.commit.waiting import requested_wait
 from jobyard.http.errors import Problem
 from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
 from jobyard.http.openapi import body_of
@@ -28,7 +28,7 @@ Reason = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+
 
 
 def job_id_of(job_id: UUID) -> str:
-    # Jobs are known by the one written form that they were given out in.
+    # A UUID can be written in several forms, and the ledger knows only the one that it gave out.
     return str(job_id)
 
 
@@ -37,9 +37,9 @@ JobIdPath = Annotated[str, Depends(job_id_of)]
 
 @router.get("", openapi_extra=PAYLOAD_PARAMETER)
 def search(parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
-    """Jobs, newest first; there is more as long as there is a cursor, whatever the page holds."""
-    wanted = as_filter(query, *query.status, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.database, wanted, query.limit, query.cursor))
+    """Jobs, newest first; while `next_cursor` is set there may be more, even after an empty page."""
+    job_filter = as_filter(query, *query.status, payload=payload)
+    return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
 
 
 @router.get("/{job_id}")
@@ -52,10 +52,10 @@ def show(job_id: JobIdPath, parts: TheParts) -> JobDetail:
 async def result(
     job_id: JobIdPath, parts: TheParts, prefer: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The result alone, as the task returned it; 202 while there is none, 409 where there will be none."""
-    seconds = wanted_wait(prefer, parts.settings.api.max_wait.total_seconds())
+    """The result alone, as the task returned it; 202 until the job has ended, 409 if it did not succeed."""
+    seconds = requested_wait(prefer, parts.settings.api.max_wait.total_seconds())
     job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
-    if seconds and not job.status.is_final and await parts.waiting.for_end(job_id, seconds):
+    if seconds and not job.status.is_final and await parts.job_waiter.wait_for_end(job_id, seconds):
         job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
     if not job.status.is_final:
         return Response(
@@ -73,13 +73,13 @@ async def result(
 
 @router.post("/{job_id}/cancel")
 def cancel(job_id: JobIdPath, parts: TheParts) -> JobView:
-    """Cancel a job that waits; 409 for one that runs or has ended."""
+    """Cancel a waiting job; 409 for one that runs or has ended."""
     parts.ledger.cancel(job_id)
     return JobView.of(get_job(parts.ledger.database, job_id))
 
 
 class Mending(BaseModel):
-    """A payload that takes the place of the old one, and why; both may be left out."""
+    """A payload that replaces the old one, and the reason; both may be left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -88,7 +88,7 @@ class Mending(BaseModel):
 
 
 class Discarding(BaseModel):
-    """Why a dead job is given up."""
+    """Why a dead job is discarded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,7 +101,7 @@ class Discarding(BaseModel):
 async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobView:
     """Run a dead job again, with its history; 409 for one that is not dead.
 
-    With a body its payload is mended first: checked as the task checks it, and what changed is kept.
+    A body can replace the payload: the task checks it, and the ledger keeps what has changed.
     """
     mending = Mending()
     if request.headers.get("content-type") or request.headers.get("content-length", "0") != "0":
@@ -111,7 +111,7 @@ async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobVie
 
 @router.post("/{job_id}/discard", openapi_extra=body_of(Discarding))
 async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDetail:
-    """Give a dead job up for good: it stays in the ledger, cancelled, with its failure and the reason."""
+    """Discard a dead job: it stays in the ledger, cancelled, with its failure and the reason."""
     reason = (await read_model(request, Discarding, parts.settings.api.max_body_bytes, parts)).reason
     await run_in_threadpool(parts.ledger.discard, job_id, reason)
     return await run_in_threadpool(detail, parts, job_id)
@@ -119,8 +119,8 @@ async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDe
 
 def _replay(job_id: str, mending: Mending, parts: Parts) -> JobView:
     database = parts.ledger.database
-    payload = (
-        mended(get_job(database, job_id), mending.payload, parts) if mending.payload is not None else None
-    )
+    payload = None
+    if mending.payload is not None:
+        payload = dump_edited_payload(get_job(database, job_id), mending.payload, parts)
     parts.publisher.publish([parts.ledger.replay(job_id, payload, mending.reason)])
     return JobView.of(get_job(database, job_id))

@@ -1,4 +1,4 @@
-"""Queues: how much waits, how long, and what the broker says of it."""
+"""Queues: how many jobs wait, how long they wait, and how many messages the broker holds."""
 
 from datetime import datetime
 
@@ -10,22 +10,22 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Status
 from jobyard.jobs.reading.declared_queues import known_queues
 from jobyard.jobs.reading.job_queries import QueueFigures, queue_figures
-from jobyard.jobs.reading.workers import slots_by_queue
+from jobyard.jobs.reading.living_workers import slots_by_queue
 from jobyard.settings.queues import Queue
 
 router = APIRouter(prefix="/v1/queues", tags=["queues"])
 
 
 class QueueView(BaseModel):
-    """A queue: counts are the ledger's; `messages` is the broker's, and null where that is silent."""
+    """A queue: the ledger's counts, and the broker's `messages`, null where the broker does not answer."""
 
     name: str
     purpose: str
     kind: str = Field(
-        description="What serves it: `threads` for work that waits, `prefork` for what computes."
+        description="Its workers' pool: `threads` for tasks that wait, `prefork` for tasks that compute."
     )
     slots: int = Field(
-        description="How many jobs of it the living workers can run at once; 0 where none serves it."
+        description="How many of its jobs the live workers can run at once; 0 where no worker serves it."
     )
     queued: int
     scheduled: int
@@ -38,9 +38,9 @@ class QueueView(BaseModel):
 
 @router.get("")
 def list_queues(parts: TheParts) -> list[QueueView]:
-    """Every declared queue with its depth, its oldest job, what runs, and whether a worker serves it."""
+    """Every declared queue with its depth, its oldest job, its running jobs and its workers' slots."""
     figures = queue_figures(parts.ledger.database)
-    # Jobs may wait in a queue that was handed over in SQL, before any process has declared it.
+    # A job that was inserted with SQL may wait in a queue that no process has declared yet.
     known = {name: Queue(name) for name in figures} | known_queues(parts.ledger.database)
     slots = slots_by_queue(parts.ledger.database, parts.settings.worker.lease)
     depths = parts.publisher.depths(known)

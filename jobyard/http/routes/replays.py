@@ -1,4 +1,4 @@
-"""Replays: the orders to replay many dead letters, and how far each has come."""
+"""Replays: the orders to replay many dead letters, and the progress of each."""
 
 from datetime import datetime
 from typing import Annotated
@@ -24,12 +24,14 @@ class Refused(BaseModel):
 
 
 class ReplaySummary(View):
-    """An order to replay: `released` are queued again, and of these some have succeeded or are dead again."""
+    """An order to replay; of the `released` jobs some have `succeeded` and some are `dead_again`."""
 
     id: str
-    status: ReplayStatus = Field(description="stopped: by a person, or by itself when a canary died again.")
+    status: ReplayStatus = Field(
+        description="stopped: by a person, or automatically when a canary died again."
+    )
     is_canary: bool
-    stage: int = Field(description="Of a canary: 0 one job, 1 a tenth, 2 the rest.")
+    stage: int = Field(description="The stage of a canary: 0 is one job, 1 a tenth, 2 the rest.")
     reason: str | None
     created_at: datetime
     ended_at: datetime | None
@@ -41,7 +43,7 @@ class ReplaySummary(View):
 
 
 class ReplayView(ReplaySummary):
-    """The same, with the first of those that were refused."""
+    """An order to replay, with the first jobs that were refused."""
 
     refusals: list[Refused]
     links: dict[str, str]
@@ -51,11 +53,11 @@ def replay_view(parts: Parts, replay_id: str) -> ReplayView:
     database = parts.ledger.database
     summary = ReplaySummary.model_validate(get_replay(database, replay_id))
     reasons = refusals(database, replay_id, MOST_REFUSALS_SHOWN)
-    own = f"/v1/replays/{replay_id}"
+    path = f"/v1/replays/{replay_id}"
     return ReplayView(
         **summary.model_dump(),
         refusals=[Refused(id=job_id, reason=reason) for job_id, reason in reasons.items()],
-        links={"self": own, "stop": f"{own}/stop"},
+        links={"self": path, "stop": f"{path}/stop"},
     )
 
 
@@ -67,12 +69,12 @@ def list_all(parts: TheParts, limit: Annotated[int, Query(ge=1, le=500)] = 50) -
 
 @router.get("/{replay_id}")
 def show(replay_id: UUID, parts: TheParts) -> ReplayView:
-    """One order, and what was refused."""
+    """One order, and the jobs that were refused."""
     return replay_view(parts, str(replay_id))
 
 
 @router.post("/{replay_id}/stop")
 def stop(replay_id: UUID, parts: TheParts) -> ReplayView:
-    """Replay nothing more of an order; what has been released runs on."""
+    """Stop an order: no more of its jobs are released, and those already released go on."""
     parts.ledger.stop_replay(str(replay_id))
     return replay_view(parts, str(replay_id))

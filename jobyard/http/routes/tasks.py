@@ -1,4 +1,4 @@
-"""Handing in jobs: one typed endpoint for each task, its bulk twin, and the short doors."""
+"""Submitting jobs: a typed endpoint for each task, its bulk endpoint, and the short paths."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import NDJSON, payload_of, read_json_body
 from jobyard.http.accept.bulk import payloads_of
-from jobyard.http.accept.respond import Asked, accept_bulk, accept_one
+from jobyard.http.accept.respond import AcceptRequest, accept_bulk, accept_job
 from jobyard.http.openapi import payload_reference
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
@@ -24,10 +24,10 @@ IdempotencyKey = Annotated[
     Key | None,
     Header(
         alias="Idempotency-Key",
-        description="The same key with the same request gives the same job again, however often it is sent.",
+        description="Repeating a request with the same key returns the same job, however often it is sent.",
     ),
 ]
-# The place of each job is kept behind it.
+# Shorter than a single job's key, because each job's position is appended to it.
 BulkIdempotencyKey = Annotated[IdempotencyKey, Field(max_length=240)]
 Prefer = Annotated[
     str | None,
@@ -41,11 +41,11 @@ router = APIRouter(tags=["tasks"])
 
 @router.get("/v1/tasks")
 async def list_tasks() -> list[dict[str, Any]]:
-    """Every task with its payload's schema."""
-    return [_described(task) for task in load_tasks().values()]
+    """Every task with the schema of its payload."""
+    return [_describe(task) for task in load_tasks().values()]
 
 
-def _described(task: AnyDefinition) -> dict[str, Any]:
+def _describe(task: AnyDefinition) -> dict[str, Any]:
     declared = task.declaration
     return {
         "name": task.name,
@@ -64,29 +64,31 @@ def _description(task: AnyDefinition) -> str:
     return task.doc
 
 
-def doors() -> dict[str, AnyDefinition]:
-    """Return the tasks of the application that have a short path, by that path; raises `SettingsError`."""
+def tasks_by_short_path() -> dict[str, AnyDefinition]:
+    """Return the application's tasks that have a short path, by path; raises `SettingsError`."""
     application = get_application()
     paths: Mapping[str, str] = application.load(application.doors, "DOORS", {})
     tasks = load_tasks()
-    if strange := sorted(set(paths.values()) - tasks.keys()):
-        raise SettingsError(f"{application.doors} names {strange[0]!r}, which is no task of this application")
+    if unknown := sorted(set(paths.values()) - tasks.keys()):
+        raise SettingsError(f"{application.doors} names {unknown[0]!r}, which is no task of this application")
     return {path: tasks[name] for path, name in paths.items()}
 
 
 def task_router() -> APIRouter:
-    """Return the endpoints of every task that is loaded."""
+    """Return the endpoints of every loaded task."""
     typed = APIRouter(tags=["tasks"])
     for task in load_tasks().values():
-        _add(typed, f"/v1/tasks/{task.name}/jobs", _one_of(task), task, _one_body(task))
-        _add(typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_of(task), task, _bulk_body(task), bulk=True)
-    for path, task in doors().items():
-        _add(typed, path, _one_of(task), task, _one_body(task))
-    _add_the_rest(typed)
+        _add_route(typed, f"/v1/tasks/{task.name}/jobs", _submit_endpoint(task), task, _single_body(task))
+        _add_route(
+            typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_endpoint(task), task, _bulk_body(task), bulk=True
+        )
+    for path, task in tasks_by_short_path().items():
+        _add_route(typed, path, _submit_endpoint(task), task, _single_body(task))
+    _add_fallback_routes(typed)
     return typed
 
 
-def _add(
+def _add_route(
     router: APIRouter,
     path: str,
     endpoint: Endpoint,
@@ -95,7 +97,7 @@ def _add(
     *,
     bulk: bool = False,
 ) -> None:
-    what = "many jobs" if bulk else "a job"
+    submitted = "many jobs" if bulk else "a job"
     router.add_api_route(
         path,
         endpoint,
@@ -105,14 +107,14 @@ def _add(
         responses={200: {"model": JobDetail, "description": "It ended while you waited."}}
         if not bulk
         else None,
-        summary=f"Hand in {what} of {task.name}",
+        summary=f"Submit {submitted} of {task.name}",
         description=_description(task),
         operation_id=f"{task.name}{path}".replace("/", "_"),
         openapi_extra={"requestBody": body},
     )
 
 
-def _one_of(task: AnyDefinition) -> Endpoint:
+def _submit_endpoint(task: AnyDefinition) -> Endpoint:
     async def create(
         request: Request,
         parts: TheParts,
@@ -122,24 +124,24 @@ def _one_of(task: AnyDefinition) -> Endpoint:
     ) -> Response:
         body = await read_json_body(request, parts.settings.api.max_body_bytes)
         payload = await payload_of(task, body, parts)
-        return await accept_one(Asked(task, options, idempotency_key, prefer), payload, parts)
+        return await accept_job(AcceptRequest(task, options, idempotency_key, prefer), payload, parts)
 
     return create
 
 
-def _bulk_of(task: AnyDefinition) -> Endpoint:
+def _bulk_endpoint(task: AnyDefinition) -> Endpoint:
     async def create_many(
         request: Request, parts: TheParts, options: Options, idempotency_key: BulkIdempotencyKey = None
     ) -> Response:
         body = await read_json_body(request, parts.settings.api.max_bulk_bytes, also=NDJSON)
         payloads = await run_in_threadpool(payloads_of, task, request, body, parts)
-        return await accept_bulk(Asked(task, options, idempotency_key, None), payloads, parts)
+        return await accept_bulk(AcceptRequest(task, options, idempotency_key, None), payloads, parts)
 
     return create_many
 
 
-def _add_the_rest(router: APIRouter) -> None:
-    # A name that no route above has: an alias, a task of another version, or a mistake.
+def _add_fallback_routes(router: APIRouter) -> None:
+    # For names without a route of their own: an alias, a task of another version, or a mistake.
     async def by_alias(
         task: str,
         request: Request,
@@ -148,7 +150,7 @@ def _add_the_rest(router: APIRouter) -> None:
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        return await _one_of(find_task(task))(request, parts, options, idempotency_key, prefer)
+        return await _submit_endpoint(find_task(task))(request, parts, options, idempotency_key, prefer)
 
     async def bulk_by_alias(
         task: str,
@@ -157,7 +159,7 @@ def _add_the_rest(router: APIRouter) -> None:
         options: Options,
         idempotency_key: BulkIdempotencyKey = None,
     ) -> Response:
-        return await _bulk_of(find_task(task))(request, parts, options, idempotency_key)
+        return await _bulk_endpoint(find_task(task))(request, parts, options, idempotency_key)
 
     router.add_api_route("/v1/tasks/{task}/jobs", by_alias, methods=["POST"], include_in_schema=False)
     router.add_api_route(
@@ -165,7 +167,7 @@ def _add_the_rest(router: APIRouter) -> None:
     )
 
 
-def _one_body(task: AnyDefinition) -> dict[str, Any]:
+def _single_body(task: AnyDefinition) -> dict[str, Any]:
     schema = payload_reference(task.payload_model)
     example = next(iter(task.payload_schema.get("examples", ())), None)
     content: dict[str, Any] = {"schema": schema} | ({"example": example} if example else {})
@@ -173,11 +175,11 @@ def _one_body(task: AnyDefinition) -> dict[str, Any]:
 
 
 def _bulk_body(task: AnyDefinition) -> dict[str, Any]:
-    one = payload_reference(task.payload_model)
+    schema = payload_reference(task.payload_model)
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"type": "array", "items": one}},
-            "application/x-ndjson": {"schema": {"type": "string", "description": "One payload a line."}},
+            "application/json": {"schema": {"type": "array", "items": schema}},
+            "application/x-ndjson": {"schema": {"type": "string", "description": "One payload per line."}},
         },
     }

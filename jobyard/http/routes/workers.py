@@ -1,4 +1,4 @@
-"""Workers: who has announced itself, and who has fallen silent."""
+"""Workers: which have announced themselves, and which are no longer live."""
 
 from datetime import datetime
 
@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from jobyard.http.parts import TheParts
-from jobyard.jobs.reading.workers import list_workers
+from jobyard.jobs.reading.living_workers import list_workers
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 class WorkerView(BaseModel):
-    """A worker, as it announced itself last."""
+    """A worker, as in its last announcement."""
 
     name: str
     pid: int
@@ -21,11 +21,11 @@ class WorkerView(BaseModel):
     queues: list[str]
     started_at: datetime
     seen_at: datetime
-    is_live: bool = Field(description="Whether it was heard of within the last lease.")
+    is_live: bool = Field(description="Whether it announced itself within the last lease.")
 
 
 @router.get("")
 def list_all(parts: TheParts) -> list[WorkerView]:
-    """Every worker that was heard of in the last hour."""
+    """Every worker that announced itself in the last hour."""
     known = list_workers(parts.ledger.database, parts.settings.worker.lease)
     return [WorkerView(**{**vars(worker), "queues": worker.queues.split(",")}) for worker in known]

@@ -1,4 +1,4 @@
-"""The engines that a ledger's database is used through: one for reading, and those for what is written."""
+"""The SQLAlchemy engines for a ledger's database: one that reads, and several that write."""
 
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
@@ -6,25 +6,26 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-# The execution option of connections that only read.
-READS: Final = "jobyard_reads"
+# The execution option that marks connections which only read.
+READ_ONLY: Final = "jobyard_reads"
 
 
-class Outlives(Enum):
-    """What a commit outlives that was answered."""
+class Durability(Enum):
+    """What a commit survives once the caller has its answer."""
 
-    POWER = auto()  # a power cut: it is on disk
-    # Every worker. On SQLite all are processes of the ledger's own machine and end with it, so what is about
-    # them need not wait for the disk; on PostgreSQL a worker elsewhere would go on (docs/decisions/0022).
-    WORKERS = auto()
+    FULL = auto()  # even a power cut: the commit is on disk
+    # Everything but a power cut, on SQLite: workers run on the ledger's own machine and end with it, so a
+    # commit about what they run need not wait for the disk. On PostgreSQL workers elsewhere would go on, so
+    # there these commits are on disk, too (docs/decisions/0022).
+    UNTIL_POWER_CUT = auto()
 
 
 class Engines(NamedTuple):
-    """For reading, for transactions, and for statements that are committed by themselves."""
+    """The engine that reads, the one for transactions, and those for `CommittedStatement`s by durability."""
 
     reader: Engine
     transactions: Engine
-    statements: Mapping[Outlives, Engine]
+    statements: Mapping[Durability, Engine]
 
     def all(self) -> Iterator[Engine]:
         """Yield each engine once."""

@@ -1,4 +1,4 @@
-"""The ledger's database in one process: the owner of connections, write lock and gate at forks."""
+"""The ledger's database in one process: it owns the connections and the write lock."""
 
 import os
 import threading
@@ -10,30 +10,31 @@ from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, make_url
 
-from jobyard.jobs.database.engines import READS, Engines
-from jobyard.jobs.database.faults import errors_of_sqlalchemy, named_faults
+from jobyard.jobs.database.driver_errors import explained_errors, sqlalchemy_errors
+from jobyard.jobs.database.engines import READ_ONLY, Engines
 from jobyard.jobs.database.fork_gate import close_at_fork, inside_gate
 from jobyard.jobs.database.postgresql import postgresql_engines
 from jobyard.jobs.database.sqlite import sqlite_engines
-from jobyard.jobs.database.statement import CommittedStatement, Done
-from jobyard.settings import Settings, get_settings
+from jobyard.jobs.database.statement import CommittedStatement, StatementResult
+from jobyard.settings import ENV_PREFIX, Settings, get_settings
+from jobyard.settings.extras import check_extra
 
 POSTGRESQL: Final = "postgresql"
 SQLITE: Final = "sqlite"
 
 
 class LedgerDatabase:
-    """Reads, writes, and commits single statements; raises `LedgerUnavailableError` for what cannot be done.
+    """Reads, writes, and commits single statements; raises `LedgerUnavailableError` if the database fails.
 
-    Connections are opened at first use. SQLAlchemy's errors for wrong values pass.
+    Connections are opened at first use. SQLAlchemy's errors about wrong values pass through.
     """
 
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
         self.dialect: str = engines.reader.dialect.name
-        # SQLite has one writer, and lets others look again after ever longer pauses. Threads of one process
-        # can be woken instead, so they wait for each other here first. A plain lock, because an attempt that
-        # is interrupted must not go away with it: `Lock.__enter__` is not Python code.
+        # SQLite has one writer, and other writers poll for its lock with ever longer pauses. The threads of
+        # one process wait for this lock first, whose release wakes the next thread at once. A plain lock:
+        # `Lock.__enter__` is not Python code, so no interruption inside it can leave the lock held.
         self._write_lock: AbstractContextManager[Any] = nullcontext()
         self.renew_write_lock()
         close_at_fork(self)
@@ -41,7 +42,7 @@ class LedgerDatabase:
 
     @property
     def engine(self) -> Engine:
-        """The engine for reading, for migrations, and for tests that look past this class."""
+        """The engine for reading, for migrations, and for tests that need plain SQLAlchemy."""
         return self.engines.reader
 
     @property
@@ -50,38 +51,43 @@ class LedgerDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a connection for single queries, which waits for no writer."""
-        with inside_gate(), named_faults(self.engine), self.engine.connect() as connection:
-            yield connection.execution_options(**{READS: True})
+        """Open a connection for single queries, which wait for no writer."""
+        with inside_gate(), explained_errors(self.engine), self.engine.connect() as connection:
+            yield connection.execution_options(**{READ_ONLY: True})
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open a transaction that is on disk at the end of the block."""
+        """Open a transaction that is committed to disk at the end of the block."""
         transactions = self.engines.transactions
-        with inside_gate(), named_faults(self.engine), self._write_lock, transactions.begin() as connection:
+        with (
+            inside_gate(),
+            explained_errors(self.engine),
+            self._write_lock,
+            transactions.begin() as connection,
+        ):
             yield connection
 
-    def run(self, statement: CommittedStatement, parameters: Mapping[str, Any]) -> Done:
-        """Commit one statement by itself.
+    def run(self, statement: CommittedStatement, parameters: Mapping[str, Any]) -> StatementResult:
+        """Run one statement in a transaction of its own, and commit it.
 
-        Nothing has changed where this raises, unless the connection broke, or the caller was interrupted,
-        during the commit itself.
+        If this raises, nothing has changed, unless the connection broke or the caller was interrupted during
+        the commit itself.
         """
-        engine = self.engines.statements[statement.outlives]
-        with inside_gate(), named_faults(self.engine), self._write_lock, errors_of_sqlalchemy(self.engine):
+        engine = self.engines.statements[statement.durability]
+        with inside_gate(), explained_errors(self.engine), self._write_lock, sqlalchemy_errors(self.engine):
             connection = engine.raw_connection()
             try:
-                done = statement.run(connection, engine.dialect, parameters)
+                result = statement.run(connection, engine.dialect, parameters)
             except BaseException:
-                # Wherever it was interrupted: what was not committed goes with the connection.
+                # The statement may have been interrupted anywhere: closing the connection rolls it back.
                 connection.invalidate()
                 raise
             connection.close()
-            return done
+            return result
 
-    def connection_apart(self) -> Any:
-        """Return a connection of the driver's own, which is the caller's to close: for what waits on it."""
-        # One of the pool's making, but not of the pool: a driver leaves it alone in a child that is forked.
+    def open_dedicated_connection(self) -> Any:
+        """Return a driver connection outside the pool, for a long wait; the caller closes it."""
+        # Made by the pool and then detached from it; after a fork the driver leaves it alone in the child.
         with inside_gate():
             pooled = self.engine.raw_connection()
             connection = pooled.driver_connection
@@ -100,7 +106,7 @@ class LedgerDatabase:
             engine.dispose()
 
     def renew_write_lock(self) -> None:
-        """Make the write lock anew, as after a fork: the thread that may have held it is not in the child."""
+        """Replace the write lock, as after a fork: the thread that may have held it is not in the child."""
         if self.dialect == SQLITE:
             self._write_lock = threading.Lock()
 
@@ -117,10 +123,12 @@ os.register_at_fork(after_in_child=_renew_write_locks)
 
 
 def open_database(settings: Settings) -> LedgerDatabase:
-    """Return the database of the ledger's URL; it connects at first use."""
+    """Return the database of the ledger's URL, which connects at first use; raises `SettingsError`."""
     url = make_url(settings.ledger_url)
-    make_engines = sqlite_engines if url.get_backend_name() == SQLITE else postgresql_engines
-    return LedgerDatabase(make_engines(url, settings.ledger))
+    if url.get_backend_name() == SQLITE:
+        return LedgerDatabase(sqlite_engines(url, settings.ledger))
+    check_extra(f"{ENV_PREFIX}LEDGER__URL", "postgresql")
+    return LedgerDatabase(postgresql_engines(url, settings.ledger))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Brings the ledger's database to the shape of `jobyard/jobs/database/schema.py`: `jobyard migrate`."""
+"""`jobyard migrate`: brings the ledger's database to the schema of `jobyard/jobs/database/schema.py`."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
-from jobyard.jobs.database.faults import SCHEMA, named_faults
+from jobyard.jobs.database.driver_errors import SCHEMA, explained_errors
 from jobyard.jobs.database.fork_gate import inside_gate
 from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
 from jobyard.jobs.database.schema_version import check_server, version_of
@@ -20,46 +20,47 @@ from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
-_LOCK = 4_626_182  # of those who migrate; any number that nobody else uses
-_PAUSE_SECONDS = 0.2
-_LONGEST_LOCK_SECONDS = 5
+# The key of the advisory lock that a migration holds: any number that no other program uses.
+_ADVISORY_LOCK_KEY = 4_626_182
+_PAUSE_SECONDS = 0.2  # between two tries for the lock
+_LOCK_TIMEOUT_SECONDS = 5
 
 
 def migrate(database: LedgerDatabase) -> str:
-    """Run the migrations that the database has not seen; return its version."""
+    """Run the migrations that the database has not had; return its version."""
     make_sqlite_file(database.url)
-    with inside_gate(), named_faults(database.engine), database.engine.connect() as connection:
+    with inside_gate(), explained_errors(database.engine), database.engine.connect() as connection:
         check_server(connection)
-        # Asked first: who may not create schemas may still use one that was created for it.
+        # Check first: a user without the right to create schemas may use one that was created for it.
         if database.dialect == "postgresql" and not inspect(connection).has_schema(SCHEMA):
             connection.execute(CreateSchema(SCHEMA))
             connection.commit()
-        with _alone(connection):
+        with _migration_lock(connection):
             command.upgrade(_config(connection), "head")
             connection.commit()
             return version_of(connection) or ""
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Let nobody else migrate meanwhile, and take as long as it takes, but hold nobody up."""
+def _migration_lock(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "postgresql":
-        yield  # one writer at a time as it is
+        yield  # SQLite has one writer at a time
         return
-    # Asked for again and again: an index that is built beside the traffic waits for every open statement, and
-    # one that waits for a lock would be one.
-    while not connection.execute(select(func.pg_try_advisory_lock(_LOCK))).scalar_one():
+    # Poll for the lock: CREATE INDEX CONCURRENTLY waits for every open statement, and a statement that waits
+    # for this lock would be one.
+    while not connection.execute(select(func.pg_try_advisory_lock(_ADVISORY_LOCK_KEY))).scalar_one():
         connection.commit()
         sleep(_PAUSE_SECONDS)
-    connection.execute(text("SET statement_timeout = 0"))
-    # A change that waits for a lock makes everybody wait who comes after it: better to fail, and try again.
-    connection.execute(text(f"SET lock_timeout = '{_LONGEST_LOCK_SECONDS}s'"))
+    connection.execute(text("SET statement_timeout = 0"))  # a migration may take as long as it needs
+    # A change that waits for a table's lock holds up every statement behind it: failing and retrying is
+    # better.
+    connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'"))
     connection.commit()
     try:
         yield
     finally:
         connection.rollback()
-        connection.invalidate()  # with its settings and its lock
+        connection.invalidate()  # its settings and its lock end with it
 
 
 def _config(connection: Connection) -> Config:

@@ -1,4 +1,4 @@
-"""The ledger's tables. `jobyard/jobs/migrations/` brings a database to this shape."""
+"""The ledger's tables. `jobyard/jobs/migrations/` brings a database to this schema."""
 
 from typing import Any, Final
 
@@ -39,23 +39,23 @@ def _status_in(*statuses: Status) -> str:
 
 
 def status_is(*statuses: Status) -> TextClause:
-    """Return the condition in the very words of the partial indexes.
+    """Return the condition that a job has one of these statuses, in the words of the partial indexes.
 
-    Both databases use a partial index only where the query states its condition with literals;
-    a bound parameter hides it from the planner.
+    Both databases use a partial index only if the query states its condition with literals; a bound parameter
+    hides the condition from the planner.
     """
     return text(_status_in(*statuses))
 
 
-# What every job passes through on its way from acceptance to success is in no index by status: there each
-# move would take one entry out and put another in.
-RESTING: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
+# The statuses in the indexes by status. Every job passes through the other two on its way to success, and
+# each of these moves would delete one index entry and insert another.
+NOT_IN_FLIGHT: Final = frozenset(Status) - {Status.QUEUED, Status.RUNNING}
 
 
-def stands_in(status: Status) -> ColumnElement[bool]:
-    """Return the condition that a job has this status, in the words of the index that lists such jobs."""
-    if status in RESTING:
-        return and_(text(f"status = '{status}'"), status_is(*RESTING))
+def has_status(status: Status) -> ColumnElement[bool]:
+    """Return the condition that a job has this status, in the words of the index that lists these jobs."""
+    if status in NOT_IN_FLIGHT:
+        return and_(text(f"status = '{status}'"), status_is(*NOT_IN_FLIGHT))
     return and_(status_is(status))
 
 
@@ -83,14 +83,14 @@ job = Table(
     Column("expires_at", UtcDateTime),
     Column("published_at", UtcDateTime),
     Column("publish_count", Integer, nullable=False, server_default="0"),
-    # When the keeper may publish the job (again), if nobody has claimed it by then.
+    # When the keeper may publish the job (again), if no worker has claimed it by then.
     Column("resend_at", UtcDateTime, nullable=False),
-    # When a worker first met the job and did not know its task.
+    # When a worker first fetched the job without knowing its task.
     Column("unknown_since", UtcDateTime),
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64)),
     Column("unique_key", String(255)),
-    Column("parent", Id),  # the job that handed it in
+    Column("parent", Id),  # the job that submitted this one
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -104,7 +104,7 @@ def _partial(name: str, *columns: str | ColumnElement[Any], where: str, unique: 
     )
 
 
-# What the message of a waiting job is made of.
+# The columns that the message of a waiting job needs.
 QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority, job.c.lost)
 
 
@@ -116,9 +116,9 @@ _partial(
     where=f"unique_key IS NOT NULL AND {_status_in(*WAITING, Status.RUNNING)}",
     unique=True,
 )
-# One index for each duty of the keeper, over the few rows that the duty is about.
+# One index for each duty of the keeper, over the few rows that concern the duty.
 _partial("ix_job_due", "run_at", where=_status_in(Status.SCHEDULED, Status.RETRYING))
-# A queued job is in one of these two, and what is noted of it when its message is sent moves it once.
+# A queued job is in one of the next two, and moves from the first to the second when it is published.
 _partial("ix_job_unsent", "resend_at", where=f"{_status_in(Status.QUEUED)} AND published_at IS NULL")
 _partial(
     "ix_job_published",
@@ -130,10 +130,11 @@ _partial(
 _partial("ix_job_running", "lease_until", where=_status_in(Status.RUNNING))
 _partial("ix_job_expiring", "expires_at", where=f"expires_at IS NOT NULL AND {_status_in(*WAITING)}")
 _partial("ix_job_finished", "finished_at", where=_status_in(*FINAL))
-# Lists are newest first, and an id is a time. Of those that run there are few enough to be sorted.
+# For lists, newest first: ids sort by time. Running jobs have no index by id: they are few enough to be
+# sorted.
 _partial("ix_job_queued_id", "id", where=_status_in(Status.QUEUED))
-_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*RESTING))
-_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*RESTING))
+_partial("ix_job_resting_status_id", "status", "id", where=_status_in(*NOT_IN_FLIGHT))
+_partial("ix_job_resting_task_status_id", "task", "status", "id", where=_status_in(*NOT_IN_FLIGHT))
 IS_FAILED = "failure_cause IS NOT NULL"
 _partial("ix_job_failed", "id", where=IS_FAILED)
 _partial("ix_job_parent_id", "parent", "id", where="parent IS NOT NULL")
@@ -146,7 +147,7 @@ tag = Table(
     Index("ix_tag_job_id", "job_id"),
 )
 
-# Jobs that were here once: what is asked about them is answered as it is.
+# The ids of deleted jobs, so that a request for one can be answered with when it was deleted.
 pruned = Table(
     "pruned",
     metadata,
@@ -180,7 +181,7 @@ file = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# What a person has done to a job.
+# What persons have done to dead jobs: replays and discards.
 intervention = Table(
     "intervention",
     metadata,
@@ -193,7 +194,7 @@ intervention = Table(
     Index("ix_intervention_job_id", "job_id"),
 )
 
-# An order to replay many dead jobs, which the keeper carries out step by step.
+# The orders to replay many dead jobs, which the keeper carries out step by step.
 replay = Table(
     "replay",
     metadata,
@@ -209,8 +210,8 @@ replay = Table(
     Index("ix_replay_status", "status"),
 )
 
-# A job of such an order, in the stage in which its turn comes. No foreign key to the job: what is ordered
-# for a job that is unknown, or pruned meanwhile, is still answered.
+# The jobs of each replay order, with the stage in which each is released. There is no foreign key to the job,
+# because an order answers for unknown and pruned jobs as well.
 replay_item = Table(
     "replay_item",
     metadata,
@@ -221,7 +222,7 @@ replay_item = Table(
     Column("refused", Text),
 )
 
-# The tasks that workers and the API have declared, by each name that they go by.
+# The tasks that workers and the API have declared: a row for each name of a task.
 declared_task = Table(
     "declared_task",
     metadata,
@@ -242,8 +243,8 @@ declared_queue = Table(
     Column("seen_at", UtcDateTime, nullable=False),
 )
 
-# How long a job of a task takes, as the workers have measured it.
-pace = Table(
+# The mean run time of a job of each task, measured by the workers.
+run_time = Table(
     "pace",
     metadata,
     Column("task", String(200), primary_key=True),
@@ -251,7 +252,8 @@ pace = Table(
     Column("measured_at", UtcDateTime, nullable=False),
 )
 
-tally = Table(
+# The counters of faults.
+fault = Table(
     "tally",
     metadata,
     Column("what", String(50), primary_key=True),

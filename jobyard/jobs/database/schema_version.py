@@ -1,43 +1,43 @@
-"""Whether the ledger's database has the shape that this code expects: what every process asks when it starts.
+"""Checks whether the ledger's database has the schema that this code expects, when a process starts.
 
-Without Alembic, whose import takes longer than the answer; `jobyard/jobs/database/migrate.py` brings a
-database there.
+The check does without Alembic, whose import takes longer than the check itself;
+`jobyard/jobs/database/migrate.py` runs the migrations.
 """
 
 from typing import Final
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-from jobyard.jobs.database.faults import MIGRATE
+from jobyard.jobs.database.driver_errors import MIGRATE
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 
-WANTED: Final = "0007"  # the newest of jobyard/jobs/migrations/versions/
-# SQLite since it knows RETURNING and MATERIALIZED.
+EXPECTED_VERSION: Final = "0007"  # the newest of jobyard/jobs/migrations/versions/
+# SQLite 3.35 brought RETURNING and MATERIALIZED.
 OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite": (3, 35)}
-_ALEMBICS: Final = table("alembic_version", column("version_num"))
+_ALEMBIC_VERSION: Final = table("alembic_version", column("version_num"))
 
 
 def check_is_migrated(database: LedgerDatabase) -> None:
-    """Raise `LedgerUnavailableError` unless the database has the shape that the code expects."""
+    """Raise `LedgerUnavailableError` unless the database has the schema that the code expects."""
     with database.reading() as connection:
-        _check_shape(connection)
+        _check_schema(connection)
 
 
 def check_takes_writes(database: LedgerDatabase) -> None:
-    """Raise `LedgerUnavailableError` unless the database has the right shape and can be written now."""
+    """Raise `LedgerUnavailableError` unless the database has the expected schema and takes writes now."""
     with database.writing() as connection:
-        _check_shape(connection)
+        _check_schema(connection)
 
 
-def _check_shape(connection: Connection) -> None:
+def _check_schema(connection: Connection) -> None:
     check_server(connection)
     found = version_of(connection)
-    if found != WANTED:
+    if found != EXPECTED_VERSION:
         where = connection.engine.url.render_as_string()
         raise LedgerUnavailableError(
-            f"the ledger at {where} has version {found}, this code needs {WANTED}: "
-            f"run {MIGRATE}, or use the Jobyard that made it"
+            f"the ledger at {where} has version {found}, this code needs {EXPECTED_VERSION}: "
+            f"run {MIGRATE}, or use the version of Jobyard that made it"
         )
 
 
@@ -51,7 +51,7 @@ def check_server(connection: Connection) -> None:
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the newest migration that the database has seen, or None where it has seen none."""
-    if not inspect(connection).has_table(_ALEMBICS.name):
+    """Return the newest migration that the database has had, or None if it has had none."""
+    if not inspect(connection).has_table(_ALEMBIC_VERSION.name):
         return None
-    return connection.execute(select(_ALEMBICS.c.version_num)).scalar_one_or_none()
+    return connection.execute(select(_ALEMBIC_VERSION.c.version_num)).scalar_one_or_none()

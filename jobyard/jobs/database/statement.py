@@ -1,7 +1,7 @@
-"""Transactions of one statement, which nearly every job meets: composed by SQLAlchemy, run on the driver.
+"""Transactions of one statement, which nearly every job needs: composed by SQLAlchemy, run by the driver.
 
-SQLAlchemy's way to run a statement costs four times what SQLite takes for a transaction of one job, and on
-PostgreSQL four round trips where one is enough (docs/decisions/0019).
+Running a statement through SQLAlchemy costs four times what SQLite needs for a transaction of one job, and
+takes four round trips on PostgreSQL where one is enough (docs/decisions/0019).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,57 +11,58 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.sql.dml import UpdateBase
 
-from jobyard.jobs.database.engines import Outlives
+from jobyard.jobs.database.engines import Durability
 from jobyard.jobs.database.row_parameter import POSTGRESQL
-from jobyard.jobs.database.sqlite import PATIENCE, take_write_lock
+from jobyard.jobs.database.sqlite import WRITE_TIMEOUT, take_write_lock
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
 
 
 class _Cursor(Protocol):
-    """What both drivers have (PEP 249), after they have executed a statement."""
+    """The cursor of both drivers (PEP 249), after a statement was executed."""
 
     @property
     def rowcount(self) -> int: ...
     def fetchall(self) -> list[Row]: ...
 
 
-class _Form(NamedTuple):
-    """A statement as a driver takes it."""
+class _CompiledStatement(NamedTuple):
+    """A statement in the form that a driver takes."""
 
     text: str
     constants: Mapping[str, Any]
-    order: Sequence[str] | None  # of parameters that have places and no names
+    positional_names: Sequence[str] | None  # the order of the parameters, where they have no names
     conversions: Sequence[tuple[int, Convert]]
     has_rows: bool
     keeps_plan: bool
 
-    def parameters(self, given: Mapping[str, Any]) -> Any:
-        values = {**self.constants, **given}
-        return values if self.order is None else [values[name] for name in self.order]
+    def parameters(self, variables: Mapping[str, Any]) -> Any:
+        values = {**self.constants, **variables}
+        names = self.positional_names
+        return values if names is None else [values[name] for name in names]
 
     def converted(self, rows: list[Row]) -> list[Row]:
         return [self._converted(row) for row in rows] if self.conversions else rows
 
     def _converted(self, row: Row) -> Row:
         values = list(row)
-        for place, convert in self.conversions:
-            values[place] = convert(values[place])
+        for index, convert in self.conversions:
+            values[index] = convert(values[index])
         return tuple(values)
 
 
-class Done(NamedTuple):
-    """The rows that a statement returned, in Python's types, and how many it has written."""
+class StatementResult(NamedTuple):
+    """The rows that a statement returned, in Python's types, and the number of rows that it wrote."""
 
     rows: list[Row]
     written: int
 
 
 class CommittedStatement:
-    """A statement of which `compose` makes the form for a dialect, and that is committed by itself.
+    """A statement that is a transaction of its own; `compose` makes it for a dialect.
 
-    Where it `finds_one` row by its id, or none, PostgreSQL plans it once for a connection; else each time.
+    If it `finds_one_row` by its id, PostgreSQL plans it once for a connection, and otherwise each time.
     `LedgerDatabase.run` runs it.
     """
 
@@ -69,37 +70,39 @@ class CommittedStatement:
         self,
         compose: Callable[[str], UpdateBase],
         *,
-        outlives: Outlives = Outlives.POWER,
-        finds_one: bool = False,
+        durability: Durability = Durability.FULL,
+        finds_one_row: bool = False,
     ) -> None:
-        self._compose, self.outlives, self._finds_one = compose, outlives, finds_one
-        self._forms: dict[str, _Form] = {}
+        self._compose, self.durability, self._finds_one_row = compose, durability, finds_one_row
+        self._compiled: dict[str, _CompiledStatement] = {}
 
-    def run(self, connection: PoolProxiedConnection, dialect: Dialect, parameters: Mapping[str, Any]) -> Done:
-        """Run and commit the statement on a connection; raises what the driver raises."""
-        form = self._form(dialect)
-        return _RUN[dialect.name](connection, form, form.parameters(parameters))
+    def run(
+        self, connection: PoolProxiedConnection, dialect: Dialect, parameters: Mapping[str, Any]
+    ) -> StatementResult:
+        """Run and commit the statement on a connection; raises the driver's errors."""
+        compiled = self._compiled_for(dialect)
+        return _RUN[dialect.name](connection, compiled, compiled.parameters(parameters))
 
-    def _form(self, dialect: Dialect) -> _Form:
-        form = self._forms.get(dialect.name)
-        if form is None:
-            form = self._forms[dialect.name] = _form_of(
-                self._compose(dialect.name), dialect, keeps_plan=self._finds_one
+    def _compiled_for(self, dialect: Dialect) -> _CompiledStatement:
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _compile(
+                self._compose(dialect.name), dialect, keeps_plan=self._finds_one_row
             )
-        return form
+        return compiled
 
 
-def _form_of(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _Form:
+def _compile(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _CompiledStatement:
     compiled = statement.compile(dialect=dialect)
     columns = statement.exported_columns
     conversions = [
-        (place, convert)
-        for place, column in enumerate(columns)
+        (index, convert)
+        for index, column in enumerate(columns)
         if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
     ]
-    return _Form(
+    return _CompiledStatement(
         str(compiled),
-        # A member of an enumeration is a word to SQLAlchemy, and to no driver.
+        # SQLAlchemy takes a member of a `StrEnum` as text; the drivers do not.
         {name: str(v) if isinstance(v, str) else v for name, v in compiled.params.items()},
         compiled.positiontup if compiled.positional else None,
         conversions,
@@ -108,23 +111,29 @@ def _form_of(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _F
     )
 
 
-def _run_on_sqlite(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> Done:
+def _run_on_sqlite(
+    connection: PoolProxiedConnection, compiled: _CompiledStatement, parameters: Any
+) -> StatementResult:
     driver = cast(Any, connection.driver_connection)
-    take_write_lock(driver, connection.info[PATIENCE])
-    done = _executed(driver.execute, form, parameters)
+    take_write_lock(driver, connection.info[WRITE_TIMEOUT])
+    result = _execute(driver.execute, compiled, parameters)
     driver.execute("COMMIT")
-    return done
+    return result
 
 
-def _run_on_postgresql(connection: PoolProxiedConnection, form: _Form, parameters: Any) -> Done:
+def _run_on_postgresql(
+    connection: PoolProxiedConnection, compiled: _CompiledStatement, parameters: Any
+) -> StatementResult:
     driver = cast(Any, connection.driver_connection)
-    return _executed(partial(driver.execute, prepare=form.keeps_plan), form, parameters)
+    return _execute(partial(driver.execute, prepare=compiled.keeps_plan), compiled, parameters)
 
 
-def _executed(execute: Callable[[str, Any], _Cursor], form: _Form, parameters: Any) -> Done:
-    cursor = execute(form.text, parameters)
-    rows = cursor.fetchall() if form.has_rows else []
-    return Done(form.converted(rows), cursor.rowcount)
+def _execute(
+    execute: Callable[[str, Any], _Cursor], compiled: _CompiledStatement, parameters: Any
+) -> StatementResult:
+    cursor = execute(compiled.text, parameters)
+    rows = cursor.fetchall() if compiled.has_rows else []
+    return StatementResult(compiled.converted(rows), cursor.rowcount)
 
 
 _RUN: Final = {"sqlite": _run_on_sqlite, POSTGRESQL: _run_on_postgresql}

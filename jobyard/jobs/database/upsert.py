@@ -1,4 +1,4 @@
-"""INSERT with a word on what to do where the row is there already, in either dialect."""
+"""INSERT ... ON CONFLICT, in either dialect."""
 
 from typing import TypeAlias
 
@@ -9,5 +9,5 @@ Insert: TypeAlias = postgresql.Insert | sqlite.Insert
 
 
 def insert_or(dialect: str, table: Table) -> Insert:
-    """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    """Return an insert that has `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

@@ -1,1 +1,1 @@
-"""Files that jobs are given and make, and payloads and results too large for a row."""
+"""The files that jobs read and write, and the payloads and results that are too large for a row."""

@@ -1,6 +1,7 @@
-"""The object store of the settings. Its library is loaded when something is put there or fetched.
+"""Opens the object store of the settings, and loads its library only then.
 
-So a program that hands in small jobs does without it (`pip install 'jobyard[files]'` brings it).
+A program that submits only small jobs does not need the library (`pip install 'jobyard[files]'` installs
+it).
 """
 
 from collections.abc import Iterator
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from jobyard.jobs.errors import ObjectStoreError
+from jobyard.settings.extras import missing_extras_fault
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
 def open_store(url: str) -> "ObjectStore":
-    """Return the object store of a URL; a folder is made where it is not there. Raises `ObjectStoreError`."""
-    with named_faults():
+    """Return the object store of a URL, and create a missing folder. Raises `ObjectStoreError`."""
+    with explained_errors():
         from obstore.store import LocalStore, from_url
 
         if urlsplit(url).scheme == "file":
@@ -26,14 +28,14 @@ def open_store(url: str) -> "ObjectStore":
 
 
 @contextmanager
-def named_faults() -> Iterator[None]:
-    """Raise `ObjectStoreError` for what an object store cannot do; that a file is not there passes."""
+def explained_errors() -> Iterator[None]:
+    """Raise `ObjectStoreError` if the object store fails; `FileNotFoundError` passes."""
     try:
         yield
     except FileNotFoundError:
         raise
     except ModuleNotFoundError as error:
-        raise ObjectStoreError("it needs more than is installed: pip install 'jobyard[files]'") from error
+        raise ObjectStoreError(str(missing_extras_fault("it", ["files"]))) from error
     except Exception as error:
         from obstore.exceptions import BaseError
 

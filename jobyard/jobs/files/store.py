@@ -1,4 +1,4 @@
-"""Files that jobs read and write: their bytes in an object store, what is known of them in the ledger.
+"""The files that jobs read and write: their bytes are in an object store, their descriptions in the ledger.
 
 The store's keys are generated; no name or path from a request ever reaches it.
 """
@@ -22,7 +22,7 @@ from jobyard.jobs.errors import (
     LedgerUnavailableError,
     ObjectStoreError,
 )
-from jobyard.jobs.files.object_store import named_faults, open_store
+from jobyard.jobs.files.object_store import explained_errors, open_store
 from jobyard.jobs.job import new_id
 from jobyard.settings import get_settings
 
@@ -35,7 +35,7 @@ MAX_NAME_LENGTH = 255
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What is known of a file: its size in bytes, its SHA-256 in hex, and the name it was given."""
+    """The description of a file: its size in bytes, its SHA-256 in hex, and the name that it was given."""
 
     id: str
     name: str
@@ -52,24 +52,24 @@ class FileStore:
         self._store, self._database, self.max_bytes = store, database, max_bytes
 
     def save(self, data: bytes | Iterable[bytes], *, name: str, media_type: str | None = None) -> StoredFile:
-        """Store bytes, or chunks of them; raises `FileTooLargeError` and then keeps nothing."""
+        """Store bytes, or chunks of them; raises `FileTooLargeError`, and then nothing is stored."""
         chunks = [data] if isinstance(data, bytes) else data
-        file_id, tally = new_id(), _Tally(self.max_bytes)
-        with tally.named_faults():
-            self._store.put(_key(file_id), tally.count(chunks))
-        return self._record(file_id, name, media_type, tally)
+        file_id, stream = new_id(), _CountedStream(self.max_bytes)
+        with stream.explained_errors():
+            self._store.put(_key(file_id), stream.count(chunks))
+        return self._record(file_id, name, media_type, stream)
 
     async def save_async(
         self, chunks: AsyncIterable[bytes], *, name: str, media_type: str | None = None
     ) -> StoredFile:
-        """Store chunks as they arrive; raises `FileTooLargeError` and then keeps nothing."""
-        file_id, tally = new_id(), _Tally(self.max_bytes)
-        with tally.named_faults():
-            await self._store.put_async(_key(file_id), tally.count_async(chunks))
-        return self._record(file_id, name, media_type, tally)
+        """Store chunks as they arrive; raises `FileTooLargeError`, and then nothing is stored."""
+        file_id, stream = new_id(), _CountedStream(self.max_bytes)
+        with stream.explained_errors():
+            await self._store.put_async(_key(file_id), stream.count_async(chunks))
+        return self._record(file_id, name, media_type, stream)
 
     def describe(self, file_id: str) -> StoredFile:
-        """Return what is known of a file; raises `FileNotStoredError`."""
+        """Return the description of a file; raises `FileNotStoredError`."""
         with self._database.reading() as connection:
             row = connection.execute(select(file_table).where(file_table.c.id == file_id)).one_or_none()
         if row is None:
@@ -80,24 +80,26 @@ class FileStore:
         """Return the whole file; raises `FileNotStoredError`."""
         self.describe(file_id)
         try:
-            with named_faults():
+            with explained_errors():
                 return bytes(self._store.get(_key(file_id)).bytes())
-        except FileNotFoundError as error:  # known to the ledger, and gone from the store
+        except FileNotFoundError as error:  # the ledger knows the file, and the store has lost it
             raise FileNotStoredError(file_id) from error
 
     async def stream(self, file_id: str) -> AsyncIterator[bytes]:
-        """Yield the file in chunks; the caller has asked `describe` before."""
-        answer = await self._store.get_async(_key(file_id))
-        async for chunk in answer.stream():
+        """Yield the file in chunks; the caller has called `describe` before."""
+        found = await self._store.get_async(_key(file_id))
+        async for chunk in found.stream():
             yield bytes(chunk)
 
-    def _record(self, file_id: str, name: str, media_type: str | None, tally: "_Tally") -> StoredFile:
+    def _record(
+        self, file_id: str, name: str, media_type: str | None, stream: "_CountedStream"
+    ) -> StoredFile:
         stored = StoredFile(
             id=file_id,
             name=name[:MAX_NAME_LENGTH],
             media_type=media_type or UNKNOWN_MEDIA_TYPE,
-            size=tally.size,
-            sha256=tally.digest.hexdigest(),
+            size=stream.size,
+            sha256=stream.digest.hexdigest(),
             created_at=utc_now(),
         )
         try:
@@ -106,13 +108,13 @@ class FileStore:
                     insert(file_table).values({c: getattr(stored, c) for c in stored.__slots__})
                 )
         except LedgerUnavailableError:
-            self._store.delete(_key(file_id))  # its id is lost with the error
+            self._store.delete(_key(file_id))  # no caller knows its id
             raise
         return stored
 
 
-class _Tally:
-    """Counts and hashes what passes through, and stops it at the limit."""
+class _CountedStream:
+    """Counts and hashes the bytes of a stream, and ends the stream at the limit."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.size, self.digest = limit_bytes, 0, hashlib.sha256()
@@ -135,10 +137,10 @@ class _Tally:
             raise
 
     @contextmanager
-    def named_faults(self) -> Iterator[None]:
-        """Raise `ObjectStoreError` for what the store cannot do; an error of the chunks' source passes."""
+    def explained_errors(self) -> Iterator[None]:
+        """Raise `ObjectStoreError` if the store fails; an error of the source of the chunks passes."""
         try:
-            with named_faults():
+            with explained_errors():
                 yield
         except ObjectStoreError:
             if self._source_error is not None:
@@ -154,13 +156,13 @@ class _Tally:
 
 
 def _key(file_id: str) -> str:
-    # Two levels, so that no folder of a local store holds millions of entries; the id's
-    # last characters, because its first are the time and would fill one folder after another.
+    # Two levels, so that no folder of a local store has millions of entries. The folder is named after the
+    # end of the id, because its beginning is the time and would fill one folder after another.
     return f"{file_id[-2:]}/{file_id}"
 
 
 @cache
 def get_files() -> FileStore:
-    """Return this process's file store, as the settings say."""
+    """Return this process's file store, made from the settings."""
     settings = get_settings()
     return FileStore(open_store(settings.files_url), get_database(), settings.files.max_bytes)

@@ -1,1 +1,1 @@
-"""What puts right what was lost, and sends what is due."""
+"""The keeper: publishes jobs that are due, and repairs what was lost."""

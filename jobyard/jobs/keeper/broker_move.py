@@ -1,7 +1,7 @@
-"""The moves of the ledger when the yard moves to another broker, where none of its messages are.
+"""Changes in the ledger for a move to another broker, which has none of the messages that were sent.
 
-A queued job that was published becomes one that never was, and is published like any such. Whoever is killed
-in between has lost nothing: what is called unsent is taken up by the keepers.
+A queued job that was published becomes one that never was, and is published again. If the process is killed
+in between, nothing is lost: the keepers publish unsent jobs.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,33 +16,33 @@ from jobyard.jobs.job import QueuedJob, Status
 from jobyard.settings.queues import PRIORITIES
 
 
-def now(database: LedgerDatabase) -> datetime:
-    """Return the database's time: what was published by then was published at whatever broker there was."""
+def database_time(database: LedgerDatabase) -> datetime:
+    """Return the database's time: jobs published until then have their messages in the old broker."""
     with database.reading() as connection:
         return connection.execute(select(db_now())).scalar_one()
 
 
-def take_published(
+def mark_unpublished(
     connection: Connection, until: datetime, limit: int, unsent_after: timedelta, queues: Collection[str]
 ) -> list[QueuedJob]:
-    """Return queued jobs that were published up to a moment, as if they never were.
+    """Mark queued jobs that were published until a moment as never published, and return them.
 
-    The most urgent come first, and of those the oldest. Each rank of each queue is a range of an index, so
-    that the ones that were published again meanwhile are not looked at.
+    The most urgent come first, and of those the oldest. Each priority of each queue is a range of an index,
+    so that jobs which were published again meanwhile are not read.
     """
-    taken: list[QueuedJob] = []
+    unpublished: list[QueuedJob] = []
     for priority in reversed(PRIORITIES):
         for queue in queues:
-            if len(taken) < limit:
-                which = and_(_published(until), job.c.queue == queue, job.c.priority == priority)
-                taken += _take(connection, which, limit - len(taken), unsent_after)
-    return taken
+            if len(unpublished) < limit:
+                condition = and_(_is_published(until), job.c.queue == queue, job.c.priority == priority)
+                unpublished += _mark_oldest(connection, condition, limit - len(unpublished), unsent_after)
+    return unpublished
 
 
-def _take(
-    connection: Connection, which: ColumnElement[bool], limit: int, unsent_after: timedelta
+def _mark_oldest(
+    connection: Connection, condition: ColumnElement[bool], limit: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    oldest = select(job.c.id).where(which).order_by(job.c.published_at).limit(limit)
+    oldest = select(job.c.id).where(condition).order_by(job.c.published_at).limit(limit)
     statement = (
         update(job)
         .where(job.c.id.in_(oldest.with_for_update(skip_locked=True)))
@@ -53,18 +53,18 @@ def _take(
 
 
 def has_published(database: LedgerDatabase, until: datetime) -> bool:
-    """Tell whether any job is left that was published up to a moment, and is queued still."""
+    """Tell whether a job that was published until a moment is still queued."""
     with database.reading() as connection:
-        return bool(connection.execute(select(exists().where(_published(until)))).scalar())
+        return bool(connection.execute(select(exists().where(_is_published(until)))).scalar())
 
 
 def count_published(database: LedgerDatabase) -> Mapping[str, int]:
-    """Return how many jobs of each queue wait with a message in some broker."""
+    """Return how many jobs of each queue wait with a message in a broker."""
     is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
     statement = select(job.c.queue, func.count()).where(is_published).group_by(job.c.queue)
     with database.reading() as connection:
         return {queue: number for queue, number in connection.execute(statement)}
 
 
-def _published(until: datetime) -> ColumnElement[bool]:
+def _is_published(until: datetime) -> ColumnElement[bool]:
     return and_(status_is(Status.QUEUED), job.c.published_at.is_not(None), job.c.published_at <= until)

@@ -1,4 +1,4 @@
-"""Wakes a keeper when a transaction with jobs in it commits. On SQLite it is a pause and no more."""
+"""Wakes a keeper when a transaction with new jobs commits; on SQLite it only waits."""
 
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -9,39 +9,39 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 
-if TYPE_CHECKING:  # at run time only who listens on PostgreSQL has it
+if TYPE_CHECKING:  # installed only for PostgreSQL
     import psycopg
 
 log = structlog.get_logger()
 
 CHANNEL: Final = "jobyard"
-# A keeper that listens notices so soon that it is to stop.
-LOOK_UP_SECONDS: Final = 0.5
+# How often a listening keeper checks whether it is to stop.
+STOP_CHECK_SECONDS: Final = 0.5
 
 
 class CommitListener:
-    """Hears the notifications of `jobyard.accept`, on a connection of its own; for one thread."""
+    """Receives the notifications of `jobyard.accept`, on a connection of its own; for one thread."""
 
     def __init__(self, database: LedgerDatabase, stopping: threading.Event) -> None:
         self._database, self._stopping = database, stopping
         self._connection: psycopg.Connection[Any] | None = None
 
     def wait(self, seconds: float) -> None:
-        """Wait until a commit notifies or the keeper is to stop, `seconds` at most."""
-        until = monotonic() + seconds
-        while not self._stopping.is_set() and (left := until - monotonic()) > 0:
+        """Wait for a notification or for the keeper to be stopped, at most `seconds`."""
+        deadline = monotonic() + seconds
+        while not self._stopping.is_set() and (left := deadline - monotonic()) > 0:
             if self._database.dialect != "postgresql":
                 self._stopping.wait(left)
-            elif self._has_heard(min(left, LOOK_UP_SECONDS)):
+            elif self._wait_for_notification(min(left, STOP_CHECK_SECONDS)):
                 return
 
-    def _has_heard(self, seconds: float) -> bool:
+    def _wait_for_notification(self, seconds: float) -> bool:
         try:
             if self._connection is None:
-                self._connection = cast("psycopg.Connection[Any]", self._database.connection_apart())
+                self._connection = cast("psycopg.Connection[Any]", self._database.open_dedicated_connection())
                 self._connection.autocommit = True
                 self._connection.execute(f"LISTEN {CHANNEL}".encode())
-                return True  # a commit before it listened was not heard
+                return True  # there may have been a commit before this connection listened
             return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
         except (self._database.driver_error, SQLAlchemyError) as error:
             log.debug("no notifications, the keeper looks by itself", reason=str(error))

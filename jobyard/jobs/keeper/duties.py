@@ -1,7 +1,7 @@
-"""The moves that only the keeper makes: due, to be sent again, lost with a worker, expired.
+"""The changes that only the keeper makes: to jobs that are due, unsent, lost with a worker, or expired.
 
-Each takes at most `limit` jobs, and rows that another keeper holds are skipped (PostgreSQL) or no longer
-fit the condition (SQLite, one writer at a time), so any number of keepers may run side by side.
+Each changes at most `limit` jobs. Rows that another keeper has locked are skipped (PostgreSQL) or no longer
+match the condition (SQLite, with one writer at a time), so any number of keepers may run at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,10 +15,10 @@ from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.row_parameter import POSTGRESQL
 from jobyard.jobs.database.schema import QUEUED_JOB, job, replay, status_is
 from jobyard.jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
-from jobyard.jobs.ledger.fault_counters import Tally, count
+from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault
 from jobyard.jobs.ledger.settle import queued_again, record_attempts
 
-# Messages of one queue may overtake each other by as much without being lost: workers fetch side by side.
+# A message may be overtaken by this much without being lost, because several workers fetch from one queue.
 _OVERTAKING = timedelta(seconds=5)
 
 
@@ -35,12 +35,12 @@ def _is_lost() -> ColumnElement[bool]:
 
 
 def _is_late() -> ColumnElement[bool]:
-    is_waiting = status_is(*WAITING)  # the words of its index; retrying jobs have started
+    is_waiting = status_is(*WAITING)  # as in the condition of the index; retrying jobs have started once
     return and_(is_waiting, job.c.expires_at <= db_now(), job.c.started_at.is_(None))
 
 
 class Duty(StrEnum):
-    """What there may be to do, by the reason that is logged."""
+    """The duties of the keeper; the value is the reason that it logs."""
 
     LOST = "lost with a worker"
     LATE = "not started in time"
@@ -50,45 +50,46 @@ class Duty(StrEnum):
 
 
 def pending(connection: Connection) -> set[Duty]:
-    """Return the duties that have work, so that an idle yard is only read and nobody's write is held up."""
-    row = connection.execute(_LOOK).one()
-    return {duty for duty, has_work in zip(_HAS_WORK, row, strict=True) if has_work}
+    """Return the duties that have work, so that a keeper without work only reads and delays no writer."""
+    row = connection.execute(_PENDING_QUERY).one()
+    return {duty for duty, has_work in zip(_WORK_CONDITIONS, row, strict=True) if has_work}
 
 
-_HAS_WORK: Final = {
+_WORK_CONDITIONS: Final = {
     Duty.LOST: _is_lost(),
     Duty.LATE: _is_late(),
     Duty.DUE: _is_due(),
     Duty.REPLAY: replay.c.status == "running",
     Duty.UNSENT: _is_unsent(),
 }
-# Every keeper asks this every second: to build it again each time would be most of what an idle one does.
-_LOOK: Final = select(*(exists().where(condition) for condition in _HAS_WORK.values()))
+# Built once: each keeper runs it every second, and building it would be most of what an idle keeper does.
+_PENDING_QUERY: Final = select(*(exists().where(condition) for condition in _WORK_CONDITIONS.values()))
 
 
 def enqueue_due(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
     """Queue the scheduled and retrying jobs whose time has come."""
-    _keep_order_by_index(connection)
+    _disable_sort(connection)
     statement = (
         update(job)
-        .where(job.c.id.in_(_pick(_is_due(), job.c.run_at, limit)))
+        .where(job.c.id.in_(_ids_to_change(_is_due(), job.c.run_at, limit)))
         .values(status=Status.QUEUED, published_at=None, publish_count=0, resend_at=db_now(plus=unsent_after))
     )
-    return _queued(connection, statement)
+    return _update_and_return(connection, statement)
 
 
 def republish_unsent(connection: Connection, limit: int, unsent_after: timedelta) -> list[QueuedJob]:
-    """Return jobs that were committed and never published, and put off their next turn."""
-    return _take(connection, _is_unsent(), (job.c.priority.desc(), job.c.id), limit, unsent_after)
+    """Return jobs that were committed and never published, and delay their next publishing."""
+    return _delay_resending(connection, _is_unsent(), (job.c.priority.desc(), job.c.id), limit, unsent_after)
 
 
 def republish_lost_messages(
     connection: Connection, limit: int, unsent_after: timedelta, empty_queues: Collection[str]
 ) -> list[QueuedJob]:
-    """Return published jobs whose messages must be lost, and put off their next turn.
+    """Return published jobs whose messages must be lost, and delay their next publishing.
 
-    A message is lost when its queue has moved on without it: a job of the same queue and priority that was
-    published later is running, or the broker says that the queue is empty. A long queue proves nothing.
+    A message counts as lost if the queue has overtaken it: a job of the same queue and priority that was
+    published later is running, or the broker reports the queue as empty. A long wait in a long queue proves
+    nothing.
     """
     drained = [job.c.queue == queue for queue in empty_queues]
     overtaken = [
@@ -97,20 +98,20 @@ def republish_lost_messages(
         if queue not in empty_queues
     ]
     is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
-    taken: list[QueuedJob] = []
-    # One by one, and in the order of their index: a planner that is asked for all of them at once, or in the
-    # order of their ids, looks through whatever is queued.
-    for part in drained + overtaken:
-        has_waited = and_(is_published, part, job.c.resend_at <= db_now())
+    republished: list[QueuedJob] = []
+    # One condition at a time, and in the order of the index: a query for all of them, or in the order of the
+    # ids, would scan all queued jobs.
+    for condition in drained + overtaken:
+        has_waited = and_(is_published, condition, job.c.resend_at <= db_now())
         order = (job.c.priority.desc(), job.c.published_at)
-        taken += _take(connection, has_waited, order, limit - len(taken), unsent_after)
-    return taken
+        republished += _delay_resending(connection, has_waited, order, limit - len(republished), unsent_after)
+    return republished
 
 
 def rescue_lost_jobs(
     connection: Connection, limit: int, max_lost: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    """Queue the jobs whose lease ran out again, or call them dead when it was the `max_lost`th time."""
+    """Queue jobs whose lease has run out again; at the `max_lost`th time a job is dead instead."""
     lost = connection.execute(
         select(job.c.id, job.c.attempt, job.c.lost, job.c.worker)
         .where(_is_lost())
@@ -120,51 +121,56 @@ def rescue_lost_jobs(
     ).all()
     failures = [Failed(row.id, row.attempt, _lost_failure(row.worker), None) for row in lost]
     record_attempts(connection, failures)
-    count(connection, Tally.LOST_WORKER, len(lost))
-    doomed = [row.id for row in lost if row.lost + 1 >= max_lost]
-    cause = _lost_failure(None, f"the job took {max_lost} workers down with it, or each died on its own")
+    count_fault(connection, FaultKind.LOST_WORKER, len(lost))
+    dead_ids = [row.id for row in lost if row.lost + 1 >= max_lost]
+    _mark_dead(connection, dead_ids, max_lost)
+    statement = (
+        update(job)
+        .where(job.c.id.in_([row.id for row in lost if row.id not in dead_ids]))
+        .values(queued_again(unsent_after) | {"lost": job.c.lost + 1})
+    )
+    return _update_and_return(connection, statement)
+
+
+def _mark_dead(connection: Connection, job_ids: Sequence[str], max_lost: int) -> None:
+    message = f"{max_lost} workers were lost with this job: it ended them, or each ended for another reason"
+    failure = _lost_failure(None, message)
     connection.execute(
         update(job)
-        .where(job.c.id.in_(doomed))
+        .where(job.c.id.in_(job_ids))
         .values(
             status=Status.DEAD,
             lost=job.c.lost + 1,
             lease_until=None,
             finished_at=db_now(),
-            failure_cause=cause.cause,
-            failure_type=cause.type,
-            failure_message=cause.message,
+            failure_cause=failure.cause,
+            failure_type=failure.type,
+            failure_message=failure.message,
         )
     )
-    statement = (
-        update(job)
-        .where(job.c.id.in_([row.id for row in lost if row.id not in doomed]))
-        .values(queued_again(unsent_after) | {"lost": job.c.lost + 1})
-    )
-    return _queued(connection, statement)
 
 
 def expire_late(connection: Connection, limit: int) -> int:
-    """Expire the jobs that were not started in time; return how many."""
+    """Expire jobs that were not started in time; return how many."""
     statement = (
         update(job)
-        .where(job.c.id.in_(_pick(_is_late(), job.c.expires_at, limit)))
+        .where(job.c.id.in_(_ids_to_change(_is_late(), job.c.expires_at, limit)))
         .values(status=Status.EXPIRED, finished_at=db_now())
     )
     return connection.execute(statement).rowcount
 
 
-def _keep_order_by_index(connection: Connection) -> None:
-    # PostgreSQL thinks that few jobs are due, and would sort all of them for each group that is taken.
+def _disable_sort(connection: Connection) -> None:
+    # PostgreSQL expects that few jobs are due, and would sort all of them for each batch.
     if connection.dialect.name == POSTGRESQL:
         connection.exec_driver_sql("SET LOCAL enable_sort = off")
 
 
-def _pick(condition: ColumnElement[bool], order: ColumnElement[datetime], limit: int) -> Any:
+def _ids_to_change(condition: ColumnElement[bool], order: ColumnElement[datetime], limit: int) -> Any:
     return select(job.c.id).where(condition).order_by(order).limit(limit).with_for_update(skip_locked=True)
 
 
-def _take(
+def _delay_resending(
     connection: Connection,
     condition: ColumnElement[bool],
     order: Sequence[ColumnElement[Any]],
@@ -175,10 +181,10 @@ def _take(
         select(job.c.id).where(condition).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     )
     statement = update(job).where(job.c.id.in_(most_urgent)).values(resend_at=db_now(plus=unsent_after))
-    return _queued(connection, statement)
+    return _update_and_return(connection, statement)
 
 
-def _queued(connection: Connection, statement: Update) -> list[QueuedJob]:
+def _update_and_return(connection: Connection, statement: Update) -> list[QueuedJob]:
     return [QueuedJob(*row) for row in connection.execute(statement.returning(*QUEUED_JOB))]
 
 
@@ -192,5 +198,7 @@ def _latest_running(connection: Connection) -> list[tuple[str, int, datetime]]:
 
 
 def _lost_failure(worker: str | None, message: str = "") -> Failure:
-    message = message or f"worker {worker} held the job and fell silent: killed, frozen or cut off"
+    message = (
+        message or f"worker {worker} ran the job and stopped renewing its lease: killed, frozen or cut off"
+    )
     return Failure(Cause.LOST_WORKER, "WorkerLost", message)

@@ -1,4 +1,4 @@
-"""How jobs come into the ledger: rows in, and of each that was not new, which job it repeats."""
+"""How jobs get into the ledger: inserts their rows, and finds the existing job for each that is not new."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -25,18 +25,18 @@ from sqlalchemy.types import TypeEngine
 
 from jobyard.jobs.clock import UtcDateTime, db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.row_parameter import Rows
+from jobyard.jobs.database.row_parameter import RowParameter
 from jobyard.jobs.database.schema import Id, job, status_is, tag
 from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.database.upsert import insert_or
 from jobyard.jobs.job import FIRST_OPTION, WAITING, Acceptance, NewJob, Status, Verdict
 
 _TRIES = 3
-# Jobs that a publisher sends in `unsent_after` (2 s by default) at the least; measured: 1,500/s to 4,000/s.
-PUBLISHED_IN_THAT_TIME = 1000
+# Jobs that a publisher sends within `unsent_after` (2 s by default) at the least; measured: 1,500 to 4,000/s.
+PUBLISHED_WITHIN_UNSENT_AFTER = 1000
 
 _Types = Mapping[str, TypeEngine[Any] | type[TypeEngine[Any]]]
-_OWN: Final[_Types] = {"id": Id, "payload": Text}
+_UNSHARED: Final[_Types] = {"id": Id, "payload": Text}
 _SHARED: Final[_Types] = {
     "task": String,
     "queue": String,
@@ -48,56 +48,58 @@ _SHARED: Final[_Types] = {
     "expires_in": Float,
 }
 _KEYS: Final[_Types] = {"idempotency_key": String, "request_hash": String, "unique_key": String}
-_NEW: Final = Rows(**_OWN, **_SHARED, **_KEYS)
-_ONE: Final = Rows(**_OWN, **_SHARED)
-_ALIKE: Final = Rows(**_OWN)
+_ANY_JOBS: Final = RowParameter(**_UNSHARED, **_SHARED, **_KEYS)
+_ONE_JOB: Final = RowParameter(**_UNSHARED, **_SHARED)
+_ALIKE_JOBS: Final = RowParameter(**_UNSHARED)
 
 
 def accept(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> list[Acceptance]:
-    """Insert jobs, and say of each, in the same order, whether it is new (see `Verdict`).
+    """Insert jobs, and return for each, in the same order, whether it is new (see `Verdict`).
 
-    The keeper may publish what nobody has published `unsent_after` the acceptance.
+    The keeper may publish a job that has not been published within `unsent_after`.
     """
     verdicts: dict[str, Acceptance] = {}
-    missing = _in_order(new_jobs)
-    # A rival may end between our refused insert and our look at it: then the insert is due again.
+    missing = _in_lock_order(new_jobs)
+    # The existing job may end after it refused our insert and before we look it up: then we insert again.
     for _ in range(_TRIES):
         inserted = _insert(connection, missing, unsent_after)
         verdicts |= {id_: Acceptance(id_, Verdict.NEW) for id_ in inserted}
         missing = [new for new in missing if new.id not in inserted]
-        verdicts |= {new.id: twin for new in missing if (twin := _find_twin(connection, new))}
+        verdicts |= {new.id: existing for new in missing if (existing := _find_existing(connection, new))}
         missing = [new for new in missing if new.id not in verdicts]
         if not missing:
             break
-    _take_back_refused_bulks(connection, new_jobs, verdicts)
+    _delete_refused_bulks(connection, new_jobs, verdicts)
     return [verdicts[new.id] for new in new_jobs]
 
 
-def are_all_inserted(database: LedgerDatabase, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> bool:
-    """Commit jobs without tags by one statement; where one was not new, `accept` tells which."""
+def commit_untagged(database: LedgerDatabase, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> bool:
+    """Commit jobs without tags by one statement; return whether all were new (if not, call `accept`)."""
+    dialect = database.dialect
     if not _are_alike(new_jobs):
-        inserted = database.run(_INSERT, _given(database.dialect, _in_order(new_jobs), unsent_after)).written
+        statement, parameters = _INSERT, _parameters_of_any(dialect, _in_lock_order(new_jobs), unsent_after)
     elif len(new_jobs) == 1:
-        inserted = database.run(_INSERT_ONE, _given_one(database.dialect, new_jobs[0], unsent_after)).written
+        statement, parameters = _INSERT_ONE, _parameters_of_one(dialect, new_jobs[0], unsent_after)
     else:
-        inserted = database.run(_INSERT_ALIKE, _given_alike(database.dialect, new_jobs, unsent_after)).written
-    return inserted == len(new_jobs)
+        statement, parameters = _INSERT_ALIKE, _parameters_of_alike(dialect, new_jobs, unsent_after)
+    return database.run(statement, parameters).written == len(new_jobs)
 
 
 def _are_alike(new_jobs: Sequence[NewJob]) -> bool:
-    # In all but id and payload. A key is one job's own, so who has one is alike nobody.
+    # Whether they differ only in id and payload. A key is unique to one job, so a job with a key does not
+    # qualify.
     first = new_jobs[0]
     if first.idempotency_key is not None or first.unique_key is not None:
         return False
     return all(new.task == first.task and new[FIRST_OPTION:] == first[FIRST_OPTION:] for new in new_jobs)
 
 
-def _in_order(new_jobs: Sequence[NewJob]) -> Sequence[NewJob]:
-    # In one order for everybody, so that two groups with the same keys wait for each other and never both.
+def _in_lock_order(new_jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+    # Every process inserts in this order, so that two groups with the same keys cannot wait for each other.
     return sorted(new_jobs, key=lambda new: (new.unique_key or "", new.idempotency_key or ""))
 
 
-def _take_back_refused_bulks(
+def _delete_refused_bulks(
     connection: Connection, new_jobs: Sequence[NewJob], verdicts: dict[str, Acceptance]
 ) -> None:
     refused = {new.bulk for new in new_jobs if verdicts[new.id].verdict is Verdict.CONFLICT}
@@ -112,31 +114,31 @@ def _take_back_refused_bulks(
 
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
-    statement = _inserting(connection.dialect.name).returning(job.c.id)
-    given = _given(connection.dialect.name, new_jobs, unsent_after)
-    inserted = set(connection.execute(statement, given).scalars())
+    statement = _insert_any_statement(connection.dialect.name).returning(job.c.id)
+    parameters = _parameters_of_any(connection.dialect.name, new_jobs, unsent_after)
+    inserted = set(connection.execute(statement, parameters).scalars())
     tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
     if tags:
         connection.execute(insert_or(connection.dialect.name, tag).on_conflict_do_nothing(), tags)
     return inserted
 
 
-def _given(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
+def _parameters_of_any(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
     rows = [
         (new.id, new.payload, *_shared(new, dialect), new.idempotency_key, new.request_hash, new.unique_key)
         for new in new_jobs
     ]
-    return {**_NEW.parameters(dialect, rows), **_patience(new_jobs, unsent_after)}
+    return {**_ANY_JOBS.parameters(dialect, rows), **_unsent_after(new_jobs, unsent_after)}
 
 
-def _given_alike(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
-    rows = _ALIKE.parameters(dialect, [(new.id, new.payload) for new in new_jobs])
-    return {**rows, **_shared_by_name(dialect, new_jobs[0]), **_patience(new_jobs, unsent_after)}
+def _parameters_of_alike(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
+    rows = _ALIKE_JOBS.parameters(dialect, [(new.id, new.payload) for new in new_jobs])
+    return {**rows, **_shared_by_name(dialect, new_jobs[0]), **_unsent_after(new_jobs, unsent_after)}
 
 
-def _given_one(dialect: str, new: NewJob, unsent_after: timedelta) -> dict[str, Any]:
+def _parameters_of_one(dialect: str, new: NewJob, unsent_after: timedelta) -> dict[str, Any]:
     own = {"id": new.id, "payload": new.payload}
-    return {**own, **_shared_by_name(dialect, new), **_patience([new], unsent_after)}
+    return {**own, **_shared_by_name(dialect, new), **_unsent_after([new], unsent_after)}
 
 
 def _shared_by_name(dialect: str, new: NewJob) -> dict[str, Any]:
@@ -151,28 +153,30 @@ def _shared(new: NewJob, dialect: str) -> tuple[Any, ...]:
     )
 
 
-def _patience(new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, float]:
-    # A long list takes its publisher a while, and is not to be taken for unsent meanwhile.
-    return {"unsent_after": unsent_after.total_seconds() * (1 + len(new_jobs) / PUBLISHED_IN_THAT_TIME)}
+def _unsent_after(new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, float]:
+    # A long list takes its publisher a while, and must not count as unsent meanwhile.
+    return {
+        "unsent_after": unsent_after.total_seconds() * (1 + len(new_jobs) / PUBLISHED_WITHIN_UNSENT_AFTER)
+    }
 
 
 @cache
-def _inserting(dialect: str) -> Insert:
-    return _inserting_rows(dialect, _NEW.query(dialect))
+def _insert_any_statement(dialect: str) -> Insert:
+    return _insert_from(dialect, _ANY_JOBS.query(dialect))
 
 
-def _inserting_alike(dialect: str) -> Insert:
-    # Half the work for SQLite: most of it is to find values in JSON, and to tell the time for each row anew.
-    shared = Rows(**_SHARED).one().selected_columns
-    return _inserting_rows(dialect, _ALIKE.query(dialect).add_columns(*shared))
+def _insert_alike_statement(dialect: str) -> Insert:
+    # Half the work on SQLite, which is mostly to extract JSON values and to compute the time for each row.
+    shared = RowParameter(**_SHARED).single_row().selected_columns
+    return _insert_from(dialect, _ALIKE_JOBS.query(dialect).add_columns(*shared))
 
 
-def _inserting_one(dialect: str) -> Insert:
-    return _inserting_rows(dialect, _ONE.one())
+def _insert_one_statement(dialect: str) -> Insert:
+    return _insert_from(dialect, _ONE_JOB.single_row())
 
 
-def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
-    # No WITH: in a caller's transaction Python's driver for SQLite looks for the word INSERT to begin one.
+def _insert_from(dialect: str, query: Select[Any]) -> Insert:
+    # Without WITH: on a caller's connection, Python's SQLite driver begins a transaction only before INSERT.
     given = query.subquery("given")
     run_at = func.coalesce(given.c.wanted_at, db_now(plus=given.c.delay))
     computed: dict[str, ColumnElement[Any]] = {
@@ -182,20 +186,20 @@ def _inserting_rows(dialect: str, query: Select[Any]) -> Insert:
         "expires_at": db_now(plus=given.c.expires_in),
         "resend_at": db_now(plus=bindparam("unsent_after", type_=Float)),
     }
-    taken_over = [column for column in given.c if column.name in job.c]
-    # SQLite would read the word ON of ON CONFLICT as a part of a join.
-    rows = select(*taken_over, *computed.values()).where(true())
-    names = [column.name for column in taken_over] + list(computed)
+    copied = [column for column in given.c if column.name in job.c]
+    # Without this WHERE, SQLite would read the ON of ON CONFLICT as the condition of a join.
+    rows = select(*copied, *computed.values()).where(true())
+    names = [column.name for column in copied] + list(computed)
     return insert_or(dialect, job).from_select(names, rows).on_conflict_do_nothing()
 
 
-_INSERT: Final = CommittedStatement(_inserting)
-_INSERT_ALIKE: Final = CommittedStatement(_inserting_alike)
-_INSERT_ONE: Final = CommittedStatement(_inserting_one, finds_one=True)
+_INSERT: Final = CommittedStatement(_insert_any_statement)
+_INSERT_ALIKE: Final = CommittedStatement(_insert_alike_statement)
+_INSERT_ONE: Final = CommittedStatement(_insert_one_statement, finds_one_row=True)
 
 
-def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:
-    # Handed in before by the same call, which was cut off between the commit and its answer.
+def _find_existing(connection: Connection, new: NewJob) -> Acceptance | None:
+    # An earlier try of the same call inserted it, and was interrupted between the commit and the answer.
     if connection.execute(select(job.c.id).where(job.c.id == new.id)).one_or_none():
         return Acceptance(new.id, Verdict.NEW)
     if new.idempotency_key is not None:
@@ -204,8 +208,8 @@ def _find_twin(connection: Connection, new: NewJob) -> Acceptance | None:
             is_same = request_hash == new.request_hash
             return Acceptance(id_, Verdict.REPEATED if is_same else Verdict.CONFLICT)
     if new.unique_key is not None:
-        is_on_its_way = status_is(*WAITING, Status.RUNNING)
+        has_not_ended = status_is(*WAITING, Status.RUNNING)
         same_key = select(job.c.id).where(job.c.task == new.task, job.c.unique_key == new.unique_key)
-        for id_ in connection.execute(same_key.where(is_on_its_way)).scalars():
+        for id_ in connection.execute(same_key.where(has_not_ended)).scalars():
             return Acceptance(id_, Verdict.DUPLICATE)
     return None

@@ -1,4 +1,4 @@
-"""What a person does with a dead job: replay it as it is or mended, or discard it; and why jobs died."""
+"""What a person can do with a dead job (replay it or discard it), and why jobs died."""
 
 import json
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from sqlalchemy.exc import IntegrityError
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.row_locks import locked_by_id
+from jobyard.jobs.database.row_locks import locked_jobs_by_id
 from jobyard.jobs.database.row_parameter import IDS
-from jobyard.jobs.database.schema import QUEUED_JOB, job, stands_in
-from jobyard.jobs.database.schema import intervention as table
+from jobyard.jobs.database.schema import QUEUED_JOB, has_status, job
+from jobyard.jobs.database.schema import intervention as intervention_table
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.claim_checks import PAYLOAD, get_claim_checks
 from jobyard.jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
 from jobyard.jobs.ledger.settle import queued_again
+from jobyard.jobs.reading.job_filter import JobFilter, add_conditions
 from jobyard.jobs.reading.json_diff import difference
-from jobyard.jobs.reading.search import JobFilter, narrowed
 
 
 class UniqueKeyTakenError(ValueError):
@@ -32,7 +32,7 @@ class UniqueKeyTakenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CauseGroup:
-    """Dead jobs of one task that died the same way; `example` is the latest of them."""
+    """The dead jobs of one task that died in the same way; `example` is the id of the latest."""
 
     task: str
     cause: Cause
@@ -51,38 +51,40 @@ def replay(
     payload: str | None = None,
     reason: str | None = None,
 ) -> QueuedJob | None:
-    """Queue a dead job again with a fresh count of attempts, or return None where it is not dead.
+    """Queue a dead job again with a fresh count of attempts, or return None if it is not dead.
 
-    Whoever asks publishes it; where nobody does, the keeper will, `unsent_after` from now. A new `payload`
-    takes the place of the old one, and what it changed is written down. Raises `UniqueKeyTakenError`.
+    The caller publishes the job; the keeper does if it is still unpublished `unsent_after` from now. A new
+    `payload` replaces the old one, and the difference is recorded. Raises `UniqueKeyTakenError`.
     """
-    is_it = (job.c.id == job_id) & (job.c.status == Status.DEAD)
+    is_this_one = (job.c.id == job_id) & (job.c.status == Status.DEAD)
     old = connection.execute(
-        select(job.c.payload, job.c.replays).where(is_it).with_for_update()
+        select(job.c.payload, job.c.replays).where(is_this_one).with_for_update()
     ).one_or_none()
     if old is None:
         return None
-    values = _revived(unsent_after)
+    values = _replayed_values(unsent_after)
     if payload is not None:
         values["payload"] = get_claim_checks().check_in(job_id, f"{PAYLOAD}-{old.replays + 1}", payload)
     try:
         with connection.begin_nested():
-            row = connection.execute(update(job).where(is_it).values(values).returning(*QUEUED_JOB)).one()
-    except IntegrityError as error:  # the one constraint that a status can break
+            row = connection.execute(
+                update(job).where(is_this_one).values(values).returning(*QUEUED_JOB)
+            ).one()
+    except IntegrityError as error:  # only the unique key's index can refuse a change of status
         raise UniqueKeyTakenError from error
-    changes = difference(_document(job_id, old.payload), json.loads(payload)) if payload is not None else None
-    _note(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
+    changes = difference(_parsed(job_id, old.payload), json.loads(payload)) if payload is not None else None
+    _record(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
     return QueuedJob(*row)
 
 
-def _document(job_id: str, payload: str) -> Any:
+def _parsed(job_id: str, payload: str) -> Any:
     try:
         return json.loads(get_claim_checks().fetch(job_id, payload))
     except ClaimCheckError:
-        return {}  # which may be why it is given a new one
+        return {}  # its loss may be the reason for the new payload
 
 
-def _revived(unsent_after: timedelta) -> dict[str, Any]:
+def _replayed_values(unsent_after: timedelta) -> dict[str, Any]:
     return queued_again(unsent_after) | {
         "replays": job.c.replays + 1,
         "failures": 0,
@@ -94,21 +96,21 @@ def _revived(unsent_after: timedelta) -> dict[str, Any]:
 
 
 def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
-    """Cancel those of the jobs that are dead, for good; return their ids."""
-    held = locked_by_id(connection.dialect.name)
+    """Cancel the dead ones among these jobs for good; return their ids."""
+    locked = locked_jobs_by_id(connection.dialect.name)
     statement = (
         update(job)
-        .where(job.c.id == held.c.id, held.c.status == Status.DEAD)
+        .where(job.c.id == locked.c.id, locked.c.status == Status.DEAD)
         .values(status=Status.CANCELLED, finished_at=db_now())
         .returning(job.c.id)
     )
     rows = IDS.parameters(connection.dialect.name, [(job_id,) for job_id in job_ids])
     discarded = list(connection.execute(statement, rows).scalars())
-    _note(connection, discarded, InterventionKind.DISCARDED, reason, None)
+    _record(connection, discarded, InterventionKind.DISCARDED, reason, None)
     return discarded
 
 
-def _note(
+def _record(
     connection: Connection,
     job_ids: Sequence[str],
     kind: InterventionKind,
@@ -117,20 +119,24 @@ def _note(
 ) -> None:
     if not job_ids:
         return
-    same = {
+    shared = {
         "kind": kind,
         "reason": reason,
         "difference": json.dumps(changes) if changes is not None else None,
     }
-    statement = insert(table).values(
-        same | {"at": db_now(), "id": bindparam("its_id"), "job_id": bindparam("of")}
+    statement = insert(intervention_table).values(
+        shared | {"at": db_now(), "id": bindparam("its_id"), "job_id": bindparam("of")}
     )
     connection.execute(statement, [{"its_id": new_id(), "of": job_id} for job_id in job_ids])
 
 
 def interventions(database: LedgerDatabase, job_id: str) -> list[Intervention]:
-    """Return what persons did to a job, oldest first."""
-    statement = select(table).where(table.c.job_id == job_id).order_by(table.c.at, table.c.id)
+    """Return what persons have done to a job, oldest first."""
+    statement = (
+        select(intervention_table)
+        .where(intervention_table.c.job_id == job_id)
+        .order_by(intervention_table.c.at, intervention_table.c.id)
+    )
     with database.reading() as connection:
         return [
             Intervention(
@@ -143,20 +149,21 @@ def interventions(database: LedgerDatabase, job_id: str) -> list[Intervention]:
         ]
 
 
-def causes(database: LedgerDatabase, wanted: JobFilter) -> list[CauseGroup]:
-    """Return why the dead jobs of a filter died, the most frequent cause first."""
+def causes(database: LedgerDatabase, job_filter: JobFilter) -> list[CauseGroup]:
+    """Return why the dead jobs that match a filter died, the most frequent cause first."""
     grouped_by = (job.c.task, job.c.failure_cause, job.c.failure_type)
-    # Ids sort by time and max() of a UUID is new in PostgreSQL 18, so the latest is found by its end.
-    groups = narrowed(
+    # PostgreSQL before 18 has no max() of UUIDs, so the latest job is found by `finished_at` and not by its
+    # id.
+    groups = add_conditions(
         select(
             *grouped_by,
             func.count().label("count"),
             func.min(job.c.finished_at).label("first_at"),
             func.max(job.c.finished_at).label("last_at"),
         )
-        .where(stands_in(Status.DEAD))
+        .where(has_status(Status.DEAD))
         .group_by(*grouped_by),
-        wanted,
+        job_filter,
     ).subquery()
     latest = (
         select(
@@ -164,13 +171,13 @@ def causes(database: LedgerDatabase, wanted: JobFilter) -> list[CauseGroup]:
         )
         .add_columns(*grouped_by, job.c.id, job.c.failure_message)
         .select_from(job)
-        .where(stands_in(Status.DEAD))
+        .where(has_status(Status.DEAD))
     )
-    examples = narrowed(latest, wanted).subquery()
-    same = [groups.c[column.name] == examples.c[column.name] for column in grouped_by]
+    examples = add_conditions(latest, job_filter).subquery()
+    is_same = [groups.c[column.name] == examples.c[column.name] for column in grouped_by]
     statement = (
         select(groups, examples.c.id, examples.c.failure_message)
-        .join(examples, (examples.c.place == 1) & same[0] & same[1] & same[2])
+        .join(examples, (examples.c.place == 1) & is_same[0] & is_same[1] & is_same[2])
         .order_by(groups.c.count.desc(), groups.c.last_at.desc())
     )
     with database.reading() as connection:

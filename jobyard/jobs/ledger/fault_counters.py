@@ -1,7 +1,7 @@
-"""Counts of what should not happen and does no harm here: late results, unreadable messages, lost threads.
+"""Counts the faults that Jobyard survives without harm: late results, unreadable messages, lost threads.
 
-They stand in the ledger, because they come from many processes and most of those have no door of their own.
-Each is rare, so the write is no cost that matters.
+The counts are in the ledger, because they come from many processes, most of which serve no HTTP. Faults are
+rare, so the cost of the write does not matter.
 """
 
 from dataclasses import dataclass
@@ -13,55 +13,54 @@ from sqlalchemy import Connection, select
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.schema import tally as table
+from jobyard.jobs.database.schema import fault as fault_table
 from jobyard.jobs.database.upsert import insert_or
 from jobyard.jobs.errors import LedgerUnavailableError
 
 log = structlog.get_logger()
 
 
-class Tally(StrEnum):
-    """What is counted."""
+class FaultKind(StrEnum):
+    """The kinds of faults that are counted."""
 
-    LATE_RESULT = "late_result"  # an attempt that was superseded tried to write how it ended
-    BAD_MESSAGE = "bad_message"  # a message that cannot be read, or that names no job
-    UNKNOWN_TASK = "unknown_task"  # a message for a task that its worker does not know
-    THREAD_LEFT_BEHIND = "thread_left_behind"  # a task that blocked past its hard limit
-    LOST_WORKER = "lost_worker"  # a job was taken back from a worker that fell silent
+    LATE_RESULT = "late_result"  # a superseded attempt tried to write its outcome
+    BAD_MESSAGE = "bad_message"  # a message cannot be read, or names no job
+    UNKNOWN_TASK = "unknown_task"  # a worker fetched a message for a task that it does not know
+    THREAD_LEFT_BEHIND = "thread_left_behind"  # a task blocked its thread past its hard limit
+    LOST_WORKER = "lost_worker"  # a job was taken back from a worker that no longer renewed its lease
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """How often something has happened since the ledger was made, and when last."""
+class FaultCount:
+    """How often a kind of fault has happened since the ledger was created, and when it happened last."""
 
-    what: Tally
+    what: FaultKind
     times: int
     last_at: datetime
 
 
-def count(connection: Connection, what: Tally, times: int = 1) -> None:
-    """Count in the transaction of what is counted."""
+def count_fault(connection: Connection, kind: FaultKind, times: int = 1) -> None:
+    """Count faults in the transaction that has found them."""
     if times <= 0:
         return
-    new = {"what": what, "times": times, "last_at": db_now()}
-    more = {"times": table.c.times + times, "last_at": db_now()}
-    statement = insert_or(connection.dialect.name, table).values(new)
+    new = {"what": kind, "times": times, "last_at": db_now()}
+    more = {"times": fault_table.c.times + times, "last_at": db_now()}
+    statement = insert_or(connection.dialect.name, fault_table).values(new)
     connection.execute(statement.on_conflict_do_update(index_elements=["what"], set_=more))
 
 
-def count_alone(database: LedgerDatabase, what: Tally, times: int = 1) -> None:
-    """Count in a transaction of its own, or not at all where the ledger is out of reach."""
+def count_fault_and_commit(database: LedgerDatabase, kind: FaultKind, times: int = 1) -> None:
+    """Count faults in a transaction of their own, or not at all if the ledger is out of reach."""
     try:
         with database.writing() as connection:
-            count(connection, what, times)
+            count_fault(connection, kind, times)
     except LedgerUnavailableError as error:
-        log.warning("not counted", what=what, reason=str(error))
+        log.warning("fault not counted", what=kind, reason=str(error))
 
 
-def all_counted(database: LedgerDatabase) -> list[Counted]:
-    """Return what has ever been counted, by name."""
-    statement = select(table.c.what, table.c.times, table.c.last_at).order_by(table.c.what)
+def fault_counts(database: LedgerDatabase) -> list[FaultCount]:
+    """Return the counts of all faults that ever happened, by name."""
+    columns = fault_table.c
+    statement = select(columns.what, columns.times, columns.last_at).order_by(columns.what)
     with database.reading() as connection:
-        return [
-            Counted(Tally(what), times, last_at) for what, times, last_at in connection.execute(statement)
-        ]
+        return [FaultCount(FaultKind(what), *rest) for what, *rest in connection.execute(statement)]

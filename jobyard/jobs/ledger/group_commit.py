@@ -1,6 +1,6 @@
-"""Group commit: what many threads ask for while one commit runs goes into the next one together.
+"""Group commit: the requests of many threads during one commit go into the next commit together.
 
-On a quiet process a group holds one item and waits for nobody.
+Under light load a group holds one item, and its thread does not wait for others.
 """
 
 import threading
@@ -15,56 +15,56 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
-class _Asked(Generic[Item, Answer]):
+class _Request(Generic[Item, Answer]):
     item: Item
     answered: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None
     error: BaseException | None = None
-    is_alone: bool = False  # tried in a group before, which failed for a reason that may be another's
+    needs_own_group: bool = False  # was in a group that failed, perhaps because of another request
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Calls `commit` with one group at a time, at most `most` items long; there is no thread of its own.
+    """Calls `commit` with one group at a time, of at most `max_items` items, in the threads of the callers.
 
-    Whoever comes while nobody commits does so, for itself and for all who have come by then; the others
-    wait for their answer. `commit` returns the answers in the order of the items. A database that is out of
-    reach is so for the whole group. Any other error may be about one item of it, so each is tried alone, and
-    what is raised then is raised to that item's caller only; an `Interruption` is the committing thread's
-    own.
+    A caller that finds no commit running commits its item and all that wait by then; the other callers wait
+    for their answers. `commit` returns the answers in the order of the items. `LedgerUnavailableError` is
+    raised to every caller of the group. Any other error may be about one item, so each item is tried in a
+    group of its own, and an error then is raised to its caller only. An `Interruption` concerns the
+    committing thread alone.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Answer]], most: int = 500) -> None:
-        self._commit, self._most = commit, most
-        self._waiting: list[_Asked[Item, Answer]] = []
-        self._enter = threading.Lock()
-        self._committing = threading.Lock()
+    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Answer]], max_items: int = 500) -> None:
+        self._commit, self._max_items = commit, max_items
+        self._waiting: list[_Request[Item, Answer]] = []
+        self._queue_lock = threading.Lock()
+        self._commit_lock = threading.Lock()
 
     def __call__(self, item: Item) -> Answer:
-        mine: _Asked[Item, Answer] = _Asked(item)
-        with self._enter:
-            self._waiting.append(mine)
-        while not mine.answered.is_set():
-            with self._committing:
-                if not mine.answered.is_set():
-                    self._commit_group(mine)
-        if mine.error is not None:
-            raise mine.error
-        return mine.answer  # type: ignore[return-value]
+        request: _Request[Item, Answer] = _Request(item)
+        with self._queue_lock:
+            self._waiting.append(request)
+        while not request.answered.is_set():
+            with self._commit_lock:
+                if not request.answered.is_set():
+                    self._commit_group(request)
+        if request.error is not None:
+            raise request.error
+        return request.answer  # type: ignore[return-value]
 
-    def _next_group(self) -> list[_Asked[Item, Answer]]:
-        with self._enter:
-            size = self._most if not self._waiting[0].is_alone else 1
+    def _next_group(self) -> list[_Request[Item, Answer]]:
+        with self._queue_lock:
+            size = 1 if self._waiting[0].needs_own_group else self._max_items
             group, self._waiting = self._waiting[:size], self._waiting[size:]
         return group
 
-    def _commit_group(self, mine: _Asked[Item, Answer]) -> None:
+    def _commit_group(self, own_request: _Request[Item, Answer]) -> None:
         group = self._next_group()
         try:
-            answers = self._commit([asked.item for asked in group])
-            for asked, answer in zip(group, answers, strict=True):
-                asked.answer = answer
+            answers = self._commit([request.item for request in group])
+            for request, answer in zip(group, answers, strict=True):
+                request.answer = answer
         except Interruption:
-            self._put_back([asked for asked in group if asked is not mine])
+            self._put_back([request for request in group if request is not own_request])
             raise
         except LedgerUnavailableError as error:
             _answer(group, error)
@@ -76,14 +76,14 @@ class GroupCommit(Generic[Item, Answer]):
         else:
             _answer(group)
 
-    def _put_back(self, group: Sequence[_Asked[Item, Answer]]) -> None:
-        for asked in group:
-            asked.is_alone = True
-        with self._enter:
+    def _put_back(self, group: Sequence[_Request[Item, Answer]]) -> None:
+        for request in group:
+            request.needs_own_group = True
+        with self._queue_lock:
             self._waiting[:0] = group
 
 
-def _answer(group: Sequence[_Asked[Any, Any]], error: BaseException | None = None) -> None:
-    for asked in group:
-        asked.error = error
-        asked.answered.set()
+def _answer(group: Sequence[_Request[Any, Any]], error: BaseException | None = None) -> None:
+    for request in group:
+        request.error = error
+        request.answered.set()

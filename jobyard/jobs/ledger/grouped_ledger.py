@@ -1,4 +1,4 @@
-"""The ledger for many threads of one process: what they ask for at the same time is one transaction."""
+"""The ledger for many threads of one process: their simultaneous requests become one transaction."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class GroupedLedger:
-    """Accepts, claims and settles for threads that wait; the answers and errors are `Ledger`'s."""
+    """Accepts, claims and settles for threads that wait; the answers and errors are those of `Ledger`."""
 
     def __init__(self, ledger: Ledger, worker: str) -> None:
         self._ledger, self._worker = ledger, worker
@@ -28,7 +28,7 @@ class GroupedLedger:
 
     def _claim(self, groups: Sequence[Sequence[str]]) -> list[list[ClaimedJob]]:
         claimed = {job.id: job for job in self._ledger.claim(_flat(groups), self._worker)}
-        # `pop`: when two messages name one job, only one of them gets it.
+        # `pop`: if two messages name one job, only one of them gets it.
         return [[claimed.pop(job_id) for job_id in group if job_id in claimed] for group in groups]
 
     def _settle(self, groups: Sequence[Sequence[Outcome]]) -> list[None]:

@@ -1,5 +1,4 @@
-"""Jobs in a transaction of psycopg's; `jobyard/jobs/ledger/in_transaction.py` says what that means, and comes
-here."""
+"""Accepts jobs in a transaction of psycopg, for `jobyard/jobs/ledger/in_transaction.py`."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,17 +9,18 @@ from psycopg.rows import tuple_row
 
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
-from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, call, values_of
+from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, arguments_of, call_text
 
-_CALL: Final = call("%({})s").encode()
+_CALL: Final = call_text("%({})s").encode()
 
 
 def accept_by_psycopg(connection: psycopg.Connection[Any], new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-    """Insert jobs in a transaction that is open, or begins with it; raises `LedgerUnavailableError`."""
+    """Insert jobs in an open transaction or in one that begins here; raises `LedgerUnavailableError`."""
     try:
         with connection.cursor(row_factory=tuple_row) as cursor:
             return [
-                acceptance_of(*_one(cursor.execute(_CALL, values_of(new)).fetchone())) for new in new_jobs
+                acceptance_of(*_existing_row(cursor.execute(_CALL, arguments_of(new)).fetchone()))
+                for new in new_jobs
             ]
     except (UndefinedFunction, InvalidSchemaName) as error:
         raise LedgerUnavailableError(NO_LEDGER) from error
@@ -29,18 +29,18 @@ def accept_by_psycopg(connection: psycopg.Connection[Any], new_jobs: Sequence[Ne
 async def accept_by_async_psycopg(
     connection: psycopg.AsyncConnection[Any], new_jobs: Sequence[NewJob]
 ) -> list[Acceptance]:
-    """As `accept_by_psycopg`, from a coroutine."""
+    """Do the same as `accept_by_psycopg`, from a coroutine."""
     acceptances = []
     try:
         async with connection.cursor(row_factory=tuple_row) as cursor:
             for new in new_jobs:
-                await cursor.execute(_CALL, values_of(new))
-                acceptances.append(acceptance_of(*_one(await cursor.fetchone())))
+                await cursor.execute(_CALL, arguments_of(new))
+                acceptances.append(acceptance_of(*_existing_row(await cursor.fetchone())))
     except (UndefinedFunction, InvalidSchemaName) as error:
         raise LedgerUnavailableError(NO_LEDGER) from error
     return acceptances
 
 
-def _one(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+def _existing_row(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
     assert row is not None, "a function returns a row"
     return row

@@ -1,13 +1,13 @@
-"""Jobs in the caller's own transaction: there when it commits, gone when it is rolled back.
+"""Accepts jobs in the caller's own transaction: they exist when it commits, and not if it is rolled back.
 
-Nobody can be told of them before the commit, so it is the database that rings: on PostgreSQL `jobyard.accept`
-notifies the keepers at the commit, and in any case their next pass finds what was never published.
+No message can be sent before the commit, so the database wakes the keepers: on PostgreSQL `jobyard.accept`
+notifies them at the commit. In any case their next pass finds the jobs that were never published.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard, cast
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -15,35 +15,52 @@ from sqlalchemy.exc import DBAPIError
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger.accept import accept
-from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, call, values_of
+from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, arguments_of, call_text
 
-if TYPE_CHECKING:  # at run time who uses them has them; SQLAlchemy's asyncio needs greenlet
-    import psycopg
+if TYPE_CHECKING:  # at run time the caller has imported them; SQLAlchemy's asyncio needs greenlet
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session, scoped_session
 
-Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | psycopg.Connection[Any]"
-AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | psycopg.AsyncConnection[Any]"
 
-_NOTHING_THERE: Final = ("3F000", "42883")  # no such schema, no such function
+class PsycopgConnection(Protocol):
+    """A `psycopg.Connection`, described here so that programs without psycopg are type-checked too."""
+
+    @property
+    def pgconn(self) -> Any: ...
+    def commit(self) -> None: ...
+
+
+class AsyncPsycopgConnection(Protocol):
+    """A `psycopg.AsyncConnection`."""
+
+    @property
+    def pgconn(self) -> Any: ...
+    def commit(self) -> Coroutine[Any, Any, None]: ...
+
+
+Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | PsycopgConnection"
+AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | AsyncPsycopgConnection"
+
+_NO_LEDGER_STATES: Final = ("3F000", "42883")  # no such schema, no such function
 _SESSIONS: Final = ("Session", "scoped_session")
-_SQLALCHEMY_CALL: Final = text(call(":{}"))
+_SQLALCHEMY_CALL: Final = text(call_text(":{}"))
 
 
 def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-    """Insert jobs in a transaction that is open, or begins with it; the caller commits.
+    """Insert jobs in an open transaction or in one that begins here; the caller commits.
 
-    Raises `TypeError` for what is no transaction, and `LedgerUnavailableError` for one of another database.
+    Raises `TypeError` for an object of another kind, and `LedgerUnavailableError` for a database without a
+    ledger.
     """
-    if _is(transaction, "psycopg", "Connection"):
+    if _is_instance(transaction, "psycopg", "Connection"):
         from jobyard.jobs.ledger.in_psycopg_transaction import accept_by_psycopg
 
         return accept_by_psycopg(transaction, new_jobs)
     if isinstance(transaction, Connection):
         return _accept_by_sqlalchemy(transaction, new_jobs)
-    if _is(transaction, "sqlalchemy.orm", *_SESSIONS):
+    if _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS):
         return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
-    is_async = hasattr(transaction, "run_sync") or _is(transaction, "psycopg", "AsyncConnection")
+    is_async = hasattr(transaction, "run_sync") or _is_instance(transaction, "psycopg", "AsyncConnection")
     hint = "; use `await task.submit_async(...)`" if is_async else ""
     raise TypeError(
         "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
@@ -51,8 +68,8 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
     )
 
 
-def _is(transaction: object, package: str, *kinds: str) -> TypeGuard[Any]:
-    # Who has such a connection has imported its package, and nobody else needs to wait for that.
+def _is_instance(transaction: object, package: str, *kinds: str) -> TypeGuard[Any]:
+    # A caller with an object of this package has imported the package; others need not wait for its import.
     found = sys.modules.get(package)
     return found is not None and isinstance(transaction, tuple(getattr(found, kind) for kind in kinds))
 
@@ -60,16 +77,16 @@ def _is(transaction: object, package: str, *kinds: str) -> TypeGuard[Any]:
 async def accept_within_async(
     transaction: "AsyncTransaction", new_jobs: Sequence[NewJob]
 ) -> list[Acceptance]:
-    """As `accept_within`, for the asynchronous kinds of connection."""
-    if _is(transaction, "psycopg", "AsyncConnection"):
+    """Do the same as `accept_within`, for asynchronous connections."""
+    if _is_instance(transaction, "psycopg", "AsyncConnection"):
         from jobyard.jobs.ledger.in_psycopg_transaction import accept_by_async_psycopg
 
         return await accept_by_async_psycopg(transaction, new_jobs)
     if not hasattr(transaction, "run_sync"):
         is_sync = (
             isinstance(transaction, Connection)
-            or _is(transaction, "psycopg", "Connection")
-            or _is(transaction, "sqlalchemy.orm", *_SESSIONS)
+            or _is_instance(transaction, "psycopg", "Connection")
+            or _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS)
         )
         hint = "; use `task.submit(...)`" if is_sync else ""
         raise TypeError(
@@ -84,10 +101,10 @@ def _accept_by_sqlalchemy(connection: Connection, new_jobs: Sequence[NewJob]) ->
     try:
         if connection.dialect.name == "sqlite":
             return accept(connection, new_jobs, unsent_after=timedelta(0))
-        rows = [connection.execute(_SQLALCHEMY_CALL, values_of(new)).one() for new in new_jobs]
+        rows = [connection.execute(_SQLALCHEMY_CALL, arguments_of(new)).one() for new in new_jobs]
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-        if state in _NOTHING_THERE or "no such table" in str(error.orig):
+        if state in _NO_LEDGER_STATES or "no such table" in str(error.orig):
             raise LedgerUnavailableError(NO_LEDGER) from error
         raise
     return [acceptance_of(*row) for row in rows]

@@ -1,8 +1,8 @@
-"""The leases that this process holds, renewed by one thread in one statement for all of them.
+"""The leases that this process holds, renewed by one thread with one statement for all of them.
 
-The thread lives in the process that runs the jobs (a prefork child has its own), so a killed process
-renews nothing and its jobs are taken back. Whoever runs a job watches its `Lease` and stops by itself in time
-(`must_stop`), so that no two workers believe at once that a job is theirs.
+The thread is in the process that runs the jobs (a prefork child has its own), so a killed process renews
+nothing, and its jobs are taken back. The code that runs a job watches its `Lease` and stops in time
+(`stop_reason`), so that no two workers run a job at once.
 """
 
 import math
@@ -24,13 +24,13 @@ from jobyard.settings import get_settings
 
 log = structlog.get_logger()
 
-# A worker that could not renew for so much of a lease stops, while nobody else can have the job yet.
-FENCED_AFTER: Final = 0.8
+# The share of a lease after which a worker that could not renew it stops: no other worker has the job yet.
+FENCE_SHARE: Final = 0.8
 STOPPING: Final = "the worker is stopping"
 NOT_RENEWED: Final = "the lease could not be renewed in time"
 
 
-def _nobody_waits() -> None:
+def _wake_nothing() -> None:
     pass
 
 
@@ -41,27 +41,27 @@ class Lease:
         self, job: ClaimedJob, lease_seconds: float, claimed_at: float, renew_until: float = math.inf
     ) -> None:
         self.key = (job.id, job.attempt)
-        self._fence_seconds = FENCED_AFTER * lease_seconds
+        self._fence_seconds = FENCE_SHARE * lease_seconds
         self.renewed_at = claimed_at
         self.renew_until = renew_until
-        self.must_stop: str | None = None
-        self.wake: Callable[[], object] = _nobody_waits
+        self.stop_reason: str | None = None
+        self.wake: Callable[[], object] = _wake_nothing
 
     @property
     def fenced_at(self) -> float:
-        """When this process has to stop, on its own clock, unless the lease is renewed before."""
+        """When this process has to stop, on its monotonic clock, unless the lease is renewed before."""
         return self.renewed_at + self._fence_seconds
 
     def reason_to_stop(self, now: float) -> str | None:
-        """Return why its attempt has to stop, or None where it may go on; `now` is monotonic."""
-        return self.must_stop or (NOT_RENEWED if now >= self.fenced_at else None)
+        """Return why the attempt has to stop, or None if it may go on; `now` is monotonic."""
+        return self.stop_reason or (NOT_RENEWED if now >= self.fenced_at else None)
 
     def stop(self, reason: str) -> None:
-        self.must_stop = self.must_stop or reason
+        self.stop_reason = self.stop_reason or reason
         self.wake()
 
 
-Held = tuple[ClaimedJob, Lease]
+LeasedJob = tuple[ClaimedJob, Lease]
 
 
 class Leases:
@@ -69,25 +69,25 @@ class Leases:
 
     def __init__(self, ledger: Ledger, lease: timedelta) -> None:
         self._ledger, self._lease_seconds = ledger, lease.total_seconds()
-        self._held: dict[tuple[str, int], Lease] = {}
+        self._leases: dict[tuple[str, int], Lease] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_handing_back = False
 
     @contextmanager
-    def held(
+    def hold(
         self, jobs: Sequence[ClaimedJob], claimed_at: float, limit_seconds: float | None = None
     ) -> Iterator[list[Lease]]:
         """Renew the leases of jobs during the block; `claimed_at` is monotonic, from before the claim.
 
-        But not for ever: what is held for a lease longer than `limit_seconds` hangs where even its
-        supervisor does, and is taken back.
+        The renewals end one lease after `limit_seconds`: a job that runs for longer hangs together with its
+        supervisor, and the keeper is to take it back.
         """
-        limit = math.inf if limit_seconds is None else limit_seconds
-        renew_until = claimed_at + limit + self._lease_seconds
+        renew_seconds = math.inf if limit_seconds is None else limit_seconds + self._lease_seconds
+        renew_until = claimed_at + renew_seconds
         leases = [Lease(job, self._lease_seconds, claimed_at, renew_until) for job in jobs]
         with self._lock:
-            self._held.update((lease.key, lease) for lease in leases)
+            self._leases.update((lease.key, lease) for lease in leases)
             self._start_thread()
             if self._is_handing_back:
                 for lease in leases:
@@ -98,17 +98,17 @@ class Leases:
             self.release(leases)
 
     def release(self, leases: Iterable[Lease]) -> None:
-        """Renew these leases no longer; the same attempt may be held anew by then, where it had not begun."""
+        """Stop renewing these leases; an attempt that did not begin may have a newer lease, which stays."""
         with self._lock:
             for lease in leases:
-                if self._held.get(lease.key) is lease:
-                    del self._held[lease.key]
+                if self._leases.get(lease.key) is lease:
+                    del self._leases[lease.key]
 
     def hand_back_all(self) -> None:
-        """Tell whoever runs a job in this process, now or later, to stop and hand it back."""
+        """Stop every attempt in this process, now and later, so that its job is handed back."""
         with self._lock:
             self._is_handing_back = True
-            leases = list(self._held.values())
+            leases = list(self._leases.values())
         for lease in leases:
             lease.stop(STOPPING)
 
@@ -123,25 +123,25 @@ class Leases:
             try:
                 pause.wait(self._lease_seconds / 3)
                 self.renew()
-            except BaseException:  # a task can raise in any thread, and this one must not end
+            except BaseException:  # a task can raise an exception in any thread, and this one must not end
                 log.exception("leases not renewed, trying again")
 
     def renew(self) -> None:
-        """Renew every lease once; a failure is logged and the next beat tries again."""
+        """Renew every lease once; a failure is logged, and the next round tries again."""
         now = monotonic()
         with self._lock:
-            held = {key: lease for key, lease in self._held.items() if now < lease.renew_until}
-        if not held:
+            leases = {key: lease for key, lease in self._leases.items() if now < lease.renew_until}
+        if not leases:
             return
         try:
-            ours = self._ledger.renew(list(held))
+            ours = self._ledger.renew(list(leases))
         except LedgerUnavailableError as error:
-            log.warning("leases not renewed", jobs=len(held), reason=str(error))
+            log.warning("leases not renewed", jobs=len(leases), reason=str(error))
             return
-        for key, lease in held.items():
+        for key, lease in leases.items():
             if key in ours:
                 lease.renewed_at = now
-            elif key in self._held:  # and has not ended in the meantime
+            elif key in self._leases:  # the attempt has not ended in the meantime
                 log.warning("lease lost", job_id=key[0], attempt=key[1])
                 lease.stop("the lease was lost: the job has been given to another worker, or ended")
 

@@ -1,4 +1,4 @@
-"""What is deleted because it is old: in slices that hold nobody up, and remembered by its id."""
+"""Deletes old jobs in slices, so that no writer waits for long, and remembers the ids of deleted jobs."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,12 +12,12 @@ from jobyard.jobs.files.claim_checks import MARK
 from jobyard.jobs.job import FINAL
 from jobyard.settings.retention import RetentionRule
 
-# For so long it is answered that a job was here once, and is no more.
+# How long a request for a deleted job is answered with when it was deleted.
 REMEMBERED_FOR: Final = timedelta(days=365)
 
 
 class Slice(NamedTuple):
-    """How many jobs were deleted, which of them have files, and when the last had ended; None at the end."""
+    """How many jobs were deleted, which have files, and where the next slice begins (None after the last)."""
 
     jobs: int
     with_files: list[str]
@@ -31,17 +31,17 @@ def prune(
     limit: int,
     after: datetime | None = None,
 ) -> Slice:
-    """Delete the oldest jobs that `rule` is about, with their history, `limit` at most.
+    """Delete the oldest jobs to which `rule` applies, with their history, at most `limit` of them.
 
-    `rules` are all of them: a job goes by the one that says most about it. Their files are the caller's to
-    delete, once this is committed.
+    `rules` are all rules: the most specific one that matches a job applies to it. The caller deletes the
+    files of the deleted jobs after the commit. `after` is that of the slice before.
     """
     is_old = and_(status_is(*FINAL), job.c.finished_at < db_now(plus=-rule.keep))
-    others = [not_(_is_about(other)) for other in rules if _wins(other, rule)]
+    not_excepted = [not_(_matches(other)) for other in rules if _is_more_specific(other, rule)]
     has_file = job.c.payload.startswith(MARK) | func.coalesce(job.c.result.startswith(MARK), false())
     statement = (
         select(job.c.id, job.c.finished_at, has_file.label("has_file"))
-        .where(is_old, _is_about(rule), *others)
+        .where(is_old, _matches(rule), *not_excepted)
         .order_by(job.c.finished_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -59,18 +59,21 @@ def prune(
 
 
 def forget_old(connection: Connection, keep: timedelta) -> None:
-    """Delete the orders to replay that ended, and the workers that fell silent, longer than `keep` ago."""
+    """Delete replay orders that ended, and workers that were last seen, longer than `keep` ago."""
     connection.execute(delete(replay).where(replay.c.ended_at < db_now(plus=-keep)))
     connection.execute(delete(worker).where(worker.c.seen_at < db_now(plus=-keep)))
     connection.execute(delete(pruned).where(pruned.c.pruned_at < db_now(plus=-REMEMBERED_FOR)))
 
 
-def _is_about(rule: RetentionRule) -> ColumnElement[bool]:
+def _matches(rule: RetentionRule) -> ColumnElement[bool]:
     of_task = job.c.task == rule.task if rule.task else true()
     return and_(of_task, job.c.status == rule.status) if rule.status else of_task
 
 
-def _wins(other: RetentionRule, rule: RetentionRule) -> bool:
-    """Tell whether `other` says more: a task does more than an end, and both do more than one."""
-    said, more = ((one.task is not None, one.status is not None) for one in (rule, other))
-    return more > said
+def _is_more_specific(other: RetentionRule, rule: RetentionRule) -> bool:
+    return _specificity(other) > _specificity(rule)
+
+
+def _specificity(rule: RetentionRule) -> tuple[bool, bool]:
+    # A task is more specific than a status, and both together are more specific than one.
+    return rule.task is not None, rule.status is not None

@@ -1,7 +1,7 @@
-"""Replays in numbers: an order names dead jobs, and the keeper releases them at a bounded rate.
+"""Replays of many jobs: an order names dead jobs, and the keeper releases them at a bounded rate.
 
-A canary goes in three stages, 1 job, then 10 %, then the rest. The next stage begins when all of the one
-before have ended, and no stage begins once one of them is dead again: then the order has stopped by itself.
+A canary order has three stages: 1 job, then 10 %, then the rest. A stage begins when all jobs of the stage
+before have ended; if one of them is dead again, the order stops by itself.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,14 @@ from sqlalchemy import Connection, exists, func, insert, select, update
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import job, replay_item
-from jobyard.jobs.database.schema import replay as table
+from jobyard.jobs.database.schema import replay as replay_table
 from jobyard.jobs.errors import ReplayNotFoundError
 from jobyard.jobs.job import QueuedJob, Status, new_id
 from jobyard.jobs.ledger.dead_letters import UniqueKeyTakenError, replay
 
 CANARY_SHARE: Final = 0.1
-# What a second's rate allows goes at once, so that a small order need not wait for the keeper.
+# The most that one call releases is what the rate allows in this time. An order begins with that much, so
+# that a small one does not wait for the keeper.
 BURST: Final = timedelta(seconds=1)
 
 
@@ -33,7 +34,7 @@ class ReplayStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """An order to replay, and how far it has come: `released` are the jobs that were queued again."""
+    """A replay order and its progress: `released` counts the jobs that were queued again."""
 
     id: str
     status: ReplayStatus
@@ -52,11 +53,11 @@ class Replay:
 def order_replay(
     connection: Connection, job_ids: Sequence[str], *, is_canary: bool, reason: str | None
 ) -> str:
-    """Write down an order for these jobs, each once, and return its id."""
+    """Record an order for these jobs, each once, and return its id."""
     unique = list(dict.fromkeys(job_ids))
     replay_id = new_id()
     connection.execute(
-        insert(table).values(
+        insert(replay_table).values(
             id=replay_id,
             status=ReplayStatus.RUNNING,
             is_canary=is_canary,
@@ -67,65 +68,72 @@ def order_replay(
         )
     )
     rows = [
-        {"replay_id": replay_id, "job_id": job_id, "stage": _stage(place, len(unique), is_canary)}
-        for place, job_id in enumerate(unique)
+        {"replay_id": replay_id, "job_id": job_id, "stage": _stage(index, len(unique), is_canary)}
+        for index, job_id in enumerate(unique)
     ]
     if rows:
         connection.execute(insert(replay_item), rows)
     return replay_id
 
 
-def _stage(place: int, total: int, is_canary: bool) -> int:
-    if not is_canary or place == 0:
+def _stage(index: int, total: int, is_canary: bool) -> int:
+    if not is_canary or index == 0:
         return 0
-    return 1 if place <= max(1, round(total * CANARY_SHARE)) else 2
+    return 1 if index <= max(1, round(total * CANARY_SHARE)) else 2
 
 
 def running_replays(database: LedgerDatabase) -> list[str]:
-    """Return the ids of the orders that are not done, oldest first."""
-    statement = select(table.c.id).where(table.c.status == ReplayStatus.RUNNING).order_by(table.c.id)
+    """Return the ids of the running orders, oldest first."""
+    statement = (
+        select(replay_table.c.id)
+        .where(replay_table.c.status == ReplayStatus.RUNNING)
+        .order_by(replay_table.c.id)
+    )
     with database.reading() as connection:
         return list(connection.execute(statement).scalars())
 
 
 def advance_replay(
-    connection: Connection, replay_id: str, rate: float, most: int, unsent_after: timedelta
+    connection: Connection, replay_id: str, rate: float, limit: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    """Release the jobs of an order whose turn it is, at most `rate` a second and `most` at once.
+    """Release the next jobs of an order, at most `rate` in a second and `limit` at once.
 
-    One order in a transaction: its jobs are locked in the order of their ids, and so are those of another.
+    A transaction handles one order, and locks its jobs in the order of their ids, so that two orders cannot
+    wait for each other.
     """
-    running = select(table).where(table.c.id == replay_id, table.c.status == ReplayStatus.RUNNING)
+    running = select(replay_table).where(
+        replay_table.c.id == replay_id, replay_table.c.status == ReplayStatus.RUNNING
+    )
     order = connection.execute(running.with_for_update(skip_locked=True)).one_or_none()
-    return _advance(connection, order, rate, most, unsent_after) if order is not None else []
+    return _advance(connection, order, rate, limit, unsent_after) if order is not None else []
 
 
 def stop_replay(connection: Connection, replay_id: str) -> None:
-    """Release nothing more of an order; raises `ReplayNotFoundError`."""
-    of_it = table.c.id == replay_id
-    if connection.execute(select(table.c.id).where(of_it)).one_or_none() is None:
+    """Stop an order: no more of its jobs are released. Raises `ReplayNotFoundError`."""
+    is_this_one = replay_table.c.id == replay_id
+    if connection.execute(select(replay_table.c.id).where(is_this_one)).one_or_none() is None:
         raise ReplayNotFoundError(replay_id)
-    _end(connection, of_it & (table.c.status == ReplayStatus.RUNNING), ReplayStatus.STOPPED)
+    _end(connection, is_this_one & (replay_table.c.status == ReplayStatus.RUNNING), ReplayStatus.STOPPED)
 
 
 def list_replays(database: LedgerDatabase, limit: int) -> list[Replay]:
     """Return the latest orders, newest first."""
     with database.reading() as connection:
-        rows = connection.execute(_with_figures().order_by(table.c.id.desc()).limit(limit))
+        rows = connection.execute(_with_figures().order_by(replay_table.c.id.desc()).limit(limit))
         return [_as_replay(row) for row in rows]
 
 
 def get_replay(database: LedgerDatabase, replay_id: str) -> Replay:
     """Return one order; raises `ReplayNotFoundError`."""
     with database.reading() as connection:
-        row = connection.execute(_with_figures().where(table.c.id == replay_id)).one_or_none()
+        row = connection.execute(_with_figures().where(replay_table.c.id == replay_id)).one_or_none()
     if row is None:
         raise ReplayNotFoundError(replay_id)
     return _as_replay(row)
 
 
 def refusals(database: LedgerDatabase, replay_id: str, limit: int) -> dict[str, str]:
-    """Return why jobs of an order were not replayed, by id, as many as `limit`."""
+    """Return why jobs of an order were not replayed, by job id, for at most `limit` jobs."""
     statement = (
         select(replay_item.c.job_id, replay_item.c.refused)
         .where(replay_item.c.replay_id == replay_id, replay_item.c.refused.is_not(None))
@@ -137,47 +145,51 @@ def refusals(database: LedgerDatabase, replay_id: str, limit: int) -> dict[str, 
 
 
 def _advance(
-    connection: Connection, order: Any, rate: float, most: int, unsent_after: timedelta
+    connection: Connection, order: Any, rate: float, limit: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
     if order.is_canary and _has_released(connection, order.id, Status.DEAD):
-        _end(connection, table.c.id == order.id, ReplayStatus.STOPPED)
+        _end(connection, replay_table.c.id == order.id, ReplayStatus.STOPPED)
         return []
     waiting = (
         (replay_item.c.replay_id == order.id) & replay_item.c.refused.is_(None) & ~replay_item.c.released
     )
     now = connection.execute(select(db_now())).scalar_one()
-    # Never more than a burst, however long nobody looked, nor less than nothing, where a clock was set back.
-    since = min(max(now - order.released_at, timedelta(0)), max(BURST, timedelta(seconds=1 / rate)))
-    allowed = min(most, int(since.total_seconds() * rate))
-    turn = select(replay_item.c.job_id).where(waiting, replay_item.c.stage == order.stage)
-    job_ids = list(connection.execute(turn.order_by(replay_item.c.job_id).limit(allowed)).scalars())
+    # At most a burst, however long no keeper called this, and at least zero, if the clock was set back.
+    elapsed = min(max(now - order.released_at, timedelta(0)), max(BURST, timedelta(seconds=1 / rate)))
+    allowed = min(limit, int(elapsed.total_seconds() * rate))
+    next_jobs = select(replay_item.c.job_id).where(waiting, replay_item.c.stage == order.stage)
+    job_ids = list(connection.execute(next_jobs.order_by(replay_item.c.job_id).limit(allowed)).scalars())
     if job_ids:
-        connection.execute(update(table).where(table.c.id == order.id).values(released_at=now))
+        connection.execute(update(replay_table).where(replay_table.c.id == order.id).values(released_at=now))
         return [queued for job_id in job_ids if (queued := _release(connection, order, job_id, unsent_after))]
-    if allowed and not connection.execute(select(exists(turn))).scalar():
-        _go_on(connection, order, has_more=bool(connection.execute(select(exists().where(waiting))).scalar()))
+    if allowed and not connection.execute(select(exists(next_jobs))).scalar():
+        _end_stage(
+            connection, order, has_more=bool(connection.execute(select(exists().where(waiting))).scalar())
+        )
     return []
 
 
-def _go_on(connection: Connection, order: Any, *, has_more: bool) -> None:
-    moving = [status for status in Status if not status.is_final]
-    if order.is_canary and _has_released(connection, order.id, *moving):
-        return  # the stage has to end before anything is known
+def _end_stage(connection: Connection, order: Any, *, has_more: bool) -> None:
+    unfinished = [status for status in Status if not status.is_final]
+    if order.is_canary and _has_released(connection, order.id, *unfinished):
+        return  # only the end of these jobs shows whether the stage has failed
     if has_more:
-        connection.execute(update(table).where(table.c.id == order.id).values(stage=table.c.stage + 1))
+        connection.execute(
+            update(replay_table).where(replay_table.c.id == order.id).values(stage=replay_table.c.stage + 1)
+        )
     else:
-        _end(connection, table.c.id == order.id, ReplayStatus.DONE)
+        _end(connection, replay_table.c.id == order.id, ReplayStatus.DONE)
 
 
 def _release(connection: Connection, order: Any, job_id: str, unsent_after: timedelta) -> QueuedJob | None:
-    its_item = (replay_item.c.replay_id == order.id) & (replay_item.c.job_id == job_id)
+    is_item = (replay_item.c.replay_id == order.id) & (replay_item.c.job_id == job_id)
     try:
         queued = replay(connection, job_id, unsent_after, reason=order.reason)
         refused = None if queued else "no job with this id is dead"
     except UniqueKeyTakenError as error:
         queued, refused = None, str(error)
     connection.execute(
-        update(replay_item).where(its_item).values(released=queued is not None, refused=refused)
+        update(replay_item).where(is_item).values(released=queued is not None, refused=refused)
     )
     return queued
 
@@ -192,26 +204,26 @@ def _has_released(connection: Connection, replay_id: str, *statuses: Status) -> 
     return bool(connection.execute(select(statement)).scalar())
 
 
-def _end(connection: Connection, which: Any, status: ReplayStatus) -> None:
-    connection.execute(update(table).where(which).values(status=status, ended_at=db_now()))
+def _end(connection: Connection, condition: Any, status: ReplayStatus) -> None:
+    connection.execute(update(replay_table).where(condition).values(status=status, ended_at=db_now()))
 
 
 def _with_figures() -> Any:
-    def number(condition: Any) -> Any:
+    def count_items(condition: Any) -> Any:
         return (
             select(func.count())
             .select_from(replay_item.outerjoin(job, job.c.id == replay_item.c.job_id))
-            .where(replay_item.c.replay_id == table.c.id, condition)
+            .where(replay_item.c.replay_id == replay_table.c.id, condition)
             .scalar_subquery()
         )
 
     released = replay_item.c.released
     return select(
-        table,
-        number(released).label("released"),
-        number(released & (job.c.status == Status.SUCCEEDED)).label("succeeded"),
-        number(released & (job.c.status == Status.DEAD)).label("dead_again"),
-        number(replay_item.c.refused.is_not(None)).label("refused"),
+        replay_table,
+        count_items(released).label("released"),
+        count_items(released & (job.c.status == Status.SUCCEEDED)).label("succeeded"),
+        count_items(released & (job.c.status == Status.DEAD)).label("dead_again"),
+        count_items(replay_item.c.refused.is_not(None)).label("refused"),
     )
 
 

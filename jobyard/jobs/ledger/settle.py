@@ -1,4 +1,4 @@
-"""How attempts end in the ledger: results stored, failures recorded, retries written down as rows."""
+"""How attempts end in the ledger: stores results, records failures, and sets the time of retries."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -25,37 +25,39 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.row_locks import held, is_among
-from jobyard.jobs.database.row_parameter import IDS, Rows
+from jobyard.jobs.database.row_locks import current_jobs, is_among
+from jobyard.jobs.database.row_parameter import IDS, RowParameter
 from jobyard.jobs.database.schema import Id, job
 from jobyard.jobs.database.schema import attempt as attempt_table
 from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.job import Failed, HandedBack, NotStarted, Outcome, Status, Succeeded
 
-Key = tuple[str, int]  # a job's id and the attempt that is meant
+AttemptKey = tuple[str, int]  # the id of a job and the number of an attempt
 
-HELD: Final = Rows(id=Id, attempt=Integer)
-_RESULTS: Final = Rows(id=Id, attempt=Integer, result=Text)
+ATTEMPT_KEYS: Final = RowParameter(id=Id, attempt=Integer)
+_RESULTS: Final = RowParameter(id=Id, attempt=Integer, result=Text)
 
 
-def settle_succeeded(database: LedgerDatabase, outcomes: Sequence[Succeeded]) -> set[Key]:
-    """Commit the results of attempts by one statement; return those that counted."""
+def settle_succeeded(database: LedgerDatabase, outcomes: Sequence[Succeeded]) -> set[AttemptKey]:
+    """Commit the results of attempts by one statement; return the keys of those that were still running."""
     if len(outcomes) == 1:
-        [one] = outcomes
-        its = {"job_id": one.job_id, "its_attempt": one.attempt, "its_result": one.result}
-        return set(database.run(_SUCCEED_ONE, its).rows)
+        [only] = outcomes
+        parameters = {"job_id": only.job_id, "its_attempt": only.attempt, "its_result": only.result}
+        return set(database.run(_SUCCEED_ONE, parameters).rows)
     return set(database.run(_SUCCEED, _results(database.dialect, outcomes)).rows)
 
 
-def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
-    """Record how attempts ended; return those that counted, which are those that still run.
+def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[AttemptKey]:
+    """Record how attempts ended; return the keys of those that were still running, which alone count.
 
-    The lock comes first, so that all rows are locked in one order, of whatever kinds the ends are.
+    The rows are locked first, so that they are locked in one order for every mixture of outcomes.
     """
-    ours = _still_ours(connection, outcomes)
+    ours = _lock_running(connection, outcomes)
     current = [outcome for outcome in outcomes if (outcome.job_id, outcome.attempt) in ours]
     if succeeded := [o for o in current if isinstance(o, Succeeded)]:
-        connection.execute(_succeeding(connection.dialect.name), _results(connection.dialect.name, succeeded))
+        connection.execute(
+            _succeed_statement(connection.dialect.name), _results(connection.dialect.name, succeeded)
+        )
     _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
     _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
     _settle_not_started(connection, [o.job_id for o in current if isinstance(o, NotStarted)])
@@ -63,39 +65,40 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
 
 
 @cache
-def _locking(dialect: str) -> Select[Any]:
-    given = HELD.relation(dialect)
-    found = held(dialect, given)
-    return select(found.c.id, found.c.attempt).where(runs(found, given))
+def _lock_query(dialect: str) -> Select[Any]:
+    given = ATTEMPT_KEYS.relation(dialect)
+    current = current_jobs(dialect, given)
+    return select(current.c.id, current.c.attempt).where(is_running_attempt(current, given))
 
 
-def runs(found: FromClause, given: FromClause) -> ColumnElement[bool]:
-    """Return the condition that a job that was `held` runs, in the attempt that is given."""
-    is_one = and_(given.c.id == found.c.id, given.c.attempt == found.c.attempt)
-    return and_(is_one, found.c.status == Status.RUNNING)
+def is_running_attempt(current: FromClause, given: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a job of `current_jobs` is running, in the attempt in `given`."""
+    is_same_attempt = and_(given.c.id == current.c.id, given.c.attempt == current.c.attempt)
+    return and_(is_same_attempt, current.c.status == Status.RUNNING)
 
 
-def _still_ours(connection: Connection, outcomes: Sequence[Outcome]) -> set[Key]:
-    rows = HELD.parameters(
+def _lock_running(connection: Connection, outcomes: Sequence[Outcome]) -> set[AttemptKey]:
+    rows = ATTEMPT_KEYS.parameters(
         connection.dialect.name, [(outcome.job_id, outcome.attempt) for outcome in outcomes]
     )
-    return {(id_, attempt) for id_, attempt in connection.execute(_locking(connection.dialect.name), rows)}
+    return {(id_, attempt) for id_, attempt in connection.execute(_lock_query(connection.dialect.name), rows)}
 
 
 @cache
-def _succeeding(dialect: str) -> ReturningUpdate[Any]:
+def _succeed_statement(dialect: str) -> ReturningUpdate[Any]:
     given = _RESULTS.relation(dialect)
-    found = held(dialect, given)
-    return _succeeding_where(and_(job.c.id == found.c.id, runs(found, given)), given.c.result)
+    current = current_jobs(dialect, given)
+    is_current = and_(job.c.id == current.c.id, is_running_attempt(current, given))
+    return _succeed_where(is_current, given.c.result)
 
 
-def _succeeding_one(dialect: str) -> ReturningUpdate[Any]:
-    is_it = and_(job.c.id == _of_job, job.c.attempt == bindparam("its_attempt", type_=Integer))
+def _succeed_one_statement(dialect: str) -> ReturningUpdate[Any]:
+    is_this_one = and_(job.c.id == _job_id, job.c.attempt == bindparam("its_attempt", type_=Integer))
     result = bindparam("its_result", type_=Text)
-    return _succeeding_where(and_(is_it, job.c.status == Status.RUNNING), result)
+    return _succeed_where(and_(is_this_one, job.c.status == Status.RUNNING), result)
 
 
-def _succeeding_where(condition: ColumnElement[bool], result: ColumnElement[str]) -> ReturningUpdate[Any]:
+def _succeed_where(condition: ColumnElement[bool], result: ColumnElement[str]) -> ReturningUpdate[Any]:
     return (
         update(job)
         .where(condition)
@@ -112,25 +115,25 @@ def _succeeding_where(condition: ColumnElement[bool], result: ColumnElement[str]
     )
 
 
-_SUCCEED: Final = CommittedStatement(_succeeding)
-_SUCCEED_ONE: Final = CommittedStatement(_succeeding_one, finds_one=True)
+_SUCCEED: Final = CommittedStatement(_succeed_statement)
+_SUCCEED_ONE: Final = CommittedStatement(_succeed_one_statement, finds_one_row=True)
 
 
 def _results(dialect: str, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:
     return _RESULTS.parameters(dialect, [(o.job_id, o.attempt, o.result) for o in outcomes])
 
 
-_of_job = bindparam("job_id", type_=Id)
+_job_id = bindparam("job_id", type_=Id)
 
 
 def _settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
     record_attempts(connection, outcomes)
-    again = [outcome for outcome in outcomes if outcome.retry_in is not None]
+    retried = [outcome for outcome in outcomes if outcome.retry_in is not None]
     dead = [outcome for outcome in outcomes if outcome.retry_in is None]
-    if again:
+    if retried:
         retry_at = db_now(plus=bindparam("retry_in", type_=Float))
         statement = _failed(Status.RETRYING).values(run_at=retry_at, published_at=None, publish_count=0)
-        connection.execute(statement, [_failure_row(outcome) for outcome in again])
+        connection.execute(statement, [_failure_row(outcome) for outcome in retried])
     if dead:
         statement = _failed(Status.DEAD).values(finished_at=db_now())
         connection.execute(statement, [_failure_row(outcome) for outcome in dead])
@@ -141,7 +144,7 @@ def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
 
 
 def _settle_not_started(connection: Connection, job_ids: Sequence[str]) -> None:
-    # No task has seen the number of this attempt, so it may be given out again.
+    # No task has got the number of this attempt, so the next attempt may have it.
     as_before = {"attempt": job.c.attempt - 1, "started_at": case((job.c.attempt > 1, job.c.started_at))}
     _queue_again(connection, job_ids, queued_again() | as_before)
 
@@ -150,15 +153,15 @@ def _queue_again(connection: Connection, job_ids: Sequence[str], values: dict[st
     if not job_ids:
         return
     dialect = connection.dialect.name
-    is_one = is_among(dialect, select(IDS.relation(dialect).c.id))
-    rows = IDS.parameters(connection.dialect.name, [(job_id,) for job_id in job_ids])
-    connection.execute(update(job).where(is_one).values(values), rows)
+    is_among_them = is_among(dialect, select(IDS.relation(dialect).c.id))
+    rows = IDS.parameters(dialect, [(job_id,) for job_id in job_ids])
+    connection.execute(update(job).where(is_among_them).values(values), rows)
 
 
 def queued_again(unsent_after: timedelta = timedelta(0)) -> dict[str, Any]:
-    """Return the values of a job that no worker has any longer.
+    """Return the column values of a queued job that no worker has any longer.
 
-    The keeper publishes it at once, or where somebody is about to, `unsent_after` from now.
+    The keeper publishes it at once, or `unsent_after` from now if the caller is about to publish it.
     """
     return {
         "status": Status.QUEUED,
@@ -172,7 +175,7 @@ def queued_again(unsent_after: timedelta = timedelta(0)) -> dict[str, Any]:
 def _failed(status: Status) -> Update:
     return (
         update(job)
-        .where(job.c.id == _of_job)
+        .where(job.c.id == _job_id)
         .values(
             status=status,
             failures=job.c.failures + bindparam("counted", type_=Integer),
@@ -203,21 +206,14 @@ def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
     """Add a row to the history for each attempt that did not succeed, before its job is changed."""
     if not outcomes:
         return
-    of_job = [job.c.attempt, job.c.worker, job.c.started_at]
-    new = [db_now(), *(bindparam(name) for name in ("cause", "type", "message", "traceback"))]
+    from_job = [job.c.attempt, job.c.worker, job.c.started_at]
+    from_outcome = [db_now(), *(bindparam(name) for name in ("cause", "type", "message", "traceback"))]
     columns = [
-        "job_id",
-        "attempt",
-        "worker",
-        "started_at",
-        "ended_at",
-        "cause",
-        "type",
-        "message",
-        "traceback",
+        *("job_id", "attempt", "worker", "started_at"),
+        *("ended_at", "cause", "type", "message", "traceback"),
     ]
     statement = insert(attempt_table).from_select(
-        columns, select(job.c.id, *of_job, *new).where(job.c.id == _of_job)
+        columns, select(job.c.id, *from_job, *from_outcome).where(job.c.id == _job_id)
     )
     rows = [
         {

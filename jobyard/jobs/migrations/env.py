@@ -1,5 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `jobyard/jobs/database/migrate.py` hands
-over."""
+"""Alembic's entry: runs the migrations on the connection of `jobyard/jobs/database/migrate.py`."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""Jobs, tasks and workers as they are looked at."""
+"""Queries for jobs, tasks, queues and workers, and what processes announce about themselves."""

@@ -1,4 +1,4 @@
-"""The tasks by name, written down for those who submit in SQL: where jobs wait, how often they are tried."""
+"""The declared tasks in the ledger, for submitting in SQL: each task's queue, priority and attempts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from jobyard.jobs.database.upsert import insert_or
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTask:
-    """What a job of a task is unless it is told otherwise; `name` may be a former name of `task`."""
+    """The default options of a task's jobs; `name` may be a former name of `task`."""
 
     name: str
     task: str
@@ -21,14 +21,15 @@ class DeclaredTask:
     max_attempts: int
 
 
-def declare(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> None:
-    """Write down what these tasks are now; others that stand there stay, for workers that know them."""
+def declare_tasks(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> None:
+    """Store these tasks as they are now; other rows stay, for the workers that know those tasks."""
     with database.reading() as connection:
         known = {DeclaredTask(*row) for row in connection.execute(select(declared_task))}
-    changed = sorted(set(tasks) - known, key=lambda one: one.name)
+    changed = sorted(set(tasks) - known, key=lambda task: task.name)
     if not changed:
         return
     with database.writing() as connection:
-        for one in changed:
-            statement = insert_or(connection.dialect.name, declared_task).values(asdict(one))
-            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=asdict(one)))
+        for task in changed:
+            values = asdict(task)
+            statement = insert_or(connection.dialect.name, declared_task).values(values)
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

@@ -1,4 +1,4 @@
-"""How jobs are read: one with its history, several, and the figures of the queues."""
+"""Queries for jobs: one job with its history, several jobs, and the counts of the queues."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, union_all
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.schema import attempt, job, pruned, stands_in, tag
+from jobyard.jobs.database.schema import attempt, has_status, job, pruned, tag
 from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
 
@@ -17,7 +17,7 @@ _JOB_FIELDS = [name for name in Job.__slots__ if name in job.c]
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """How many jobs of a queue are in each moving status, and when its oldest queued job was due."""
+    """How many jobs of a queue have each status that is not final, and when its oldest queued job was due."""
 
     counts: dict[Status, int]
     oldest_queued_at: datetime | None
@@ -33,13 +33,13 @@ def get_job(database: LedgerDatabase, job_id: str) -> Job:
 
 
 def status_of(connection: Connection, job_id: str) -> Status | None:
-    """Return the status of a job, or None where there is no such job."""
+    """Return the status of a job, or None if the ledger does not have the job."""
     status = connection.execute(select(job.c.status).where(job.c.id == job_id)).scalar_one_or_none()
     return None if status is None else Status(status)
 
 
 def missing(connection: Connection, job_id: str) -> JobNotFoundError:
-    """Return the error for a job that is not here: never accepted, or pruned."""
+    """Return the error for a job that the ledger does not have: it was never accepted, or is pruned."""
     pruned_at = connection.execute(
         select(pruned.c.pruned_at).where(pruned.c.id == job_id)
     ).scalar_one_or_none()
@@ -54,19 +54,19 @@ def get_attempts(database: LedgerDatabase, job_id: str) -> list[Attempt]:
 
 
 def finished_among(database: LedgerDatabase, job_ids: Collection[str]) -> set[str]:
-    """Return the ids of those jobs that have ended."""
+    """Return the ids of the jobs that have ended, among these."""
     statement = select(job.c.id).where(job.c.id.in_(job_ids), job.c.status.in_(FINAL))
     with database.reading() as connection:
         return set(connection.execute(statement).scalars())
 
 
 def queue_figures(database: LedgerDatabase) -> dict[str, QueueFigures]:
-    """Return the figures of every queue that has jobs on their way."""
-    # Each status by itself, for no index has them all.
+    """Return the figures of every queue that has jobs which have not ended."""
+    # A query for each status, because no index has all of them.
     statement = union_all(
         *(
             select(job.c.queue, job.c.status, func.count(), func.min(job.c.run_at))
-            .where(stands_in(status))
+            .where(has_status(status))
             .group_by(job.c.queue, job.c.status)
             for status in Status
             if not status.is_final
@@ -82,7 +82,7 @@ def queue_figures(database: LedgerDatabase) -> dict[str, QueueFigures]:
 
 
 def load(connection: Connection, statement: Select[Any]) -> list[Job]:
-    """Return the jobs of a query of whole rows, in its order."""
+    """Return the jobs of a query that selects whole rows, in its order."""
     rows = connection.execute(statement).all()
     tags = _tags_of(connection, [row.id for row in rows])
     return [_as_job(row, tuple(tags.get(row.id, ()))) for row in rows]

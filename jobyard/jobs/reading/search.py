@@ -1,23 +1,22 @@
-"""Finding jobs: lists by filter and cursor, newest first, whose cost does not grow with the ledger.
+"""Lists of jobs by filter and cursor, newest first, at a cost that does not grow with the ledger.
 
-Each step looks at no more than `MOST_EXAMINED` jobs, in the order of an index (its trail), and keeps those
-that fit the rest of the filter. So a page may hold fewer jobs than were asked for, even none, and still have
-a cursor: there is more to look at. And no filter needs an index of its own, for which every job would pay.
-Nor have the queued or running jobs of one task: they are picked from those of all.
+Each step examines at most `MAX_EXAMINED` jobs, in the order of one index, and keeps those that match the rest
+of the filter. So a page may have fewer jobs than were asked for, or none, and still a cursor, which means
+that there are more jobs to examine. This way not every filter needs an index of its own, which would make
+every job more expensive. The queued and running jobs of one task have none either: they are picked from those
+of all tasks.
 """
 
-import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ClauseElement,
-    ColumnElement,
     Connection,
     Executable,
     Select,
@@ -30,16 +29,18 @@ from sqlalchemy.ext.compiler import compiles
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import is_among
-from jobyard.jobs.database.row_parameter import FENCE
-from jobyard.jobs.database.schema import IS_FAILED, RESTING, job, stands_in, tag
-from jobyard.jobs.files.claim_checks import is_check
-from jobyard.jobs.job import Cause, Job, Status
+from jobyard.jobs.database.row_parameter import MATERIALIZED
+from jobyard.jobs.database.schema import IS_FAILED, NOT_IN_FLIGHT, has_status, job, tag
+from jobyard.jobs.job import Job, Status
+from jobyard.jobs.reading.job_filter import JobFilter, add_conditions, matches_payload
 from jobyard.jobs.reading.job_queries import load
 
-MOST_EXAMINED: Final = 2_000
-# Counted one by one so far, and estimated beyond.
-MOST_COUNTED: Final = 10_000
-# Ids are made by the hosts that submit, `created_at` by the ledger: their clocks may differ by so much.
+# Jobs that one step examines at most.
+MAX_EXAMINED: Final = 2_000
+# Counts up to this number are exact, and larger ones are estimates.
+MAX_COUNTED: Final = 10_000
+# Ids have the time of the host that submits, and `created_at` has the ledger's: their clocks may differ by
+# this.
 CLOCKS_APART: Final = timedelta(minutes=10)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,35 +48,12 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class BadCursorError(ValueError):
-    """A cursor that no list of ours has given out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """Which jobs to find; what is None or empty does not narrow.
-
-    `error` is the class of the last failure, and `text` a part of its words, in small letters or large;
-    `worker` is a worker's name, with or without the process; `since` and `until` are about acceptance.
-    `payload` says what fields must be, as text, by path (`to`, `options.size`); of a list one will do.
-    """
-
-    status: Collection[Status] = ()
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    cause: Cause | None = None
-    error: str | None = None
-    text: str | None = None
-    worker: str | None = None
-    parent: str | None = None
-    payload: Mapping[str, str] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
+    """A cursor that does not come from a list of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list, newest first, and the cursor of the next part, or None at the end."""
+    """A part of a list, newest first, and the cursor of the next part, which is None at the end."""
 
     jobs: list[Job]
     next_cursor: str | None
@@ -83,63 +61,63 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many jobs fit a filter; where not exact, about so many (PostgreSQL), or at least (SQLite)."""
+    """How many jobs match a filter; if not exact, an estimate (PostgreSQL) or a lower bound (SQLite)."""
 
     jobs: int
     is_exact: bool
 
 
-def list_jobs(database: LedgerDatabase, wanted: JobFilter, limit: int, cursor: str | None = None) -> Page:
+def list_jobs(database: LedgerDatabase, job_filter: JobFilter, limit: int, cursor: str | None = None) -> Page:
     """Return a page of jobs, newest first; raises `BadCursorError`.
 
-    A cursor is the id of the last job that was looked at, so a list stays in place while new jobs arrive.
+    A cursor is the id of the last job that was examined, so a list keeps its place while new jobs arrive.
     """
     before = decode_cursor(cursor) if cursor is not None else None
     with database.reading() as connection:
-        found, rest = _step(connection, wanted, limit, before)
+        found, rest = _examine_part(connection, job_filter, limit, before)
         jobs = load(connection, select(job).where(job.c.id.in_(found)).order_by(job.c.id.desc()))
     return Page(jobs, encode_cursor(rest) if rest is not None else None)
 
 
-def each_page(database: LedgerDatabase, wanted: JobFilter, size: int) -> Iterator[list[Job]]:
-    """Yield every job of a filter, newest first, in pages."""
+def each_page(database: LedgerDatabase, job_filter: JobFilter, size: int) -> Iterator[list[Job]]:
+    """Yield every job that matches a filter, newest first, in pages."""
     cursor: str | None = None
     while True:
-        page = list_jobs(database, wanted, size, cursor)
+        page = list_jobs(database, job_filter, size, cursor)
         yield page.jobs
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def matching_ids(database: LedgerDatabase, wanted: JobFilter, limit: int) -> list[str]:
-    """Return the ids of jobs, newest first."""
+def matching_ids(database: LedgerDatabase, job_filter: JobFilter, limit: int) -> list[str]:
+    """Return the ids of at most `limit` jobs that match a filter, newest first."""
     ids: list[str] = []
     before: str | None = None
     with database.reading() as connection:
         while len(ids) < limit:
-            found, before = _step(connection, wanted, limit - len(ids), before)
+            found, before = _examine_part(connection, job_filter, limit - len(ids), before)
             ids += found
             if before is None:
                 break
     return ids
 
 
-def count_jobs(database: LedgerDatabase, wanted: JobFilter) -> Count:
-    """Return how many jobs fit a filter: counted up to `MOST_COUNTED`, estimated beyond."""
+def count_jobs(database: LedgerDatabase, job_filter: JobFilter) -> Count:
+    """Return how many jobs match a filter: exactly up to `MAX_COUNTED`, and estimated beyond."""
     counted, before = 0, None
     with database.reading() as connection:
-        for _ in range(MOST_COUNTED // MOST_EXAMINED):
-            found, before = _step(connection, wanted, MOST_EXAMINED, before)
+        for _ in range(MAX_COUNTED // MAX_EXAMINED):
+            found, before = _examine_part(connection, job_filter, MAX_EXAMINED, before)
             counted += len(found)
             if before is None:
                 return Count(counted, is_exact=True)
-        return Count(max(counted, _estimated(connection, wanted)), is_exact=False)
+        return Count(max(counted, _estimated(connection, job_filter)), is_exact=False)
 
 
-def latest_with_tag(database: LedgerDatabase, wanted: str) -> Job | None:
+def latest_with_tag(database: LedgerDatabase, tag_name: str) -> Job | None:
     """Return the newest job with a tag, or None."""
-    page = list_jobs(database, JobFilter(tag=wanted), 1)
+    page = list_jobs(database, JobFilter(tag=tag_name), 1)
     return page.jobs[0] if page.jobs else None
 
 
@@ -158,156 +136,95 @@ def decode_cursor(cursor: str) -> str:
     return job_id
 
 
-def _step(
-    connection: Connection, wanted: JobFilter, limit: int, before: str | None
+def _examine_part(
+    connection: Connection, job_filter: JobFilter, limit: int, before: str | None
 ) -> tuple[list[str], str | None]:
-    """Return at most `limit` ids from one part of the trail, and the id that the next part begins after."""
-    examined = _trail(wanted, before)
-    columns = (job.c.id, job.c.payload) if wanted.payload else (job.c.id,)
+    """Return at most `limit` matching ids below `before`, and the next `before`, None at the end."""
+    examined = _examined_ids(job_filter, before)
+    columns = (job.c.id, job.c.payload) if job_filter.payload else (job.c.id,)
     is_examined = is_among(connection.dialect.name, select(examined.c.id))
-    statement = narrowed(select(*columns).where(is_examined), wanted)
+    statement = add_conditions(select(*columns).where(is_examined), job_filter)
     statement = statement.order_by(job.c.id.desc())
-    if wanted.payload:
+    if job_filter.payload:
         rows = connection.execute(statement)
-        found = [row.id for row in rows if _fits(row.payload, wanted.payload)]
+        found = [row.id for row in rows if matches_payload(row.payload, job_filter.payload)]
     else:
         found = list(connection.execute(statement.limit(limit + 1)).scalars())
     if len(found) > limit:
         return found[:limit], found[limit - 1]
-    last = select(examined.c.id).order_by(examined.c.id.desc()).offset(MOST_EXAMINED - 1).limit(1)
+    last = select(examined.c.id).order_by(examined.c.id.desc()).offset(MAX_EXAMINED - 1).limit(1)
     return found, connection.execute(last).scalar_one_or_none()
 
 
-def _trail(wanted: JobFilter, before: str | None) -> Subquery:
-    """Return the newest ids that one index gives in order, whatever else is wanted."""
-    if wanted.tag is not None:
-        starts = [select(tag.c.job_id.label("id")).where(tag.c.tag == wanted.tag)]
-    elif wanted.parent is not None:
-        starts = [select(job.c.id).where(job.c.parent == wanted.parent)]
-    elif wanted.task is not None or wanted.status:
-        starts = [_standing_in(status, wanted.task) for status in wanted.status or Status]
-    elif wanted.cause is not None or wanted.error is not None or wanted.text is not None:
-        starts = [select(job.c.id).where(text(IS_FAILED))]
+def _examined_ids(job_filter: JobFilter, before: str | None) -> Subquery:
+    """Return the newest ids that one index gives in order; the other conditions are left to the caller."""
+    if job_filter.tag is not None:
+        queries = [select(tag.c.job_id.label("id")).where(tag.c.tag == job_filter.tag)]
+    elif job_filter.parent is not None:
+        queries = [select(job.c.id).where(job.c.parent == job_filter.parent)]
+    elif job_filter.task is not None or job_filter.status:
+        queries = [_with_status(status, job_filter.task) for status in job_filter.status or Status]
+    elif job_filter.cause is not None or job_filter.error is not None or job_filter.text is not None:
+        queries = [select(job.c.id).where(text(IS_FAILED))]
     else:
-        starts = [select(job.c.id)]
-    branches = [_newest(_between(start, wanted, before)) for start in starts]
-    if len(branches) == 1:
-        return branches[0].subquery("examined")
-    both = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
-    return _newest(select(both.c.id)).subquery("examined")
+        queries = [select(job.c.id)]
+    newest = [_newest(_within(query, job_filter, before)) for query in queries]
+    if len(newest) == 1:
+        return newest[0].subquery("examined")
+    merged = union_all(*(select(query.subquery()) for query in newest)).subquery()
+    return _newest(select(merged.c.id)).subquery("examined")
 
 
-def _standing_in(status: Status, task: str | None) -> Select[Any]:
-    start = select(job.c.id).where(stands_in(status))
-    if task is not None and status in RESTING:
-        start = start.where(job.c.task == task)
+def _with_status(status: Status, task: str | None) -> Select[Any]:
+    query = select(job.c.id).where(has_status(status))
+    if task is not None and status in NOT_IN_FLIGHT:
+        query = query.where(job.c.task == task)
     if status is Status.RUNNING:
-        # Few, and sorted once they are found: a planner that takes them for many would look for them along
-        # the primary key, through all that has ended.
-        return select(start.cte("running").prefix_with(FENCE).c.id)
-    return start
+        # Running jobs are few, and are sorted once they are found. A planner that expects many would look for
+        # them along the primary key, through all jobs that have ended.
+        return select(query.cte("running").prefix_with(MATERIALIZED).c.id)
+    return query
 
 
-def _between(start: Select[Any], wanted: JobFilter, before: str | None) -> Select[Any]:
-    the_id = start.selected_columns[0]
+def _within(query: Select[Any], job_filter: JobFilter, before: str | None) -> Select[Any]:
+    id_column = query.selected_columns[0]
     if before is not None:
-        start = start.where(the_id < before)
-    if wanted.since is not None:
-        start = start.where(the_id >= _first_id(wanted.since, -CLOCKS_APART))
-    if wanted.until is not None:
-        start = start.where(the_id < _first_id(wanted.until, CLOCKS_APART))
-    return start
+        query = query.where(id_column < before)
+    if job_filter.since is not None:
+        query = query.where(id_column >= _first_id(job_filter.since, -CLOCKS_APART))
+    if job_filter.until is not None:
+        query = query.where(id_column < _first_id(job_filter.until, CLOCKS_APART))
+    return query
 
 
 def _newest(statement: Select[Any]) -> Select[Any]:
-    return statement.order_by(statement.selected_columns[0].desc()).limit(MOST_EXAMINED)
+    return statement.order_by(statement.selected_columns[0].desc()).limit(MAX_EXAMINED)
 
 
 def _first_id(moment: datetime, shift: timedelta) -> str:
-    # The first 48 bits of a UUIDv7 are milliseconds since 1970 (RFC 9562). Any date may be asked for, and
-    # some cannot be shifted, so the number is.
+    # The first 48 bits of a UUIDv7 are milliseconds since 1970 (RFC 9562). The number is shifted and not the
+    # date, because the shift of a date near either end of the calendar would overflow.
     millis = (moment - _EPOCH) // _MILLISECOND + shift // _MILLISECOND
     millis = min(max(0, millis), 2**48 - 1)
     return str(UUID(int=millis << 80))
 
 
-def narrowed(statement: Select[Any], wanted: JobFilter) -> Select[Any]:
-    """Add every condition of a filter that a database can decide; of `payload` what it can rule out."""
-    return statement.where(*_conditions(wanted))
-
-
-def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
-    if wanted.status:
-        yield job.c.status.in_(wanted.status)
-    equal = {
-        "task": wanted.task,
-        "queue": wanted.queue,
-        "failure_cause": wanted.cause,
-        "failure_type": wanted.error,
-        "parent": wanted.parent,
-    }
-    for name, value in equal.items():
-        if value is not None:
-            yield job.c[name] == value
-    if wanted.tag is not None:
-        yield job.c.id.in_(select(tag.c.job_id).where(tag.c.tag == wanted.tag))
-    if wanted.text is not None:
-        yield job.c.failure_message.icontains(wanted.text, autoescape=True)
-    if wanted.worker is not None:
-        with_process = job.c.worker.startswith(f"{wanted.worker}/", autoescape=True)
-        yield (job.c.worker == wanted.worker) | with_process
-    if wanted.since is not None:
-        yield job.c.created_at >= wanted.since
-    if wanted.until is not None:
-        yield job.c.created_at < wanted.until
-    for path, value in wanted.payload.items():
-        if plain := _longest_plain_part(value):
-            yield job.c.payload.contains(plain, autoescape=True)
-        for name in path.split("."):
-            if name.isascii() and name.isidentifier():  # which JSON writes as it is
-                yield job.c.payload.contains(f'"{name}"', autoescape=True)
-
-
-def _longest_plain_part(value: str) -> str:
-    # What JSON writes as it is, whoever wrote it: other characters may stand there escaped.
-    parts = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in value).split()
-    return max(parts, key=len, default="")
-
-
-def _fits(payload: str, wanted: Mapping[str, str]) -> bool:
-    if is_check(payload):
-        return False  # it is not fetched for every search
-    document = json.loads(payload)
-    return all(value in _texts_at(document, path.split(".")) for path, value in wanted.items())
-
-
-def _texts_at(node: Any, path: list[str]) -> Iterator[str]:
-    if isinstance(node, list):
-        for element in node:
-            yield from _texts_at(element, path)
-    elif path:
-        if isinstance(node, dict) and path[0] in node:
-            yield from _texts_at(node[path[0]], path[1:])
-    elif not isinstance(node, dict):
-        yield node if isinstance(node, str) else json.dumps(node)
-
-
-def _estimated(connection: Connection, wanted: JobFilter) -> int:
-    # PostgreSQL's planner knows about how many rows it will meet; SQLite has no such thing.
-    if connection.dialect.name != "postgresql" or wanted.payload:
+def _estimated(connection: Connection, job_filter: JobFilter) -> int:
+    # PostgreSQL's planner estimates how many rows match; SQLite's does not tell.
+    if connection.dialect.name != "postgresql" or job_filter.payload:
         return 0
-    first_line = connection.execute(_Explained(narrowed(select(job.c.id), wanted))).scalars().first()
+    first_line = connection.execute(_Explain(add_conditions(select(job.c.id), job_filter))).scalars().first()
     rows = re.search(r"rows=(\d+)", first_line or "")
     return int(rows[1]) if rows else 0
 
 
-class _Explained(Executable, ClauseElement):
+class _Explain(Executable, ClauseElement):
     inherit_cache = False
 
     def __init__(self, statement: Select[Any]) -> None:
         self.statement = statement
 
 
-@compiles(_Explained)
-def _explained(element: _Explained, compiler: Any, **options: Any) -> str:
+@compiles(_Explain)
+def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
     return f"EXPLAIN {compiler.process(element.statement, **options)}"

@@ -1,1 +1,1 @@
-"""The URLs in settings, taken apart."""
+"""Parses the URLs in settings."""

@@ -1,4 +1,4 @@
-"""The kinds of brokers, told by the scheme of the URL."""
+"""The kinds of brokers, by the scheme of the URL."""
 
 from enum import StrEnum
 from typing import Final
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 class BrokerKind(StrEnum):
-    """A kind of broker, as messages to people name it."""
+    """A kind of broker, with its name for messages."""
 
     REDIS = "Redis"
     SENTINEL = "Redis Sentinel"
@@ -26,5 +26,5 @@ REDIS_SCHEMES: Final = ("redis", "rediss", "sentinel")
 
 
 def broker_kind(url: str) -> BrokerKind:
-    """Return the kind of broker that a URL leads to; raises `KeyError` for a scheme that is none of ours."""
+    """Return the kind of broker that a URL leads to; raises `KeyError` for an unknown scheme."""
     return BROKER_SCHEMES[urlsplit(url).scheme]

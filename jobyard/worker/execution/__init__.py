@@ -1,1 +1,1 @@
-"""One message in a worker, from claim to settle."""
+"""Runs the jobs of one message in a worker, from claim to settle."""

@@ -1,5 +1,7 @@
-"""One attempt at one claimed job: fetch, decode, call, encode, store; and what became of it. Touches no
-ledger."""
+"""One attempt at one claimed job: fetch, decode, call, encode, store.
+
+It returns an outcome and leaves the ledger to its caller.
+"""
 
 import asyncio
 import os
@@ -26,15 +28,15 @@ from jobyard.tasks.definition import AnyDefinition
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
 MAX_TYPE_LENGTH = 200
-WITHOUT_STORE = timedelta(seconds=15)  # until a payload is asked for again that could not be fetched
+REFETCH_PAYLOAD_AFTER = timedelta(seconds=15)  # the delay of a retry after a payload could not be fetched
 SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 
-# A task that calls sys.exit, runs out of memory or is cancelled has failed; its worker goes on.
-_TAKEN = (Exception, SystemExit, asyncio.CancelledError)
+# A task that calls sys.exit, runs out of memory or is cancelled has failed, and its worker goes on.
+_CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
 
 
-class _NothingToRunError(Exception):
-    """The attempt is over before it has begun."""
+class _UnusablePayloadError(Exception):
+    """The payload cannot be used, so the attempt ends with `outcome` before the task is called."""
 
     def __init__(self, outcome: Failed) -> None:
         super().__init__()
@@ -42,31 +44,31 @@ class _NothingToRunError(Exception):
 
 
 def attempt(task: AnyDefinition, job: ClaimedJob) -> Outcome:
-    """Run one attempt to its end; whatever the task raises becomes a `Failed`."""
+    """Run one attempt to its end; any exception of the task becomes a `Failed`."""
     process = os.getpid()
-    with _named(job):
+    with _job_context(job):
         try:
             payload = _fetch_and_decode(task, job)
             returned = task.call(payload)
             return _store(job, task.encode(returned))
-        except _NothingToRunError as nothing:
-            return nothing.outcome
-        except _TAKEN as error:
+        except _UnusablePayloadError as unusable:
+            return unusable.outcome
+        except _CAUGHT as error:
             if os.getpid() != process:
-                raise  # in a child that the task has forked, whose end this is
-            return failed(task, job, error)
+                raise  # in a child that the task has forked, which this ends
+            return outcome_of_failure(task, job, error)
 
 
 async def attempt_async(
-    task: AnyDefinition, job: ClaimedJob, interruption: Callable[[], BaseException | None]
+    task: AnyDefinition, job: ClaimedJob, get_interruption: Callable[[], BaseException | None]
 ) -> Outcome:
-    """Run one attempt of an `async def` to its end, on the event loop that this is awaited on.
+    """Run one attempt of an `async def` task to its end, on the current event loop.
 
-    It is interrupted by cancelling it; `interruption` says then what for.
+    The supervisor interrupts it by cancelling it; `get_interruption` then returns the reason.
     """
-    with _named(job):
+    with _job_context(job):
         try:
-            # The file store blocks, and the event loop has other attempts to run.
+            # The file store blocks, and the event loop runs other attempts.
             if is_check(job.payload):
                 payload = await asyncio.to_thread(_fetch_and_decode, task, job)
             else:
@@ -74,20 +76,20 @@ async def attempt_async(
             text = task.encode(await task.function(payload))
             is_large = get_claim_checks().is_large(text)
             return await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
-        except _NothingToRunError as nothing:
-            return nothing.outcome
-        except _TAKEN as error:
-            asked = interruption() if isinstance(error, asyncio.CancelledError) else None
-            if asked is None:
-                return failed(task, job, error)
-            asked.with_traceback(error.__traceback__)
-            if isinstance(asked, Exception):
-                return failed(task, job, asked)
-            raise asked from None
+        except _UnusablePayloadError as unusable:
+            return unusable.outcome
+        except _CAUGHT as error:
+            interruption = get_interruption() if isinstance(error, asyncio.CancelledError) else None
+            if interruption is None:
+                return outcome_of_failure(task, job, error)
+            interruption.with_traceback(error.__traceback__)
+            if isinstance(interruption, Exception):
+                return outcome_of_failure(task, job, interruption)
+            raise interruption from None
 
 
 @contextmanager
-def _named(job: ClaimedJob) -> Iterator[None]:
+def _job_context(job: ClaimedJob) -> Iterator[None]:
     in_logs = bind_contextvars(job_id=job.id, attempt=job.attempt)
     try:
         with running(JobContext(job.id, job.attempt)):
@@ -101,15 +103,15 @@ def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
         return task.decode(get_claim_checks().fetch(job.id, job.payload))
     except ValidationError as error:
         failure = Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error)))
-        raise _NothingToRunError(_dead(job, failure)) from error
+        raise _UnusablePayloadError(_dead_outcome(job, failure)) from error
     except ClaimCheckError as error:
-        raise _NothingToRunError(_without_payload(task, job, error)) from error
+        raise _UnusablePayloadError(_outcome_without_payload(task, job, error)) from error
 
 
-def _without_payload(task: AnyDefinition, job: ClaimedJob, error: ClaimCheckError) -> Failed:
+def _outcome_without_payload(task: AnyDefinition, job: ClaimedJob, error: ClaimCheckError) -> Failed:
     if error.is_lost:
-        return _dead(job, Failure(Cause.INVALID_PAYLOAD, type(error).__qualname__, str(error)))
-    return failed(task, job, RetryLater(WITHOUT_STORE, str(error), counts=False))
+        return _dead_outcome(job, Failure(Cause.INVALID_PAYLOAD, type(error).__qualname__, str(error)))
+    return outcome_of_failure(task, job, RetryLater(REFETCH_PAYLOAD_AFTER, str(error), counts=False))
 
 
 def _store(job: ClaimedJob, text: str) -> Succeeded:
@@ -117,19 +119,19 @@ def _store(job: ClaimedJob, text: str) -> Succeeded:
     return Succeeded(job.id, job.attempt, result)
 
 
-def failed(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failed:
-    """Return what becomes of a job whose attempt raised `error`."""
+def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failed:
+    """Return the outcome of an attempt that raised `error`: dead, or retried after a delay."""
     failure = _describe(task, error)
-    wanted = error.delay if isinstance(error, RetryLater) else None
+    requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
-    is_worth_another = isinstance(error, (RetryLater, *task.policy.autoretry_for))
-    has_another = job.failures + counts < job.max_attempts
-    if not (is_worth_another and has_another):
-        return _dead(job, failure)
-    delay = retry_delay(task.policy, job.failures + 1, wanted=wanted)
+    is_retryable = isinstance(error, (RetryLater, *task.policy.autoretry_for))
+    has_attempts_left = job.failures + counts < job.max_attempts
+    if not (is_retryable and has_attempts_left):
+        return _dead_outcome(job, failure)
+    delay = retry_delay(task.policy, job.failures + 1, requested=requested)
     if _is_too_old(task, job, delay):
-        words = f"{failure.message} (not tried again: older than {task.declaration.max_age} s by then)"
-        return _dead(job, replace(failure, message=words))
+        message = f"{failure.message} (not retried: older than {task.declaration.max_age} s by then)"
+        return _dead_outcome(job, replace(failure, message=message))
     return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts)
 
 
@@ -138,23 +140,23 @@ def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
     return max_age is not None and utc_now() + delay - job.created_at > timedelta(seconds=max_age)
 
 
-def _dead(job: ClaimedJob, failure: Failure) -> Failed:
+def _dead_outcome(job: ClaimedJob, failure: Failure) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=None)
 
 
 def _describe(task: AnyDefinition, error: BaseException) -> Failure:
     cause, kind = _cause(error), type(error).__qualname__
-    words = f"stopped at its limit of {task.soft_limit} s" if kind == SOFT_LIMIT else _words_of(error)
-    expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
-    trace = None if expected else _shorten(_traceback_of(error), MAX_TRACEBACK_LENGTH)
-    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(words), trace)
+    message = f"stopped at its limit of {task.soft_limit} s" if kind == SOFT_LIMIT else _message_of(error)
+    is_expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
+    trace = None if is_expected else _shorten(_traceback_of(error), MAX_TRACEBACK_LENGTH)
+    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(message), trace)
 
 
-def _words_of(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     try:
         return str(error) or type(error).__qualname__
-    except Exception as another:  # an exception may be as wrong as anything else
-        return f"an exception whose words cannot be told: {type(another).__qualname__}"
+    except Exception as str_error:  # the exception's own `__str__` may fail
+        return f"an exception whose message cannot be read: {type(str_error).__qualname__}"
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -179,10 +181,9 @@ def _cause(error: BaseException) -> Cause:
     return Cause.EXCEPTION
 
 
-def _shorten(words: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
-    in_all = len(words)
-    # No ledger keeps half a character (an undecodable file name has them), PostgreSQL no NUL; and nobody
-    # reads a megabyte of it.
-    # Twice as much as is kept: a secret that is cut in two would not be known for one.
-    words = masked_text(words[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
-    return words if in_all <= limit else f"{words[:limit]}… ({in_all} characters in all)"
+def _shorten(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    length = len(text)
+    # No ledger stores lone surrogates (an undecodable file name has them), and PostgreSQL stores no NUL.
+    # The text is masked at twice the kept length, because half of a secret would not be recognised.
+    text = masked_text(text[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
+    return text if length <= limit else f"{text[:limit]}… ({length} characters in all)"

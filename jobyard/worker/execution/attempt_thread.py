@@ -1,4 +1,4 @@
-"""A thread that runs what a worker's thread hands it, so that the worker's thread can watch, and leave.
+"""A thread that runs attempts for a worker's thread, which watches it and can leave it behind.
 
 Python cannot stop a thread from outside. It can raise an exception in it, which takes effect at the thread's
 next bytecode. A thread that blocks in C and does not return is left behind, counted, and replaced.
@@ -16,7 +16,7 @@ from jobyard.jobs.clock import monotonic
 
 T = TypeVar("T")
 
-_own = threading.local()
+_local = threading.local()
 _left_behind: set[threading.Thread] = set()
 
 
@@ -36,7 +36,7 @@ class ThreadCall(Generic[T]):
         self._interruption: BaseException | None = None
 
     def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in the function, wherever it is; nothing happens when it is over."""
+        """Raise `error` in the function wherever it is, unless it is over."""
         with self._lock:
             if self.is_over:
                 return
@@ -47,7 +47,7 @@ class ThreadCall(Generic[T]):
                 raise_in(self._thread_id, type(error))
 
     def await_coroutine(self, future: "Future[Any]") -> Any:
-        """Wait in the function for a coroutine, which is cancelled where the function is interrupted."""
+        """Wait in the function for a coroutine, and cancel the coroutine if the function is interrupted."""
         with self._lock:
             self._coroutine = future
             if self._interruption is not None:
@@ -61,8 +61,8 @@ class ThreadCall(Generic[T]):
                 self._coroutine = None
 
     def execute(self) -> None:
-        """Call the function on this thread, and end with `value` or `error` whatever is raised when."""
-        self._thread_id, _own.call, has_begun, process = threading.get_ident(), self, False, os.getpid()
+        """Call the function on this thread; set `value` or `error`, even if an interruption comes late."""
+        self._thread_id, _local.call, has_begun, process = threading.get_ident(), self, False, os.getpid()
         self.began = monotonic()
         while not self.is_over:
             try:
@@ -72,17 +72,17 @@ class ThreadCall(Generic[T]):
                 with self._lock:
                     self.is_over = True
                     raise_in(self._thread_id, None)
-            except BaseException as error:  # may also come late, between two of these lines
+            except BaseException as error:  # an interruption may also come between any two of these lines
                 self.error = error
             if os.getpid() != process:
-                os._exit(_exit_code(self.error))  # a child that the task has forked, and that came back here
-        self.ended, _own.call = monotonic(), None
+                os._exit(_exit_code(self.error))  # a child that the task has forked, and that returned here
+        self.ended, _local.call = monotonic(), None
 
 
 class CallSequence(Generic[T]):
     """Calls on an attempt thread, one after another; `changed` is set when the last is over.
 
-    Between two calls no other thread is woken, so short ones cost little more than the calls themselves.
+    No other thread is woken between two calls, so short calls have little overhead.
     """
 
     def __init__(self, functions: Iterable[Callable[[], T]]) -> None:
@@ -94,8 +94,8 @@ class CallSequence(Generic[T]):
     def __len__(self) -> int:
         return self._end
 
-    def cut(self) -> None:
-        """Let nothing more begin: the sequence ends with the call that began last."""
+    def end_after_current(self) -> None:
+        """Begin no further call: the sequence ends with the call that began last."""
         with self._lock:
             self._end = self._begun
 
@@ -119,19 +119,19 @@ def _exit_code(error: BaseException | None) -> int:
 
 
 def raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
-    """Raise in a thread at its next bytecode; None takes back what has not been raised yet."""
+    """Raise an exception in a thread at its next bytecode; None cancels one that is still pending."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread_id), ctypes.py_object(kind) if kind is not None else None
     )
 
 
 def current_call() -> ThreadCall[Any] | None:
-    """Return the call that this thread is executing, or None where it is no attempt thread."""
-    return getattr(_own, "call", None)
+    """Return the call that this thread is executing, or None outside an attempt thread."""
+    return getattr(_local, "call", None)
 
 
 class AttemptThread:
-    """A thread with a queue of call sequences, one at a time."""
+    """A thread that executes call sequences one after another."""
 
     def __init__(self) -> None:
         self._sequences: SimpleQueue[CallSequence[Any] | None] = SimpleQueue()
@@ -139,41 +139,41 @@ class AttemptThread:
         self._thread.start()
 
     def start(self, functions: Iterable[Callable[[], T]]) -> CallSequence[T]:
-        """Begin a sequence of calls; wait for `changed`, and look at its calls."""
+        """Start a sequence of calls; its `changed` is set when the last call is over."""
         sequence = CallSequence(functions)
         self._sequences.put(sequence)
         return sequence
 
     def leave_behind(self) -> None:
-        """Give the thread up: it ends when its call does, and the next sequence gets a new thread."""
+        """Abandon the thread: it ends when its call does, and the next sequence gets a new thread."""
         leave_thread_behind(self._thread)
         self._sequences.put(None)
-        _own.thread = None
+        _local.thread = None
 
     def _work(self) -> None:
         while (sequence := self._sequences.get()) is not None:
             sequence.execute()
-        forget_left_behind(threading.current_thread())
+        forget_thread_left_behind(threading.current_thread())
 
 
 def get_attempt_thread() -> AttemptThread:
-    """Return the attempt thread that belongs to this thread of the worker's."""
-    thread: AttemptThread | None = getattr(_own, "thread", None)
+    """Return the attempt thread that belongs to the calling thread of the worker."""
+    thread: AttemptThread | None = getattr(_local, "thread", None)
     if thread is None:
-        thread = _own.thread = AttemptThread()
+        thread = _local.thread = AttemptThread()
     return thread
 
 
 def leave_thread_behind(thread: threading.Thread) -> None:
-    """Count a thread among those that still run what was given up, until `forget_left_behind`."""
+    """Count a thread as still running an abandoned call, until `forget_thread_left_behind`."""
     _left_behind.add(thread)
 
 
-def forget_left_behind(thread: threading.Thread) -> None:
-    """Count a thread no longer among those that still run what was given up."""
+def forget_thread_left_behind(thread: threading.Thread) -> None:
+    """Stop counting a thread whose abandoned call has ended."""
     _left_behind.discard(thread)
 
 
 def threads_left_behind() -> int:
-    """Return how many threads of this process still run what was given up."""
+    """Return how many threads of this process still run abandoned calls."""
     return len(_left_behind)

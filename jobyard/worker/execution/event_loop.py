@@ -1,7 +1,7 @@
-"""The event loop of a process, on a thread of its own, for tasks that are `async def`.
+"""The event loop of a process, on its own thread, for `async def` tasks.
 
-A loop stands still while one of its coroutines computes or blocks. One that has stood still for too long is
-left to what holds it up, and those that come later get a new one.
+A loop is blocked while one of its coroutines computes or blocks. A loop that has been blocked for too long is
+left behind with the coroutine that blocks it, and later attempts get a new loop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from jobyard.jobs.clock import monotonic
 from jobyard.settings import get_settings
 from jobyard.worker.execution.attempt_thread import (
     current_call,
-    forget_left_behind,
+    forget_thread_left_behind,
     leave_thread_behind,
     raise_in,
 )
@@ -28,125 +28,125 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-BEAT_SECONDS: Final = 0.5
-STANDSTILL_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 0.5
+HEARTBEAT_SECONDS: Final = 0.5  # between two heartbeats of a loop
+BLOCKED_AFTER_SECONDS: Final = 5.0  # without a heartbeat
+RESPONSE_SECONDS: Final = 0.5  # within which a loop that is not blocked runs a call
 
 
 class EventLoop:
-    """A running loop; `slots` bound how many attempts run at once, and `ended` counts those that did."""
+    """A running loop; `slots` limits how many attempts run at once, and `ended` counts the ended ones."""
 
     def __init__(self, most_at_once: int) -> None:
         self.loop = asyncio.new_event_loop()
         self.slots = asyncio.Semaphore(most_at_once)
         self.ended = 0
-        self._beat_at = monotonic()
+        self._last_heartbeat = monotonic()
         self.is_left_behind = False
         self._thread = threading.Thread(target=self._run, name="async tasks", daemon=True)
         self._thread.start()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop's thread, soon."""
+        """Call a function on the loop's thread as soon as the loop is free."""
         self.loop.call_soon_threadsafe(function)
 
     @property
-    def stands_still(self) -> bool:
-        return monotonic() > self._beat_at + STANDSTILL_SECONDS
+    def is_blocked(self) -> bool:
+        return monotonic() > self._last_heartbeat + BLOCKED_AFTER_SECONDS
 
     @property
     def is_this_thread(self) -> bool:
         return threading.current_thread() is self._thread
 
-    def answers(self, within_seconds: float) -> bool:
+    def is_responsive(self, within_seconds: float) -> bool:
         answered = threading.Event()
         self.call(answered.set)
         return answered.wait(within_seconds)
 
     def leave_behind(self) -> None:
-        """Give the loop up to what holds it up; it ends when that and all the others on it have ended."""
+        """Abandon the blocked loop; its thread ends when all coroutines on it have ended."""
         self.is_left_behind = True
         leave_thread_behind(self._thread)
-        job_id, where = self._culprit()
+        job_id, where = self._blocking_call()
         log.error("the event loop stands still, later jobs get another", job_id=job_id, where=where)
 
-    def break_off(self) -> None:
-        """Raise in what holds the loop up; what blocks in C feels it when it comes back."""
+    def interrupt(self) -> None:
+        """Raise `AttemptStopped` in the code that blocks the loop, or once it returns from C."""
         raise_in(self._thread.ident or 0, AttemptStopped)
 
-    def _culprit(self) -> tuple[str | None, str | None]:
-        current = asyncio.current_task(self.loop)
+    def _blocking_call(self) -> tuple[str | None, str | None]:
+        task = asyncio.current_task(self.loop)
         frame = sys._current_frames().get(self._thread.ident or 0)
-        lines = traceback.extract_stack(frame)[-1:] if frame else []
-        where = next((f"{line.filename}:{line.lineno} in {line.name}" for line in lines), None)
-        return (current.get_name() if current else None), where
+        calls = traceback.extract_stack(frame)[-1:] if frame else []
+        where = next((f"{call.filename}:{call.lineno} in {call.name}" for call in calls), None)
+        return (task.get_name() if task else None), where
 
     def _run(self) -> None:
         process = os.getpid()
         asyncio.set_event_loop(self.loop)
-        self.loop.call_soon(self._beat)
+        self.loop.call_soon(self._heartbeat)
         while not self.loop.is_closed():
             try:
                 self.loop.run_forever()
-            except BaseException:  # SystemExit in a task that a task has begun ends more than that task
+            except BaseException:  # such as a SystemExit in an asyncio task that an attempt has created
                 log.exception("raised past an async task, the event loop goes on")
                 continue
             if os.getpid() != process:
-                os._exit(1)  # a child that a coroutine has forked, and that would run the others again
+                os._exit(1)  # a child that a coroutine has forked, which would run the other coroutines again
             self.loop.close()
-        forget_left_behind(self._thread)
+        forget_thread_left_behind(self._thread)
 
-    def _beat(self) -> None:
-        self._beat_at = monotonic()
+    def _heartbeat(self) -> None:
+        self._last_heartbeat = monotonic()
         if self.is_left_behind and not asyncio.all_tasks(self.loop):
             self.loop.stop()
         else:
-            self.loop.call_later(BEAT_SECONDS, self._beat)
+            self.loop.call_later(HEARTBEAT_SECONDS, self._heartbeat)
 
 
 _lock = threading.Lock()
-_own: EventLoop | None = None
+_event_loop: EventLoop | None = None
 
 
 def get_event_loop() -> EventLoop:
-    """Return the loop of this process that begins what is new."""
-    global _own
+    """Return this process's loop for new attempts, which replaces a blocked one."""
+    global _event_loop
     with _lock:
-        if _own is not None and _own.stands_still:
-            _own.leave_behind()
-            _own = None
-        if _own is None:
-            _own = EventLoop(get_settings().worker.coroutines)
-        return _own
+        if _event_loop is not None and _event_loop.is_blocked:
+            _event_loop.leave_behind()
+            _event_loop = None
+        if _event_loop is None:
+            _event_loop = EventLoop(get_settings().worker.coroutines)
+        return _event_loop
 
 
-def give_up(loop: EventLoop) -> bool:
-    """Break off what holds this loop up, where something does; tell whether it did."""
-    global _own
+def abandon_if_blocked(loop: EventLoop) -> bool:
+    """If this loop is blocked, leave it behind and interrupt it; return whether it was."""
+    global _event_loop
     if loop.is_left_behind:
         return True
-    if loop.answers(ANSWER_SECONDS):
+    if loop.is_responsive(RESPONSE_SECONDS):
         return False
     with _lock:
-        if _own is loop:
+        if _event_loop is loop:
             loop.leave_behind()
-            _own = None
-    loop.break_off()
+            _event_loop = None
+    loop.interrupt()
     return True
 
 
-def _start_anew() -> None:
-    # The thread does not cross a fork, unless it was the one that forked: then it runs nothing more.
-    global _own, _lock
-    if _own is not None and _own.is_this_thread:
-        _own.loop.stop()
-    _own, _lock = None, threading.Lock()
+def _reset_after_fork() -> None:
+    # A fork does not copy the loop's thread, unless that thread has forked: then its loop has to stop.
+    global _event_loop, _lock
+    if _event_loop is not None and _event_loop.is_this_thread:
+        _event_loop.loop.stop()
+    _event_loop, _lock = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_start_anew)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def run_coroutine(coroutine: Coroutine[object, object, T]) -> T:
-    """Run a coroutine to its end; it is cancelled where the attempt that awaits it is interrupted."""
+    """Run a coroutine to its end, and cancel it if the attempt that waits for it is interrupted."""
     future = asyncio.run_coroutine_threadsafe(coroutine, get_event_loop().loop)
     call = current_call()
     return future.result() if call is None else cast(T, call.await_coroutine(future))

@@ -1,4 +1,4 @@
-"""What is raised in an attempt that has to end, and how long it is given to do so."""
+"""The exceptions raised in an attempt that has to end, and the time that it gets to do so."""
 
 from typing import Final
 
@@ -6,20 +6,20 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from jobyard.jobs.errors import Interruption
 
-# From being told to stop until its thread or loop is left behind: for what is cleaned up in a `finally`. Less
-# than the 5 s that a worker takes for handing back (`jobyard/worker/stopping.py`).
+# From `AttemptStopped` until the attempt's thread or loop is left behind: time for `finally` blocks. Less
+# than the 5 s that a worker has for handing back (`jobyard/worker/stopping.py`).
 STOP_GRACE_SECONDS: Final = 2.0
 
 
 class SoftLimitReached(SoftTimeLimitExceeded, Interruption):
-    """Celery's exception, as it is raised in a task that has reached its soft limit."""
+    """Celery's exception, raised in a task that has reached its soft limit."""
 
 
-SoftLimitReached.__qualname__ = SoftTimeLimitExceeded.__qualname__  # the name that people know
+SoftLimitReached.__qualname__ = SoftTimeLimitExceeded.__qualname__  # the name that Celery's users know
 
 
 class TimeLimitExceeded(SoftTimeLimitExceeded):
-    """An attempt that did not heed its soft limit was given up at the hard one."""
+    """An attempt ignored its soft limit and was abandoned at its hard limit."""
 
     def __init__(self, soft_limit: float | None, hard_limit: float | None) -> None:
         super().__init__(
@@ -31,4 +31,4 @@ class TimeLimitExceeded(SoftTimeLimitExceeded):
 
 
 class AttemptStopped(Interruption):
-    """Raised in a task whose attempt no longer counts; no `Exception`, lest a task take it for a fault."""
+    """Raised in a task whose attempt no longer counts; not an `Exception`, so that tasks do not catch it."""

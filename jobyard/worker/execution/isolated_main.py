@@ -1,6 +1,6 @@
 """The process of one isolated attempt: `python -m jobyard.worker.execution.isolated_main FOLDER`.
 
-The folder holds the job, and how it ended is written there; the worker reads it (`isolated.py`).
+The folder holds the job. This process writes the outcome there, and the worker reads it (`isolated.py`).
 """
 
 import os
@@ -20,17 +20,17 @@ from jobyard.worker.execution.supervisor import run_attempt
 
 
 def main(folder: Path) -> None:
-    """Run the job that stands in a folder, and write down there how it ended."""
+    """Run the job in a folder, and write its outcome there."""
     end_with_parent()
     set_up_logging(get_settings().log)
     use_runner(run_coroutine)
     job = JOB.validate_json((folder / "job").read_bytes())
-    # The worker holds the lease, and ends this process when it loses it.
+    # The worker holds the job's lease, and kills this process if it loses the lease.
     outcome = run_attempt(find_task(job.task), job, Lease(job, FOREVER_SECONDS, monotonic()))
     (folder / "part").write_bytes(OUTCOME.dump_json(outcome))
     (folder / "part").rename(folder / "outcome")
     sys.stdout.flush()
-    os._exit(0)  # whatever threads the task has left
+    os._exit(0)  # do not wait for threads that the task has left
 
 
 if __name__ == "__main__":

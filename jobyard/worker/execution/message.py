@@ -1,4 +1,4 @@
-"""What a worker does with one message: claim its jobs, lease them, run, settle and log, and tell Celery."""
+"""Handles one message in a worker: claims its jobs, leases, runs, settles and logs them, and tells Celery."""
 
 import math
 from collections import deque
@@ -11,7 +11,7 @@ import structlog
 from celery.exceptions import Retry
 
 from jobyard.jobs.clock import monotonic, utc_now
-from jobyard.jobs.crash_points import CrashPoint, reach
+from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
 from jobyard.jobs.errors import AttemptFailedError, LedgerUnavailableError
 from jobyard.jobs.job import (
     Cause,
@@ -26,79 +26,80 @@ from jobyard.jobs.job import (
 )
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.grouped_ledger import get_grouped_ledger
-from jobyard.jobs.ledger.leases import Held, get_leases
+from jobyard.jobs.ledger.leases import LeasedJob, get_leases
 from jobyard.jobs.reading.job_queries import status_of
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.isolated import is_quarantined
-from jobyard.worker.execution.supervisor import attempt_of_quarantined, attempts
+from jobyard.worker.execution.supervisor import run_attempts, run_quarantined_attempt
 
 log = structlog.get_logger()
 
-# Between two tries to settle, at most.
+# The longest pause between two tries to settle.
 LONGEST_PAUSE_SECONDS: Final = 2.0
-# A well-formed bundle takes half a second, or two thirds where that is two jobs instead of one.
+# After this time no further job of a bundle begins. The publisher aims at bundles of half a second, and of
+# two thirds of one where that makes two jobs instead of one.
 PATIENCE_SECONDS: Final = 0.75
-# Pauses before looking again for a row that its message is ahead of; together 32 ms, which is longer than
-# `LONGEST_COMMIT_SECONDS` of `jobyard/broker/accept_and_publish.py`.
+# Pauses between tries to claim a row whose message arrived before its commit; together 32 ms, which is longer
+# than `LONGEST_COMMIT_SECONDS` of `jobyard/broker/accept_and_publish.py`.
 LOOK_AGAIN_AFTER_SECONDS: Final = (0.0002, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
-# From this pause on the status is asked for as well: before, a claim is as cheap as the question.
-ASK_STATUS_FROM_SECONDS: Final = 0.0005
+# From this pause on the status is queried too; before, another try to claim is as cheap as the query.
+QUERY_STATUS_FROM_SECONDS: Final = 0.0005
 
 
 def run_message(task: AnyDefinition, job_ids: Sequence[str], worker: str) -> None:
-    """Run the jobs of one message, all that this worker can claim.
+    """Run those jobs of one message that this worker can claim.
 
     Raises `Retry` or `AttemptFailedError` for a message of one job, so that Flower shows how it ended.
     """
     if not job_ids:
         return
     claimed_at = monotonic()
-    reach(CrashPoint.FETCHED)
+    crash_here_if_asked(CrashPoint.FETCHED)
     claimed = _claim(job_ids, worker)
-    reach(CrashPoint.CLAIMED)
+    crash_here_if_asked(CrashPoint.CLAIMED)
     last = None
-    with get_leases().held(claimed, claimed_at, _longest_seconds(task, claimed)) as leases:
-        held = list(zip(claimed, leases, strict=True))
-        for outcomes in _run(task, held):
-            reach(CrashPoint.RAN)
-            _settle_and_log(outcomes, held, worker)
-            reach(CrashPoint.SETTLED)
+    with get_leases().hold(claimed, claimed_at, _longest_seconds(task, claimed)) as leases:
+        leased_jobs = list(zip(claimed, leases, strict=True))
+        for outcomes in _run(task, leased_jobs):
+            crash_here_if_asked(CrashPoint.RAN)
+            _settle_and_log(outcomes, leased_jobs, worker)
+            crash_here_if_asked(CrashPoint.SETTLED)
             last = outcomes[-1] if outcomes else last
     if len(claimed) == 1 and last is not None:
         _tell_celery(last)
 
 
 def _longest_seconds(task: AnyDefinition, claimed: Sequence[ClaimedJob]) -> float | None:
-    # A quarantined job cannot hang this process, and its own may take long to start.
+    # A quarantined job cannot hang this process, and its isolated process may take long to start.
     if task.hard_limit is None or any(is_quarantined(job) for job in claimed):
         return None
     return task.hard_limit * len(claimed)
 
 
-def _run(named: AnyDefinition, held: Sequence[Held]) -> Iterator[list[Outcome]]:
-    """Run what was claimed, and yield how it ended, in the groups in which it is to be settled."""
-    until, rest = monotonic() + PATIENCE_SECONDS, deque(held)
+def _run(message_task: AnyDefinition, leased_jobs: Sequence[LeasedJob]) -> Iterator[list[Outcome]]:
+    """Run the claimed jobs, and yield their outcomes in groups that are settled together."""
+    deadline, rest = monotonic() + PATIENCE_SECONDS, deque(leased_jobs)
     while rest:
-        yield from _run_next_group(named, rest, max(0.0, until - monotonic()))
+        yield from _run_next_group(message_task, rest, max(0.0, deadline - monotonic()))
 
 
 def _run_next_group(
-    named: AnyDefinition, rest: "deque[Held]", patience_seconds: float
+    message_task: AnyDefinition, rest: "deque[LeasedJob]", patience_seconds: float
 ) -> Iterator[list[Outcome]]:
-    """Take the first jobs off the list that can run together, and run them."""
+    """Remove the first jobs that can run together from `rest`, and run them."""
     job, lease = rest.popleft()
-    # A message only says which job waits; whose it is stands in the ledger.
-    task = named if job.task == named.name else known_task(job.task)
+    # The message only names the job; the ledger decides which task it belongs to.
+    task = message_task if job.task == message_task.name else known_task(job.task)
     if task is None:
         yield [HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")]
     elif is_quarantined(job):
-        yield [attempt_of_quarantined(task, job, lease)]
+        yield [run_quarantined_attempt(task, job, lease)]
     else:
-        together = [(job, lease)]
+        group = [(job, lease)]
         while rest and rest[0][0].task == job.task and not is_quarantined(rest[0][0]):
-            together.append(rest.popleft())
-        yield from attempts(task, together, patience_seconds if len(together) > 1 else math.inf)
+            group.append(rest.popleft())
+        yield from run_attempts(task, group, patience_seconds if len(group) > 1 else math.inf)
 
 
 def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
@@ -116,12 +117,12 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
 
 
 def _claim_once_committed(job_id: str, worker: str) -> list[ClaimedJob]:
-    """Wait a moment for a row that is being committed: its message may be ahead of it."""
+    """Wait a moment for a row that is being committed: its message may have arrived before."""
     for pause in LOOK_AGAIN_AFTER_SECONDS:
         sleep(pause)
         if claimed := get_grouped_ledger(worker).claim([job_id]):
             return claimed
-        if pause >= ASK_STATUS_FROM_SECONDS and _has_been_claimed(job_id):
+        if pause >= QUERY_STATUS_FROM_SECONDS and _has_been_claimed(job_id):
             break
     return []
 
@@ -131,16 +132,16 @@ def _has_been_claimed(job_id: str) -> bool:
         return status_of(connection, job_id) not in (None, Status.QUEUED)
 
 
-def _settle_and_log(outcomes: Sequence[Outcome], held: Sequence[Held], worker: str) -> None:
-    if going_back := {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}:
-        get_leases().release(lease for job, lease in held if job.id in going_back)
+def _settle_and_log(outcomes: Sequence[Outcome], leased_jobs: Sequence[LeasedJob], worker: str) -> None:
+    if not_started := {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}:
+        get_leases().release(lease for job, lease in leased_jobs if job.id in not_started)
     _settle(outcomes, worker)
-    _log(outcomes, {job.id: job.task for job, _ in held})
+    _log(outcomes, {job.id: job.task for job, _ in leased_jobs})
 
 
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
-    # This tries until the ledger is back, however long that takes. No other worker can get the jobs
-    # meanwhile; should their leases run out, the ledger refuses what comes too late.
+    # This retries until the ledger answers, however long that takes. No other worker can get the jobs
+    # meanwhile; if their leases run out, the ledger refuses the late outcomes.
     pause, is_second_try = 0.05, False
     while outcomes:
         try:
@@ -150,48 +151,48 @@ def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
             log.warning("outcomes not recorded, trying again", jobs=len(outcomes), reason=str(error))
         except Exception as error:
             log.exception("outcomes refused by the ledger", jobs=len(outcomes))
-            if len(outcomes) > 1:  # it may be one of them that cannot be kept
+            if len(outcomes) > 1:  # perhaps only one of them cannot be stored
                 for outcome in outcomes:
                     _settle([outcome], worker)
                 return
             if is_second_try:
-                return  # the leases run out, and the jobs are taken back
-            outcomes, is_second_try = [_refused(outcome, error) for outcome in outcomes], True
+                return  # the leases will run out, and the keeper rescues the jobs
+            outcomes, is_second_try = [_refused_outcome(outcome, error) for outcome in outcomes], True
         sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _refused(outcome: Outcome, error: Exception) -> Failed:
-    words = f"the ledger refused to keep how this attempt ended: {type(error).__name__}"
-    failure = Failure(Cause.RESULT_REFUSED, type(error).__name__, words)
+def _refused_outcome(outcome: Outcome, error: Exception) -> Failed:
+    message = f"the ledger refused to store the outcome of this attempt: {type(error).__name__}"
+    failure = Failure(Cause.RESULT_REFUSED, type(error).__name__, message)
     return Failed(outcome.job_id, outcome.attempt, failure, retry_in=None)
 
 
 def _log(outcomes: Sequence[Outcome], tasks: Mapping[str, str]) -> None:
-    # One line for all that succeeded: a bundle may hold 200 jobs, and the ledger has each.
+    # One log entry for all that succeeded: a bundle may hold 200 jobs, and the ledger has each.
     succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
     if len(succeeded) > 1:
         first = succeeded[0].job_id
         log.info("succeeded", job_id=first, task=tasks[first], jobs=len(succeeded))
         outcomes = [outcome for outcome in outcomes if not isinstance(outcome, Succeeded)]
     for outcome in outcomes:
-        _log_one(outcome, tasks[outcome.job_id])
+        _log_outcome(outcome, tasks[outcome.job_id])
 
 
-def _log_one(outcome: Outcome, task_name: str) -> None:
-    which = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
+def _log_outcome(outcome: Outcome, task_name: str) -> None:
+    fields = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
     match outcome:
         case NotStarted():
-            log.debug("not started, for others to run", **which)
+            log.debug("not started, for others to run", **fields)
         case HandedBack():
-            log.warning("handed back", **which, reason=outcome.reason)
+            log.warning("handed back", **fields, reason=outcome.reason)
         case Failed(retry_in=None):
-            log.error("dead", **which, cause=outcome.failure.cause, reason=_reason(outcome.failure))
+            log.error("dead", **fields, cause=outcome.failure.cause, reason=_reason(outcome.failure))
         case Failed(retry_in=timedelta() as delay):
             seconds = round(delay.total_seconds(), 1)
-            log.warning("failed, will retry", **which, retry_in_s=seconds, reason=_reason(outcome.failure))
+            log.warning("failed, will retry", **fields, retry_in_s=seconds, reason=_reason(outcome.failure))
         case _:
-            log.info("succeeded", **which)
+            log.info("succeeded", **fields)
 
 
 def _reason(failure: Failure) -> str:

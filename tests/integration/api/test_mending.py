@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.ledger.fault_counters import Tally, count_alone
+from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault_and_commit
 from tests.integration.api.calling import NOBODYS_ID, deed, ended, problem, raw, shown
 from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
@@ -85,6 +85,6 @@ def test_a_discard_needs_a_reason(api: httpx.Client, ledger: Ledger, body: bytes
 
 
 def test_faults_are_counted_where_everybody_can_read_them(api: httpx.Client, ledger: Ledger) -> None:
-    count_alone(ledger.database, Tally.BAD_MESSAGE)
+    count_fault_and_commit(ledger.database, FaultKind.BAD_MESSAGE)
     faults = {fault["what"]: fault["times"] for fault in api.get("/v1/faults").json()}
     assert faults["bad_message"] >= 1

@@ -10,7 +10,7 @@ from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.schema import worker as worker_table
 from jobyard.jobs.job import Failed
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.reading.workers import Announcement, announce
+from jobyard.jobs.reading.living_workers import Announcement, announce
 from tests.integration.api.calling import deed, ended
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until

@@ -6,14 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobyard.broker.bundle_size import MOST_JOBS, Bundling
+from jobyard.broker.bundle_size import MOST_JOBS, Bundler
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.job import QueuedJob, new_id
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.reading.run_times import known_paces, note_paces
-from jobyard.jobs.reading.workers import Announcement, announce
-from jobyard.worker.execution.run_times import TELL_ALL_EVERY_SECONDS, TELL_EVERY_SECONDS, Stopwatch
+from jobyard.jobs.reading.living_workers import Announcement, announce
+from jobyard.jobs.reading.run_times import known_run_times, note_run_times
+from jobyard.worker.execution.run_time_recorder import (
+    WRITE_ALL_EVERY_SECONDS,
+    WRITE_EVERY_SECONDS,
+    RunTimeRecorder,
+)
 
 MINUTE = timedelta(minutes=1)
 
@@ -25,7 +29,7 @@ def queued(
 
 
 def sizes(ledger: Ledger, jobs: list[QueuedJob]) -> list[int]:
-    bundles = list(Bundling(ledger.database, MINUTE).bundles(jobs))
+    bundles = list(Bundler(ledger.database, MINUTE).split(jobs))
     assert sorted(job.id for bundle in bundles for job in bundle) == sorted(job.id for job in jobs)
     return [len(bundle) for bundle in bundles]
 
@@ -38,7 +42,7 @@ def test_what_differs_in_task_queue_or_priority_shares_no_message(own_ledger: Le
         ("a.task", "default", 9),
     ]
     jobs = [job for _ in range(3) for kind in kinds for job in queued(1, *kind)]
-    bundles = list(Bundling(own_ledger.database, MINUTE).bundles(jobs))
+    bundles = list(Bundler(own_ledger.database, MINUTE).split(jobs))
     assert [len(bundle) for bundle in bundles] == [3] * 4
     assert all(len({(job.task, job.queue, job.priority) for job in bundle}) == 1 for bundle in bundles)
 
@@ -54,24 +58,24 @@ def test_where_much_waits_a_message_is_half_a_second_of_work(
     own_ledger: Ledger, seconds: float | None, size: int
 ) -> None:
     if seconds is not None:
-        note_paces(own_ledger.database, {"a.task": seconds})
+        note_run_times(own_ledger.database, {"a.task": seconds})
     assert sizes(own_ledger, queued(3 * MOST_JOBS))[0] == size
 
 
 def test_where_little_waits_a_message_is_a_tenth_of_a_second_of_work(own_ledger: Ledger) -> None:
-    note_paces(own_ledger.database, {"a.task": 0.009})
+    note_run_times(own_ledger.database, {"a.task": 0.009})
     assert sizes(own_ledger, queued(33)) == [11] * 3
 
 
 def test_the_last_messages_are_small_so_that_the_workers_end_together(own_ledger: Ledger) -> None:
     announce(own_ledger.database, Announcement("one", 1, "prefork", 2, "default"))
-    note_paces(own_ledger.database, {"a.task": 0.05 - 1e-9})
+    note_run_times(own_ledger.database, {"a.task": 0.05 - 1e-9})
     assert sizes(own_ledger, queued(80)) == [10, 9, 8, 7, 6, 5, 4, 4, 3, 3, 3, *[2] * 9]
 
 
 def test_jobs_of_which_a_tenth_of_a_second_holds_nearly_two_go_two_by_two(own_ledger: Ledger) -> None:
     announce(own_ledger.database, Announcement("one", 1, "prefork", 2, "default"))
-    note_paces(own_ledger.database, {"a.task": 0.054})
+    note_run_times(own_ledger.database, {"a.task": 0.054})
     assert sizes(own_ledger, queued(8)) == [2] * 4
 
 
@@ -86,41 +90,41 @@ def test_a_task_that_became_slower_is_believed_at_once_and_one_that_became_faste
     own_ledger: Ledger,
 ) -> None:
     for seconds, known in ((0.01, 0.01), (1.0, 1.0), (0.0, 0.7)):
-        note_paces(own_ledger.database, {"a.task": seconds, "b.task": 1})
-        assert known_paces(own_ledger.database) == {"a.task": pytest.approx(known), "b.task": 1}
+        note_run_times(own_ledger.database, {"a.task": seconds, "b.task": 1})
+        assert known_run_times(own_ledger.database) == {"a.task": pytest.approx(known), "b.task": 1}
 
 
 def test_a_worker_adds_up_what_it_measures_and_tells_it_now_and_then(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopwatch = Stopwatch(own_ledger.database)
-    stopwatch.note("a.task", 2.0, 1)
-    assert known_paces(own_ledger.database) == {"a.task": 2.0}, "the first is told at once"
-    stopwatch.note("a.task", 30.0, 5)
-    assert known_paces(own_ledger.database) == {"a.task": 2.0}, "and then it waits a while"
+    recorder = RunTimeRecorder(own_ledger.database)
+    recorder.record("a.task", 2.0, 1)
+    assert known_run_times(own_ledger.database) == {"a.task": 2.0}, "the first is told at once"
+    recorder.record("a.task", 30.0, 5)
+    assert known_run_times(own_ledger.database) == {"a.task": 2.0}, "and then it waits a while"
     monkeypatch.setattr(
-        "jobyard.worker.execution.run_times.monotonic", lambda: monotonic() + TELL_EVERY_SECONDS
+        "jobyard.worker.execution.run_time_recorder.monotonic", lambda: monotonic() + WRITE_EVERY_SECONDS
     )
-    stopwatch.note("a.task", 10.0, 5)
-    assert known_paces(own_ledger.database) == {"a.task": 4.0}
+    recorder.record("a.task", 10.0, 5)
+    assert known_run_times(own_ledger.database) == {"a.task": 4.0}
 
 
 def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[dict[str, float]] = []
-    stopwatch, clock = Stopwatch(own_ledger.database), SimpleNamespace(now=100.0)
-    monkeypatch.setattr("jobyard.worker.execution.run_times.monotonic", lambda: clock.now)
+    recorder, clock = RunTimeRecorder(own_ledger.database), SimpleNamespace(now=100.0)
+    monkeypatch.setattr("jobyard.worker.execution.run_time_recorder.monotonic", lambda: clock.now)
 
     def tell(database: LedgerDatabase, means: Mapping[str, float]) -> dict[str, float]:
         told.append(dict(means))
-        return note_paces(database, means)
+        return note_run_times(database, means)
 
-    monkeypatch.setattr("jobyard.worker.execution.run_times.note_paces", tell)
+    monkeypatch.setattr("jobyard.worker.execution.run_time_recorder.note_run_times", tell)
 
     def measure(seconds: float) -> None:
-        clock.now += TELL_EVERY_SECONDS
-        stopwatch.note("a.task", seconds, 1)
+        clock.now += WRITE_EVERY_SECONDS
+        recorder.record("a.task", seconds, 1)
 
     for seconds in (1.0, 1.05, 0.95, 1.2, 0.5, 0.5):
         measure(seconds)
@@ -131,7 +135,7 @@ def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
     known_by_now = len(told)
     measure(0.5)
     assert len(told) == known_by_now
-    clock.now += TELL_ALL_EVERY_SECONDS
+    clock.now += WRITE_ALL_EVERY_SECONDS
     measure(0.5)
     assert told[known_by_now:] == [{"a.task": 0.5}]
 
@@ -139,4 +143,4 @@ def test_a_worker_tells_no_old_news_but_all_of_it_now_and_then(
 def test_a_worker_without_its_ledger_goes_on(own_ledger: Ledger) -> None:
     with own_ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE pace")
-    Stopwatch(own_ledger.database).note("a.task", 1.0, 1)
+    RunTimeRecorder(own_ledger.database).record("a.task", 1.0, 1)

@@ -90,7 +90,7 @@ def test_no_early_message_overtakes_what_waits_to_be_sent_and_none_goes_to_a_bro
     hindrances: list[dict[str, Any]] = [
         {"_waiting": [job()]},
         {"_is_busy": True},
-        {"_silent_until": 2000.0},
+        {"_paused_until": 2000.0},
         {"_early": None},
     ]
     for hindrance in hindrances:

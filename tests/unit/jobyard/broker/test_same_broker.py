@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobyard.broker.same_broker import are_the_same
+from jobyard.broker.same_broker import is_same_broker
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from jobyard.broker.same_broker import are_the_same
     ],
 )
 def test_the_same_place_is_known_however_it_is_written(one: str, other: str) -> None:
-    assert are_the_same(one, other)
-    assert are_the_same(other, one)
+    assert is_same_broker(one, other)
+    assert is_same_broker(other, one)
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_the_same_place_is_known_however_it_is_written(one: str, other: str) -> 
     ],
 )
 def test_another_place_is_another(one: str, other: str) -> None:
-    assert not are_the_same(one, other)
+    assert not is_same_broker(one, other)

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from jobyard.fetching.allowed_networks import AllowedPlace
     ],
 )
 def test_a_place_is_a_network_or_one_port_of_it(text: str, network: str, port: int | None) -> None:
-    place = AllowedPlace.parse(text)
+    place = AllowedNetwork.parse(text)
     assert (str(place.network), place.port) == (network, port)
-    assert AllowedPlace.parse(str(AllowedPlace.parse("10.0.0.0/8:443"))) == AllowedPlace.parse(
+    assert AllowedNetwork.parse(str(AllowedNetwork.parse("10.0.0.0/8:443"))) == AllowedNetwork.parse(
         "10.0.0.0/8:443"
     )
 
@@ -44,11 +44,11 @@ def test_a_place_is_a_network_or_one_port_of_it(text: str, network: str, port: i
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither a network|not appear to be"):
-        AllowedPlace.parse(text)
+        AllowedNetwork.parse(text)
 
 
 def test_a_place_covers_its_addresses_and_its_port() -> None:
-    whole, port = AllowedPlace.parse("10.0.0.0/8"), AllowedPlace.parse("10.0.0.0/8:443")
+    whole, port = AllowedNetwork.parse("10.0.0.0/8"), AllowedNetwork.parse("10.0.0.0/8:443")
     inside, outside = ip_address("10.2.3.4"), ip_address("11.0.0.1")
     assert whole.covers(inside, 80)
     assert port.covers(inside, 443)
@@ -57,5 +57,5 @@ def test_a_place_covers_its_addresses_and_its_port() -> None:
 
 
 def test_a_place_of_one_family_covers_nothing_of_the_other() -> None:
-    assert not AllowedPlace.parse("0.0.0.0/0").covers(ip_address("::1"), 80)
-    assert not AllowedPlace.parse("::/0").covers(ip_address("127.0.0.1"), 80)
+    assert not AllowedNetwork.parse("0.0.0.0/0").covers(ip_address("::1"), 80)
+    assert not AllowedNetwork.parse("::/0").covers(ip_address("127.0.0.1"), 80)

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from config.settings import CollectSettings
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.fetching.errors import PageRefusedError, TemporaryFetchError
-from jobyard.fetching.fetch import LONGEST_RETRY_AFTER, Fetched, Gate, fetch, retry_after
+from jobyard.fetching.fetch import LONGEST_RETRY_AFTER, BeforeRequest, Fetched, fetch, retry_after
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import Discard, RetryLater
 from tests.support.http_server import Answer, HttpServer, needs_second_loopback
@@ -29,13 +29,13 @@ def got(
     seconds: float = 10,
     redirects: int = 5,
     headers: dict[str, str] | None = None,
-    gate: Gate | None = None,
+    before_request: BeforeRequest | None = None,
 ) -> Fetched:
-    places = tuple(AllowedPlace.parse(place) for place in allow or ON_LOOPBACK)
+    places = tuple(AllowedNetwork.parse(place) for place in allow or ON_LOOPBACK)
     settings = CollectSettings(
         allow=places, timeout=timedelta(seconds=seconds), max_redirects=redirects, user_agent="Tester/1"
     )
-    return asyncio.run(fetch(url, settings, max_bytes=LIMIT, headers=headers, gate=gate))
+    return asyncio.run(fetch(url, settings, max_bytes=LIMIT, headers=headers, before_request=before_request))
 
 
 def test_a_page_comes_with_its_status_headers_and_body(server: HttpServer) -> None:
@@ -95,7 +95,7 @@ def test_as_many_redirects_as_allowed_are_followed(server: HttpServer) -> None:
     [
         ("file:///etc/passwd", "only http:// and https://"),
         ("http://user:secret@127.0.0.1/", "user name or password"),
-        ("http://127.0.0.1:99999999/", "cannot be"),
+        ("http://127.0.0.1:99999999/", "an invalid host or port"),
         ("/" + "x" * 2000, "longer than 2000"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_redirect_that_is_no_url_is_blamed_on_the_server(server: HttpServer) -
 
 @pytest.mark.parametrize("status", [300, 302, 305])
 def test_a_redirect_without_a_target_is_final(server: HttpServer, status: int) -> None:
-    with pytest.raises(Discard, match=f"answered {status}.*which leads nowhere"):
+    with pytest.raises(Discard, match=f"answered {status}.*which is not a redirect that can be followed"):
         got(server.route("/", Answer(status=status)))
 
 
@@ -280,18 +280,18 @@ def test_a_name_that_does_not_resolve_is_not_final() -> None:
 def test_the_gate_is_asked_before_each_request(server: HttpServer) -> None:
     passed: list[tuple[str, int]] = []
 
-    async def gate(url: httpx.URL) -> None:
+    async def before_request(url: httpx.URL) -> None:
         passed.append((url.path, len(server.asked)))
 
     server.page("/two")
-    got(server.redirect("/one", "/two"), gate=gate)
+    got(server.redirect("/one", "/two"), before_request=before_request)
     assert passed == [("/one", 0), ("/two", 1)]
 
 
 def test_a_gate_that_says_no_stops_the_fetch(server: HttpServer) -> None:
-    async def gate(url: httpx.URL) -> None:
+    async def before_request(url: httpx.URL) -> None:
         raise RetryLater(HOUR, "not now", counts=False)
 
     with pytest.raises(RetryLater, match="not now"):
-        got(server.page("/"), gate=gate)
+        got(server.page("/"), before_request=before_request)
     assert server.asked == []

@@ -14,7 +14,7 @@ import pytest
 
 from config.settings import CollectSettings
 from jobyard.fetching import fetch as fetching
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.fetching.errors import TemporaryFetchError
 from jobyard.fetching.fetch import Fetched, fetch
 from jobyard.jobs.errors import Discard
@@ -30,14 +30,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture
 def trusted(certificate: Certificate) -> Iterator[None]:
     """For one test the certificate is trusted; what a process trusts is read once, so it is forgotten."""
-    fetching._trust.cache_clear()
+    fetching._tls_context.cache_clear()
     with certificate.trusted():
         yield
-    fetching._trust.cache_clear()
+    fetching._tls_context.cache_clear()
 
 
 def got(url: str, *allow: str) -> Fetched:
-    settings = CollectSettings(allow=tuple(AllowedPlace.parse(place) for place in allow or ("127.0.0.0/8",)))
+    settings = CollectSettings(
+        allow=tuple(AllowedNetwork.parse(place) for place in allow or ("127.0.0.0/8",))
+    )
     return asyncio.run(fetch(url, settings, max_bytes=10_000))
 
 

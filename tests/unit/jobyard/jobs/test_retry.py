@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobyard.jobs.retry import FARTHEST, RetryPolicy, retry_delay
+from jobyard.jobs.retry import LONGEST_DELAY, RetryPolicy, retry_delay
 
 policies = st.builds(
     RetryPolicy,
@@ -57,9 +57,9 @@ def test_without_backoff_every_delay_is_the_default() -> None:
 
 
 @given(st.timedeltas(min_value=timedelta(days=-10), max_value=timedelta(days=10)))
-def test_a_delay_that_the_task_asked_for_wins_but_is_never_negative(wanted: timedelta) -> None:
+def test_a_delay_that_the_task_asked_for_wins_but_is_never_negative(requested: timedelta) -> None:
     policy = RetryPolicy(retry_backoff=1, retry_backoff_max=1)
-    assert retry_delay(policy, 1, wanted=wanted) == max(wanted, timedelta(0))
+    assert retry_delay(policy, 1, requested=requested) == max(requested, timedelta(0))
 
 
 def test_a_thousand_failures_do_not_overflow() -> None:
@@ -69,6 +69,6 @@ def test_a_thousand_failures_do_not_overflow() -> None:
 
 def test_nothing_is_put_off_for_longer_than_a_date_can_tell() -> None:
     endless = RetryPolicy(retry_backoff=10**30, retry_backoff_max=10**30, default_retry_delay=10**30)
-    assert retry_delay(endless, 1000, uniform=_longest) == FARTHEST
-    assert retry_delay(replace(endless, retry_backoff=False), 1) == FARTHEST
-    assert retry_delay(endless, 1, wanted=timedelta.max) == FARTHEST
+    assert retry_delay(endless, 1000, uniform=_longest) == LONGEST_DELAY
+    assert retry_delay(replace(endless, retry_backoff=False), 1) == LONGEST_DELAY
+    assert retry_delay(endless, 1, requested=timedelta.max) == LONGEST_DELAY

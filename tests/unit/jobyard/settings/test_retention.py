@@ -38,12 +38,12 @@ def test_the_default_keeps_heartbeats_for_a_day_and_all_others_for_a_month() -> 
         ("P30D, dead", "'dead' has no age"),
         ("P30D, dead=", "'dead=' has no age"),
         ("P30D, dead=-5", "'dead=-5' has no age"),
-        ("P30D, gone=P1D", "names 'gone', which is no end: succeeded, dead, cancelled, expired"),
-        ("P30D, email.send/gone=P1D", "names 'gone', which is no end"),
-        ("P30D, dead=P1D, dead=P2D", "says twice"),
-        ("P30D, P20D", "says twice"),
-        ("dead=P1D", "does not say how long all other jobs are kept"),
-        ("", "does not say how long all other jobs are kept"),
+        ("P30D, gone=P1D", "names 'gone', which is not a final status: succeeded, dead, cancelled, expired"),
+        ("P30D, email.send/gone=P1D", "names 'gone', which is not a final status"),
+        ("P30D, dead=P1D, dead=P2D", "names the age of the same jobs twice"),
+        ("P30D, P20D", "names the age of the same jobs twice"),
+        ("dead=P1D", "names no age for all other jobs"),
+        ("", "names no age for all other jobs"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_way_to_write_it(text: str, words: str) -> None:

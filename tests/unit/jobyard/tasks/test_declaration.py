@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.registry import declared, forget
+from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.task import task
 from tests.support.bad_tasks import deed
 
@@ -68,7 +68,7 @@ def _bare(order: Order): ...  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize(
-    ("function", "says"), [(_two, "exactly one"), (_plain, "pydantic model"), (_bare, "returns")]
+    ("function", "says"), [(_two, "exactly one"), (_plain, "pydantic model"), (_bare, "return type")]
 )
 def test_a_function_takes_one_model_and_says_what_it_returns(function: Callable[..., Any], says: str) -> None:
     with pytest.raises(TaskDeclarationError, match=says):
@@ -88,7 +88,7 @@ def test_a_declared_task_is_still_a_function() -> None:
         assert echo.__doc__ == "Say it again."
         assert echo.definition.payload_schema["properties"]["text"]["type"] == "string"
     finally:
-        forget("test.echo")
+        unregister("test.echo")
 
 
 class Secretive(Payload):
@@ -114,10 +114,10 @@ def test_a_secret_in_a_payload_is_refused_since_it_would_be_stored_as_asterisks(
 def test_a_model_that_does_not_read_what_it_writes_is_refused_before_a_job_is_accepted() -> None:
     try:
         renamed = task("test.renamed")(_renamed)
-        with pytest.raises(TaskDeclarationError, match="does not read"):
+        with pytest.raises(TaskDeclarationError, match="cannot read the JSON"):
             renamed.definition.dump(Renamed.model_validate({"no": 1}))
     finally:
-        forget("test.renamed")
+        unregister("test.renamed")
 
 
 def test_only_the_tasks_own_payload_is_taken() -> None:

@@ -41,3 +41,22 @@ def test_a_module_that_is_there_is_not_blamed_for_what_it_imports_in_vain(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match=f"'{missing}'"):
         _import("jobyard_shop", SAYS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from tasks.base import task", "from jobyard import task"),
+        ("from tasks.payload import Payload", "from jobyard import FileId, Payload"),
+        ("from jobs.errors import RetryLater", "from jobyard import ..."),
+    ],
+)
+def test_a_module_that_imports_an_old_name_is_told_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / "jobyard_old.py").write_text(f"{old}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TaskDeclarationError) as error:
+        _import("jobyard_old", SAYS)
+    assert f"{SAYS} 'jobyard_old', which imports '{old.split()[1].partition('.e')[0]}'" in str(error.value)
+    assert f"what Jobyard had there is now `{new}`" in str(error.value)

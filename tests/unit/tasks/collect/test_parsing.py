@@ -135,7 +135,7 @@ def test_more_than_fits_a_result_is_cut_and_said_to_be() -> None:
     ids=["deep", "wide"],
 )
 def test_a_page_that_is_made_to_be_hard_to_read_costs_no_more_than_a_page_may(html: bytes) -> None:
-    with pytest.raises(UnreadableError, match="takes more than 3 s of computing, or more memory"):
+    with pytest.raises(UnreadableError, match="takes more than 3 s of CPU time, or more memory"):
         read(html, Kind.HTML)
 
 

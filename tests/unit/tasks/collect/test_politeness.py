@@ -10,7 +10,7 @@ import pytest
 from jobyard.jobs.errors import RetryLater
 from jobyard.worker.execution.event_loop import run_coroutine
 from tasks.collect import politeness
-from tasks.collect.politeness import wait_for_turn
+from tasks.collect.politeness import wait_for_host
 from tests.support.changed_settings import changed_settings
 from tests.support.processes import free_port
 from tests.support.waiting import wait_until
@@ -28,7 +28,7 @@ def host() -> str:
 
 
 def took_turn(host: str, job: str, pause: timedelta = HOUR) -> None:
-    run_coroutine(wait_for_turn(host, job, pause))
+    run_coroutine(wait_for_host(host, job, pause))
 
 
 def put_off(host: str, job: str, pause: timedelta = HOUR) -> timedelta:
@@ -57,7 +57,7 @@ def test_hosts_do_not_wait_for_each_other(host: str) -> None:
 @pytest.mark.usefixtures("yard")
 def test_near_turns_are_waited_for_one_after_the_other(host: str) -> None:
     async def one(job: str) -> float:
-        await wait_for_turn(host, job, SHORT)
+        await wait_for_host(host, job, SHORT)
         return monotonic()
 
     async def several() -> list[float]:
@@ -108,8 +108,8 @@ def test_a_turn_that_was_kept_is_taken_when_it_comes_and_only_once(
 
 def test_without_redis_a_process_keeps_its_own_turns(host: str) -> None:
     with changed_settings(VALKEY__PORT=str(free_port())):
-        asyncio.run(wait_for_turn(host, "first", HOUR))
+        asyncio.run(wait_for_host(host, "first", HOUR))
         with pytest.raises(RetryLater) as caught:
-            asyncio.run(wait_for_turn(host, "second", HOUR))
+            asyncio.run(wait_for_host(host, "second", HOUR))
         assert caught.value.delay.total_seconds() == about(HOUR)
-        asyncio.run(wait_for_turn(f"www.{host}", "third", HOUR))
+        asyncio.run(wait_for_host(f"www.{host}", "third", HOUR))

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.settings import CollectSettings
-from jobyard.fetching.allowed_networks import AllowedPlace
+from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.fetching.errors import TemporaryFetchError
 from jobyard.jobs.errors import Discard, RetryLater
 from tasks.collect import robots as web_robots
@@ -20,12 +20,12 @@ INTERVAL = timedelta(seconds=1)
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
     """Two tests may get the same port one after the other: what was kept of one is not the other's."""
-    web_robots.forget()
+    web_robots.clear_cache()
 
 
 def asked(server: HttpServer, path: str = "/page", interval: timedelta = INTERVAL) -> timedelta:
     settings = CollectSettings(
-        allow=(AllowedPlace.parse("127.0.0.0/8"),),
+        allow=(AllowedNetwork.parse("127.0.0.0/8"),),
         host_interval=interval,
         timeout=timedelta(seconds=10),
         user_agent="Jobyard/0.1 (page.collect)",

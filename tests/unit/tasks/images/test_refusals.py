@@ -83,7 +83,7 @@ def test_a_truncated_animation_is_refused(format: str) -> None:
 def test_a_picture_that_declares_too_many_pixels_is_refused_unread(size: tuple[int, int]) -> None:
     words = refusal(declaring(*size))
     assert "declares" in words
-    assert "at most 1000000 in all may be (JOBYARD_IMAGES__MAX_PIXELS)" in words
+    assert "at most 1000000 in all are allowed (JOBYARD_IMAGES__MAX_PIXELS)" in words
 
 
 def test_the_declared_size_is_named() -> None:
@@ -162,7 +162,7 @@ def test_an_output_of_too_many_pixels_is_refused(source: bytes) -> None:
 def test_an_output_that_its_format_cannot_hold_is_refused(format: str, side: int) -> None:
     long = encoded(Image.new("L", (side + 1, 2)), "PNG")
     words = refusal(long, Shape(format=Format(format)))
-    assert words == f"the output would be {side + 1} x 2, and {format} ends at {side} pixels a side"
+    assert words == f"the output would be {side + 1} x 2, and {format} ends at {side} pixels per side"
 
 
 def test_a_time_limit_in_the_middle_of_the_work_stays_one() -> None:

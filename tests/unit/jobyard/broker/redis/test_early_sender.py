@@ -32,7 +32,7 @@ class Connection:
             raise self.fault
         self.sent.append(job.id)
 
-    def has_something_to_read(self) -> bool:
+    def has_data(self) -> bool:
         return bool(self.answers)
 
     def read(self) -> None:
@@ -68,7 +68,7 @@ def resent() -> list[str]:
 
 @pytest.fixture
 def sender(connections: list[Connection], resent: list[str]) -> EarlySender:
-    sender = EarlySender(Settings(), not_taken=lambda job: resent.append(job.id))
+    sender = EarlySender(Settings(), on_lost=lambda job: resent.append(job.id))
     assert not sender.send(job("before the connection is open"))
     sender.prepare()
     assert len(connections) == 1
@@ -88,7 +88,7 @@ def send_and_commit(sender: EarlySender, name: str) -> EarlyMessage:
 
 
 def test_a_connection_that_no_job_asked_for_is_not_opened(connections: list[Connection]) -> None:
-    EarlySender(Settings(), not_taken=lambda job: None).prepare()
+    EarlySender(Settings(), on_lost=lambda job: None).prepare()
     assert connections == []
 
 
@@ -112,7 +112,7 @@ def test_where_no_connection_can_be_opened_it_is_not_tried_for_every_job(
         raise RedisConnectionError("max number of clients reached")
 
     monkeypatch.setattr(early_sender, "_Connection", refuse)
-    sender = EarlySender(Settings(), not_taken=lambda job: None)
+    sender = EarlySender(Settings(), on_lost=lambda job: None)
     for _ in range(3):
         assert sender.send(job("a")) is None
         sender.prepare()
@@ -243,7 +243,7 @@ def test_an_interruption_while_an_answer_is_outstanding_costs_its_job_a_second_m
 ) -> None:
     send_and_commit(sender, "before")
     with monkeypatch.context() as patch:
-        patch.setattr(connections[0], "has_something_to_read", interrupted)
+        patch.setattr(connections[0], "has_data", interrupted)
         with pytest.raises(AttemptStopped):
             sender.send(job("a"))
     assert not sender.send(job("b"))

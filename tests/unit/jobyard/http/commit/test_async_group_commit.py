@@ -12,8 +12,9 @@ from jobyard.http.commit.async_group_commit import MOST_IN_GROUP, MOST_WAITING, 
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job
-from jobyard.jobs.reading.search import JobFilter, count_jobs
+from jobyard.jobs.reading.search import count_jobs
 
 # None of these is due, so nobody rings for them.
 LATER = timedelta(hours=1)
@@ -204,7 +205,7 @@ def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger
     async def run() -> None:
         commit = AsyncGroupCommit(watched)
         first, many = await begin(watched, commit, [[new()], [new()] * MOST_WAITING])
-        with pytest.raises(LedgerUnavailableError, match="come back later"):
+        with pytest.raises(LedgerUnavailableError, match="try again later"):
             await commit.accept([new()])
         many.cancel()
         commit._waiting.clear()

@@ -1,4 +1,4 @@
-"""Waiting for jobs: what a Prefer header asks for, and how many share one question."""
+"""JobWaiter for jobs: what a Prefer header asks for, and how many share one question."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from collections.abc import Collection
 import pytest
 
 import jobyard.http.commit.waiting
-from jobyard.http.commit.waiting import Waiting, wanted_wait
+from jobyard.http.commit.waiting import JobWaiter, requested_wait
 from jobyard.http.errors import Problem
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Succeeded, new_id
@@ -32,7 +32,7 @@ LONGEST = 60.0
     ],
 )
 def test_a_preference_is_seconds_up_to_the_longest(prefer: str | None, seconds: float) -> None:
-    assert wanted_wait(prefer, LONGEST) == seconds
+    assert requested_wait(prefer, LONGEST) == seconds
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_preference_is_seconds_up_to_the_longest(prefer: str | None, seconds: 
 )
 def test_a_preference_that_is_no_number_is_refused(prefer: str) -> None:
     with pytest.raises(Problem) as refused:
-        wanted_wait(prefer, LONGEST)
+        requested_wait(prefer, LONGEST)
     assert refused.value.status == 400
     assert refused.value.errors[0]["field"] == "Prefer"
 
@@ -50,9 +50,9 @@ def test_whoever_waits_is_told_when_the_job_ends_however_it_ends(own_ledger: Led
     cancelled = accepted(own_ledger)
 
     async def run() -> list[bool]:
-        waiting = Waiting(own_ledger)
-        tasks = [asyncio.create_task(waiting.for_end(one, 20)) for one in (job_id, job_id, cancelled)]
-        tasks.append(asyncio.create_task(waiting.for_end(dead(own_ledger), 20)))
+        waiting = JobWaiter(own_ledger)
+        tasks = [asyncio.create_task(waiting.wait_for_end(one, 20)) for one in (job_id, job_id, cancelled)]
+        tasks.append(asyncio.create_task(waiting.wait_for_end(dead(own_ledger), 20)))
         await asyncio.sleep(0)
         await asyncio.to_thread(own_ledger.settle, [Succeeded(job_id, attempt, "1")])
         await asyncio.to_thread(own_ledger.cancel, cancelled)
@@ -62,8 +62,8 @@ def test_whoever_waits_is_told_when_the_job_ends_however_it_ends(own_ledger: Led
 
 
 def test_when_the_time_is_up_the_answer_is_no(own_ledger: Ledger) -> None:
-    assert asyncio.run(Waiting(own_ledger).for_end(accepted(own_ledger), 0.1)) is False
-    assert asyncio.run(Waiting(own_ledger).for_end(new_id(), 0.1)) is False
+    assert asyncio.run(JobWaiter(own_ledger).wait_for_end(accepted(own_ledger), 0.1)) is False
+    assert asyncio.run(JobWaiter(own_ledger).wait_for_end(new_id(), 0.1)) is False
 
 
 def test_many_who_wait_share_one_question_and_nobody_asks_when_none_does(
@@ -78,8 +78,10 @@ def test_many_who_wait_share_one_question_and_nobody_asks_when_none_does(
     monkeypatch.setattr(jobyard.http.commit.waiting, "finished_among", finished_among)
 
     async def run() -> list[bool]:
-        waiting = Waiting(own_ledger)
-        told = await asyncio.gather(*(waiting.for_end(job_id, 20) for job_id, _ in jobs for _ in range(5)))
+        waiting = JobWaiter(own_ledger)
+        told = await asyncio.gather(
+            *(waiting.wait_for_end(job_id, 20) for job_id, _ in jobs for _ in range(5))
+        )
         await asyncio.sleep(3 * jobyard.http.commit.waiting.POLL_SECONDS)
         assert waiting._poller is None
         assert not waiting._waiters
@@ -101,5 +103,5 @@ def test_a_ledger_that_is_away_for_a_while_only_delays_the_answer(
         return finished_really(own_ledger.database, job_ids)
 
     monkeypatch.setattr(jobyard.http.commit.waiting, "finished_among", finished_among)
-    assert asyncio.run(Waiting(own_ledger).for_end(job_id, 20)) is True
+    assert asyncio.run(JobWaiter(own_ledger).wait_for_end(job_id, 20)) is True
     assert len(asked) == 4

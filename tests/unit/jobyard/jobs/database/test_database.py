@@ -3,9 +3,12 @@
 import re
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, timedelta
 from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -21,12 +24,13 @@ from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import _config, migrate
 from jobyard.jobs.database.schema import job, metadata
-from jobyard.jobs.database.schema_version import WANTED, check_is_migrated, check_takes_writes
-from jobyard.jobs.database.sqlite import make_sqlite_file
+from jobyard.jobs.database.schema_version import EXPECTED_VERSION, check_is_migrated, check_takes_writes
+from jobyard.jobs.database.sqlite import _prepare, make_sqlite_file
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import FINAL, MOVES, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.search import list_jobs
 from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
 from tests.support.postgresql import new_database
@@ -50,6 +54,21 @@ def test_looking_for_a_ledger_where_there_is_none_makes_none(tmp_path: Path) -> 
     ):
         pass
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_restored_backup_can_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    def open_at_once(path: Path, barrier: Barrier) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            barrier.wait(10)
+            _prepare(connection, SimpleNamespace(info={}), timeout_seconds=10)
+
+    # SQLite refuses one of three in about every seventh round.
+    for number in range(60):
+        path = tmp_path / f"{number}.db"
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.execute("CREATE TABLE job (id TEXT)")
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(open_at_once, [path] * 3, [Barrier(3)] * 3))
 
 
 def test_a_ledger_that_cannot_be_reached_names_the_setting_and_no_password() -> None:
@@ -171,7 +190,9 @@ def test_the_tests_ledger_refuses_a_move_that_is_not_in_the_table(own_ledger: Le
 
 
 def test_every_process_asks_for_the_newest_migration() -> None:
-    assert ScriptDirectory(str(ROOT / "jobyard" / "jobs" / "migrations")).get_current_head() == WANTED
+    assert (
+        ScriptDirectory(str(ROOT / "jobyard" / "jobs" / "migrations")).get_current_head() == EXPECTED_VERSION
+    )
 
 
 def test_the_migrations_make_what_the_schema_says(own_ledger: Ledger) -> None:

@@ -11,11 +11,12 @@ import jobyard.jobs.reading.search
 from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, HandedBack, NewJob, NotStarted, Status, Succeeded, new_id
-from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.dead_letters import causes
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import queue_figures
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.search import list_jobs
 from tests.support.looking import looking
 from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, SOON, accepted, claimed, dead
 
@@ -29,7 +30,7 @@ EXAMINED: Final = 20
 @pytest.fixture
 def old_ledger(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """A ledger that has a long past and nothing to do, and lists that look at 20 jobs in a step."""
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_EXAMINED", EXAMINED)
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_EXAMINED", EXAMINED)
     ids = [one.job_id for one in own_ledger.accept(many(ENDED, "bad.past"))]
     held = own_ledger.claim(ids, "long@gone/1")
     own_ledger.settle([Succeeded(one.id, one.attempt, "1") for one in held])
@@ -120,13 +121,13 @@ def test_the_keeper_looks_at_what_it_takes(busy_ledger: Ledger) -> None:
     for empty_queues, lost in (([], 0), (["images"], 0), (["default", "email"], 10)):
         with looking(database) as look:
             with database.reading() as connection:
-                upkeep.pending(connection)
+                duties.pending(connection)
             with database.writing() as connection:
-                assert len(upkeep.republish_lost_messages(connection, 10, SOON, empty_queues)) == lost
-                upkeep.enqueue_due(connection, 10, SOON)
-                upkeep.republish_unsent(connection, 10, SOON)
-                upkeep.rescue_lost_jobs(connection, 10, 3, SOON)
-                upkeep.expire_late(connection, 10)
+                assert len(duties.republish_lost_messages(connection, 10, SOON, empty_queues)) == lost
+                duties.enqueue_due(connection, 10, SOON)
+                duties.republish_unsent(connection, 10, SOON)
+                duties.rescue_lost_jobs(connection, 10, 3, SOON)
+                duties.expire_late(connection, 10)
         assert look.rows < A_FEW, empty_queues
 
 

@@ -59,7 +59,8 @@ def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
     # was built in the ordinary way would lock the table behind it for everybody.
     with ledger.database.engine.connect() as slow:
         slow.execute(text("UPDATE job SET attempt = attempt"))
-        migrating = threading.Thread(target=migrate, args=[open_database(ledger._settings)], daemon=True)
+        migrator = open_database(ledger._settings)
+        migrating = threading.Thread(target=migrate, args=[migrator], daemon=True)
         migrating.start()
         wait_until(lambda: onlooker.execute(text(BUILDING)).scalar_one(), 20, "the index to be begun")
         for _ in range(20):
@@ -67,6 +68,7 @@ def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
         assert migrating.is_alive()
         slow.rollback()
     migrating.join(timeout=30)
+    migrator.close()
     assert not migrating.is_alive()
     assert "ix_job_failed" in indexes(ledger.database.engine)
     assert onlooker.execute(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")).scalar_one() == 0

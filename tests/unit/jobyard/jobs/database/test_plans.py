@@ -7,18 +7,18 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, event
 
-from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 
 SOON = timedelta(seconds=2)
 LOOKS: dict[str, Callable[[Connection], object]] = {
-    "what is pending": upkeep.pending,
-    "due": lambda c: upkeep.enqueue_due(c, 10, SOON),
-    "never published": lambda c: upkeep.republish_unsent(c, 10, SOON),
-    "lost with a worker": lambda c: upkeep.rescue_lost_jobs(c, 10, 3, SOON),
-    "not started in time": lambda c: upkeep.expire_late(c, 10),
-    "lost in the broker": lambda c: upkeep.republish_lost_messages(c, 10, SOON, ["default"]),
-    "lost in a broker that has something of every queue": lambda c: upkeep.republish_lost_messages(
+    "what is pending": duties.pending,
+    "due": lambda c: duties.enqueue_due(c, 10, SOON),
+    "never published": lambda c: duties.republish_unsent(c, 10, SOON),
+    "lost with a worker": lambda c: duties.rescue_lost_jobs(c, 10, 3, SOON),
+    "not started in time": lambda c: duties.expire_late(c, 10),
+    "lost in the broker": lambda c: duties.republish_lost_messages(c, 10, SOON, ["default"]),
+    "lost in a broker that has something of every queue": lambda c: duties.republish_lost_messages(
         c, 10, SOON, []
     ),
 }

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from jobyard.jobs.database import statement as single_statements
+from jobyard.jobs.database import statement
 from jobyard.jobs.errors import Interruption, JobNotFoundError
 from jobyard.jobs.job import NewJob, Status, Succeeded, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
@@ -53,7 +53,7 @@ def test_a_group_in_which_some_were_there_before_gets_the_rest_in(own_ledger: Le
 def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
     own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    executed = single_statements._executed
+    executed = statement._execute
 
     def interrupted(*call: Any) -> NoReturn:
         executed(*call)
@@ -61,7 +61,7 @@ def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
 
     handed_in = new()
     with monkeypatch.context() as patch:
-        patch.setattr(single_statements, "_executed", interrupted)
+        patch.setattr(statement, "_execute", interrupted)
         with pytest.raises(Interruption):
             own_ledger.accept([handed_in])
     with pytest.raises(JobNotFoundError):

@@ -15,9 +15,9 @@ from sqlalchemy import Engine, text
 
 import jobyard.jobs.database.sqlite
 import jobyard.jobs.ledger.accept
-import jobyard.jobs.ledger.ledger
+import jobyard.jobs.ledger.claim
 import jobyard.jobs.ledger.settle
-from jobyard.jobs.database.engines import Outlives
+from jobyard.jobs.database.engines import Durability
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.sqlite import take_write_lock
 from jobyard.jobs.database.statement import CommittedStatement
@@ -46,8 +46,8 @@ def test_whatever_a_person_or_a_result_waits_for_is_on_disk_and_a_claim_need_not
     normal, full = 1, 2
     writers = own_ledger.database.engines
     assert pragma(writers.transactions, "synchronous") == full
-    assert pragma(writers.statements[Outlives.POWER], "synchronous") == full
-    claims = writers.statements[Outlives.WORKERS]
+    assert pragma(writers.statements[Durability.FULL], "synchronous") == full
+    claims = writers.statements[Durability.UNTIL_POWER_CUT]
     assert pragma(claims, "synchronous") == normal
     assert pragma(claims, "wal_autocheckpoint") == 0, "a claim would wait for a checkpoint's disk"
     assert pragma(claims, "journal_mode") == "wal"
@@ -55,11 +55,11 @@ def test_whatever_a_person_or_a_result_waits_for_is_on_disk_and_a_claim_need_not
 
 def test_only_claims_leases_and_notes_of_publishing_are_not_waited_for() -> None:
     claims, outcomes, acceptances = (
-        [value.outlives for value in vars(module).values() if isinstance(value, CommittedStatement)]
-        for module in (jobyard.jobs.ledger.ledger, jobyard.jobs.ledger.settle, jobyard.jobs.ledger.accept)
+        [value.durability for value in vars(module).values() if isinstance(value, CommittedStatement)]
+        for module in (jobyard.jobs.ledger.claim, jobyard.jobs.ledger.settle, jobyard.jobs.ledger.accept)
     )
-    assert claims == [Outlives.WORKERS] * 4
-    assert outcomes + acceptances == [Outlives.POWER] * 5
+    assert claims == [Durability.UNTIL_POWER_CUT] * 4
+    assert outcomes + acceptances == [Durability.FULL] * 5
 
 
 @pytest.mark.postgresql
@@ -137,7 +137,7 @@ def test_a_kept_plan_that_was_made_for_an_empty_table_looks_a_job_up_by_its_id(
     [accepted] = ledger.accept([new()])
     [claimed] = ledger.claim([accepted.job_id], "any")
     ledger.settle([Succeeded(claimed.id, claimed.attempt, "null")])
-    engine = ledger.database.engines.statements[Outlives.WORKERS]
+    engine = ledger.database.engines.statements[Durability.UNTIL_POWER_CUT]
     with closing(engine.raw_connection()) as pooled:
         connection: Any = pooled.driver_connection
         assert connection.execute("SHOW plan_cache_mode").fetchone() == ("force_generic_plan",)

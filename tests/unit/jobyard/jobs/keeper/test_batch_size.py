@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobyard.jobs.keeper.batch_size import SHORT_SECONDS, Stride
+from jobyard.jobs.keeper.batch_size import SHORT_SECONDS, BatchSize
 
 
 @pytest.fixture
@@ -13,12 +13,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def sizes(clock: list[float], seconds: list[float]) -> list[int]:
-    stride, found = Stride(10), []
+    batch_size, found = BatchSize(10), []
     for took in seconds:
-        with stride.measured() as size:
+        with batch_size.measure() as size:
             clock[0] += took
         found.append(size)
-        stride.lengthen()
+        batch_size.adjust()
     return found
 
 

@@ -3,7 +3,12 @@
 from datetime import datetime, timedelta
 
 from jobyard.jobs.job import QueuedJob
-from jobyard.jobs.keeper.broker_move import count_published, has_published, now, take_published
+from jobyard.jobs.keeper.broker_move import (
+    count_published,
+    database_time,
+    has_published,
+    mark_unpublished,
+)
 from jobyard.jobs.keeper.duties import Duty, pending
 from jobyard.jobs.ledger import Ledger
 from tests.support.waiting import wait_until
@@ -14,9 +19,9 @@ QUEUES = ("default", "email")
 
 
 def taken(ledger: Ledger, limit: int = 100, again_after: timedelta = LATER) -> list[QueuedJob]:
-    moment = now(ledger.database)
+    moment = database_time(ledger.database)
     with ledger.database.writing() as connection:
-        return take_published(connection, moment, limit, again_after, QUEUES)
+        return mark_unpublished(connection, moment, limit, again_after, QUEUES)
 
 
 def published(ledger: Ledger, **fields: object) -> str:
@@ -50,15 +55,15 @@ def test_what_was_published_after_the_moment_is_left_alone(own_ledger: Ledger) -
     published(own_ledger, queue="email")
     assert not has_published(own_ledger.database, moment)
     with own_ledger.database.writing() as connection:
-        assert take_published(connection, moment, 10, LATER, QUEUES) == []
+        assert mark_unpublished(connection, moment, 10, LATER, QUEUES) == []
     assert count_published(own_ledger.database) == {"email": 1}
-    assert has_published(own_ledger.database, now(own_ledger.database))
+    assert has_published(own_ledger.database, database_time(own_ledger.database))
 
 
 def wait_for_a_later_time(ledger: Ledger) -> datetime:
     """Return the ledger's time, when it is over: SQLite's goes by milliseconds."""
-    moment = now(ledger.database)
-    wait_until(lambda: now(ledger.database) > moment, 5, "the clock to go on")
+    moment = database_time(ledger.database)
+    wait_until(lambda: database_time(ledger.database) > moment, 5, "the clock to go on")
     return moment
 
 

@@ -30,10 +30,10 @@ class Bell:
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
         self.rung += [job.id for job in jobs]
 
-    def has_sent(self) -> bool:
+    def wait_until_sent(self) -> bool:
         return not self.is_deaf
 
-    def has_failed(self) -> bool:
+    def is_failing(self) -> bool:
         return self.is_deaf
 
     def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
@@ -101,7 +101,7 @@ def test_a_long_queue_is_no_reason_to_publish_again(own_ledger: Ledger) -> None:
         return get_job(own_ledger.database, running).lost == 0 and is_past_resend(own_ledger, jobs[0])
 
     wait_until(looked_again, 5, "the time to send again to pass")
-    kept._look_for_lost_at = 0
+    kept._next_search_at = 0
     kept.pass_once()
     assert bell.rung == []
 
@@ -123,7 +123,7 @@ def test_a_silent_broker_is_no_reason_to_publish_again(own_ledger: Ledger) -> No
     own_ledger.mark_published([job_id])
     kept = keeper(own_ledger, bell)
     wait_until(lambda: is_past_resend(own_ledger, job_id), 5, "the time to send again to pass")
-    kept._look_for_lost_at = 0
+    kept._next_search_at = 0
     kept.pass_once()
     assert bell.rung == []
 
@@ -245,7 +245,7 @@ def test_many_that_are_due_go_in_groups_that_grow(
 
 
 def test_a_keeper_that_has_not_done_all_says_so(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobyard.jobs.keeper.keeper.LONGEST_STRETCH_SECONDS", 0)
+    monkeypatch.setattr("jobyard.jobs.keeper.keeper.MAX_DUTY_SECONDS", 0)
     all_due_at_once(own_ledger, 35)
     kept = in_tens(own_ledger, Bell())
     passes = [(kept.pass_once(), kept.is_behind) for _ in range(4)]

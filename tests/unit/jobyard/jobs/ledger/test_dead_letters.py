@@ -17,7 +17,7 @@ from jobyard.jobs.ledger.replay_orders import (
     running_replays,
     stop_replay,
 )
-from jobyard.jobs.reading.search import JobFilter
+from jobyard.jobs.reading.job_filter import JobFilter
 from tests.unit.jobyard.jobs.ledger.test_ledger import SOON, accepted, claimed, dead, found
 
 

@@ -53,7 +53,7 @@ def test_a_group_is_no_larger_than_it_may_be() -> None:
         sizes.append(len(items))
         return items
 
-    ask = GroupCommit(commit, most=3)
+    ask = GroupCommit(commit, max_items=3)
     with ThreadPoolExecutor(16) as pool:
         assert sorted(pool.map(ask, range(100))) == list(range(100))
     assert max(sizes) <= 3
@@ -88,7 +88,7 @@ def together(ask: GroupCommit[int, int], items: Sequence[int], hold: threading.L
     with ThreadPoolExecutor(len(items) + 1) as pool:
         with hold:
             first = pool.submit(one, 0)
-            wait_until(lambda: ask._committing.locked() and not ask._waiting, 10, "the first to commit")
+            wait_until(lambda: ask._commit_lock.locked() and not ask._waiting, 10, "the first to commit")
             rest = [pool.submit(one, item) for item in items]
             wait_until(lambda: len(ask._waiting) == len(items), 10, "the others to wait")
         return [first.result(), *(answer.result() for answer in rest)]

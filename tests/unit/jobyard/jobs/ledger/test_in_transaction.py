@@ -18,9 +18,10 @@ from jobyard.jobs.errors import IdempotencyConflictError, LedgerUnavailableError
 from jobyard.jobs.job import Job, NewJob, Status, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.in_transaction import accept_within
-from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare
+from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare_tasks
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job
-from jobyard.jobs.reading.search import JobFilter, list_jobs
+from jobyard.jobs.reading.search import list_jobs
 from jobyard.tasks.registry import declare_all, load_tasks
 from tasks.mail.payload import Email
 from tasks.mail.task import send_email
@@ -315,8 +316,8 @@ def test_the_keys_of_sql_are_those_of_everybody(postgresql_ledger: Ledger) -> No
 
 def test_declaring_again_changes_what_has_changed(own_ledger: Ledger) -> None:
     one = DeclaredTask("a.b", "a.b", "default", 4, 3)
-    declare(own_ledger.database, [one])
-    declare(own_ledger.database, [replace(one, priority=9), replace(one, name="old.name")])
+    declare_tasks(own_ledger.database, [one])
+    declare_tasks(own_ledger.database, [replace(one, priority=9), replace(one, name="old.name")])
     with own_ledger.database.engine.connect() as connection:
         rows = connection.execute(text("SELECT name, priority FROM declared_task ORDER BY name")).all()
     assert [tuple(row) for row in rows] == [("a.b", 9), ("old.name", 4)]

@@ -24,9 +24,9 @@ from jobyard.jobs.job import (
     Verdict,
     new_id,
 )
-from jobyard.jobs.keeper import duties as upkeep
+from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.ledger.fault_counters import Tally, all_counted
+from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from tests.support.waiting import wait_until
 
@@ -174,7 +174,7 @@ def test_a_superseded_attempt_changes_nothing(own_ledger: Ledger) -> None:
 
 def take_back(ledger: Ledger, max_lost: int = 3) -> list[Any]:
     with ledger.database.writing() as connection:
-        return upkeep.rescue_lost_jobs(connection, 100, max_lost, SOON)
+        return duties.rescue_lost_jobs(connection, 100, max_lost, SOON)
 
 
 def test_a_renewed_lease_is_not_taken_back(own_ledger: Ledger) -> None:
@@ -215,7 +215,9 @@ def test_a_late_success_changes_nothing_by_itself_and_among_others(own_ledger: L
     assert own_ledger.settle([late, valid]) == [valid]
     stored = found(own_ledger, job_id)
     assert (stored.status, stored.attempt, stored.result) == (Status.RUNNING, current.attempt, None)
-    assert [one.times for one in all_counted(own_ledger.database) if one.what is Tally.LATE_RESULT] == [3]
+    assert [one.times for one in fault_counts(own_ledger.database) if one.what is FaultKind.LATE_RESULT] == [
+        3
+    ]
 
 
 def is_no_longer_running(ledger: Ledger, job_id: str) -> bool:
@@ -298,7 +300,7 @@ def is_past(ledger: Ledger, job_id: str) -> bool:
 
 def expire(ledger: Ledger) -> int:
     with ledger.database.writing() as connection:
-        return upkeep.expire_late(connection, 100)
+        return duties.expire_late(connection, 100)
 
 
 def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledger) -> None:
@@ -311,7 +313,7 @@ def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledg
 
 def due(ledger: Ledger) -> list[Any]:
     with ledger.database.writing() as connection:
-        return upkeep.enqueue_due(connection, 100, SOON)
+        return duties.enqueue_due(connection, 100, SOON)
 
 
 def test_an_attempt_that_never_began_was_none(own_ledger: Ledger) -> None:

@@ -7,8 +7,9 @@ import pytest
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import finished_among, queue_figures
-from jobyard.jobs.reading.search import BadCursorError, JobFilter, decode_cursor, encode_cursor, list_jobs
+from jobyard.jobs.reading.search import BadCursorError, decode_cursor, encode_cursor, list_jobs
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
 
 

@@ -12,7 +12,8 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
-from jobyard.jobs.reading.search import JobFilter, count_jobs, each_page, list_jobs, matching_ids
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.search import count_jobs, each_page, list_jobs, matching_ids
 from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
 
 PAYLOADS = (
@@ -26,8 +27,8 @@ PAYLOADS = (
 @pytest.fixture(params=[2, 5000])
 def examined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many jobs one step looks at: few enough to need several, and as many as it is."""
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_EXAMINED", request.param)
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_COUNTED", max(request.param * 50, 10_000))
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_EXAMINED", request.param)
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_COUNTED", max(request.param * 50, 10_000))
     return int(request.param)
 
 
@@ -111,7 +112,7 @@ def test_a_field_of_the_payload_is_found_by_its_path(
 
 
 def test_a_page_may_be_empty_and_still_go_on(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_EXAMINED", 3)
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_EXAMINED", 3)
     wanted = accepted(own_ledger, queue="email")
     for _ in range(5):
         accepted(own_ledger)
@@ -131,8 +132,8 @@ def test_a_list_stays_in_place_while_jobs_arrive_and_end(own_ledger: Ledger) -> 
 
 
 def test_many_are_estimated_and_said_to_be(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_EXAMINED", 10)
-    monkeypatch.setattr(jobyard.jobs.reading.search, "MOST_COUNTED", 20)
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_EXAMINED", 10)
+    monkeypatch.setattr(jobyard.jobs.reading.search, "MAX_COUNTED", 20)
     own_ledger.accept([NewJob(id=new_id(), task="any", payload="{}", max_attempts=1) for _ in range(50)])
     if own_ledger.database.engine.dialect.name == "postgresql":
         with own_ledger.database.engine.begin() as connection:

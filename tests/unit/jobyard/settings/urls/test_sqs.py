@@ -30,22 +30,22 @@ def test_an_endpoint_a_prefix_and_a_key_are_said_in_the_url() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("sqs://", "names its region: sqs://?region=eu-central-1"),
-        ("sqs://?region=", "names its region"),
-        ("sqs://?region=Frankfurt am Main", "names its region"),
+        ("sqs://", "must name its region: sqs://?region=eu-central-1"),
+        ("sqs://?region=", "must name its region"),
+        ("sqs://?region=Frankfurt am Main", "must name its region"),
         (
             "sqs://localhost:4566?region=x",
             "has no host and no path: write sqs://?region=eu-central-1&endpoint=http://",
         ),
-        ("sqs://KEY:sec/ret@?region=x", "percent-encoded: / is %2F"),
-        ("sqs://KEY:sec?ret@?region=x", "percent-encoded: / is %2F"),
+        ("sqs://KEY:sec/ret@?region=x", "percent-encoded: / as %2F"),
+        ("sqs://KEY:sec?ret@?region=x", "percent-encoded: / as %2F"),
         ("sqs://KEY@?region=x", "both key and secret"),
         ("sqs://:SECRET@?region=x", "both key and secret"),
         ("sqs://?region=x&regoin=y", "no option 'regoin': there are region, endpoint, prefix"),
-        ("sqs://?region=x&endpoint=127.0.0.1:5000", "endpoint= is http:// or https://"),
-        ("sqs://?region=x&endpoint=http://h:99999", "endpoint= is http:// or https://"),
-        ("sqs://?region=x&endpoint=http://h/path", "endpoint= is http:// or https://"),
-        ("sqs://?region=x&prefix=a.b", "prefix= has up to 60 letters"),
+        ("sqs://?region=x&endpoint=127.0.0.1:5000", "endpoint= must be http:// or https://"),
+        ("sqs://?region=x&endpoint=http://h:99999", "endpoint= must be http:// or https://"),
+        ("sqs://?region=x&endpoint=http://h/path", "endpoint= must be http:// or https://"),
+        ("sqs://?region=x&prefix=a.b", "prefix= may have up to 60 letters"),
     ],
 )
 def test_a_wrong_url_is_told_the_right_way_to_write_it(url: str, says: str) -> None:

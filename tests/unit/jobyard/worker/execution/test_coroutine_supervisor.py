@@ -10,14 +10,14 @@ from itertools import chain, count
 import pytest
 
 from jobyard.jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Succeeded
-from jobyard.jobs.ledger.leases import Held
+from jobyard.jobs.ledger.leases import LeasedJob
 from jobyard.tasks.context import current_job
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.task import task
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.execution.coroutine_supervisor import CoroutineSupervisor
 from jobyard.worker.execution.event_loop import get_event_loop
-from jobyard.worker.execution.supervisor import attempts
+from jobyard.worker.execution.supervisor import run_attempts
 from tests.support.waiting import wait_until
 from tests.unit.jobyard.worker.execution.test_supervisor import Order, claimed, lease
 
@@ -35,12 +35,12 @@ def doing(deed: Callable[[int], Awaitable[object]], **options: object) -> AnyDef
     return do.definition
 
 
-def jobs(how_many: int) -> list[Held]:
+def jobs(how_many: int) -> list[LeasedJob]:
     return [(job, lease(job)) for job in (claimed() for _ in range(how_many))]
 
 
-def all_of(task: AnyDefinition, held: list[Held], patience: float = math.inf) -> list[Outcome]:
-    return [outcome for part in attempts(task, held, patience) for outcome in part]
+def all_of(task: AnyDefinition, held: list[LeasedJob], patience: float = math.inf) -> list[Outcome]:
+    return [outcome for part in run_attempts(task, held, patience) for outcome in part]
 
 
 def kinds(outcomes: list[Outcome]) -> list[type]:
@@ -103,7 +103,7 @@ def test_what_found_no_room_in_time_goes_back_and_never_runs(monkeypatch: pytest
         await asyncio.to_thread(go_on.wait)
         return number
 
-    parts = attempts(doing(hold), jobs(5), 0.05)
+    parts = run_attempts(doing(hold), jobs(5), 0.05)
     assert kinds(next(parts)) == [NotStarted] * 3
     go_on.set()
     assert kinds([outcome for part in parts for outcome in part]) == [Succeeded] * 2
@@ -116,7 +116,7 @@ def test_what_has_ended_does_not_wait_for_the_longest() -> None:
     async def last_is_long(number: int) -> object:
         return await asyncio.to_thread(go_on.wait) if number == 2 else number
 
-    parts = attempts(doing(last_is_long), jobs(3), 0.05)
+    parts = run_attempts(doing(last_is_long), jobs(3), 0.05)
     assert kinds(next(parts)) == [Succeeded, Succeeded]
     go_on.set()
     assert [kinds(part) for part in parts] == [[Succeeded]]
@@ -241,7 +241,7 @@ def test_one_that_computes_past_its_limit_is_broken_off() -> None:
 
 def test_a_loop_that_stands_still_is_left_to_what_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: threads_left_behind() == 0, 10, "the threads of other tests to end")
-    monkeypatch.setattr("jobyard.worker.execution.event_loop.STANDSTILL_SECONDS", 0.6)
+    monkeypatch.setattr("jobyard.worker.execution.event_loop.BLOCKED_AFTER_SECONDS", 0.6)
     go_on = threading.Event()
     ended: list[Outcome] = []
 
@@ -276,7 +276,7 @@ def test_an_exit_in_a_task_of_the_tasks_own_harms_nobody_else() -> None:
 def test_how_long_the_loop_was_busy_is_measured_and_not_how_long_it_waited() -> None:
     crowd = CoroutineSupervisor(doing(lambda number: soon(number, 0.2)), jobs(20), math.inf)
     list(crowd.outcomes())
-    seconds, begun = crowd.measured()
+    seconds, begun = crowd.run_time()
     assert begun == 20
     assert seconds < 0.2 * 20 / 2
 
@@ -288,7 +288,7 @@ def test_a_task_that_blocks_is_measured_as_one_that_does() -> None:
 
     crowd = CoroutineSupervisor(doing(block), jobs(4), math.inf)
     list(crowd.outcomes())
-    seconds, begun = crowd.measured()
+    seconds, begun = crowd.run_time()
     assert begun == 4
     assert seconds > 0.05 * 4 * 0.9
 

@@ -11,8 +11,8 @@ from jobyard.jobs.job import Cause, ClaimedJob, Failed, NewJob, NotStarted, Outc
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.grouped_ledger import GroupedLedger
 from jobyard.worker.execution.message import (
-    ASK_STATUS_FROM_SECONDS,
     LOOK_AGAIN_AFTER_SECONDS,
+    QUERY_STATUS_FROM_SECONDS,
     _claim,
     _settle,
 )
@@ -88,7 +88,7 @@ def test_a_message_too_many_is_no_reason_to_wait(own_ledger: Ledger, watched: Wa
     [accepted] = own_ledger.accept([new()])
     own_ledger.claim([accepted.job_id], "another")
     assert _claim([accepted.job_id], "worker") == []
-    without_asking = [pause for pause in LOOK_AGAIN_AFTER_SECONDS if pause < ASK_STATUS_FROM_SECONDS]
+    without_asking = [pause for pause in LOOK_AGAIN_AFTER_SECONDS if pause < QUERY_STATUS_FROM_SECONDS]
     assert watched.claims == 1 + len(without_asking) + 1, "it runs elsewhere"
 
 

@@ -1,0 +1,1 @@
+"""The shop's own web service, which hands work to Jobyard."""

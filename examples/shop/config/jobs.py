@@ -1,0 +1,11 @@
+"""What Jobyard runs for the shop."""
+
+from jobyard import Application, Queue, QueueKind
+
+application = Application(
+    tasks=("tasks.reports", "tasks.previews"),
+    queues=(
+        Queue("reports", "monthly figures: wait for the database"),
+        Queue("gpu", "previews: compute, in child processes", QueueKind.PREFORK),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The shop's work in the background."""

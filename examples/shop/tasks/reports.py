@@ -1,0 +1,21 @@
+"""Monthly figures."""
+
+from jobyard import Payload, task
+
+
+class Month(Payload):
+    year: int
+    month: int
+
+
+class Report(Payload):
+    title: str
+    orders: int
+
+
+class DatabaseBusyError(Exception): ...
+
+
+@task("report.write", queue="reports", autoretry_for=(DatabaseBusyError,), retry_backoff=True, time_limit=120)
+def write_report(month: Month) -> Report:
+    return Report(title=f"{month.year}-{month.month:02}", orders=month.month * 100)
