@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from bench.contenders import Contender, celery, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.load import Load, Tool, best_tool, measure, measure_paced
-from bench.machine import bare_machine
-from bench.peer_contenders import arq, node_peer, taskiq_on_list
-from bench.report import spread, table
+from bench.sides.contenders import Contender, celery, jobyard, jobyard_on_postgresql
+from bench.sides.peer_contenders import arq, node_peer, taskiq_on_list
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.load import Load, Tool, best_tool, measure, measure_paced
+from bench.tools.machine import bare_machine
+from bench.tools.report import spread, table
 
 CELERY = celery("FastAPI + Celery .delay()")
 CONTENDERS = (

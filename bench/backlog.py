@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
-from bench.contenders import Contender, matching
-from bench.contest import prepare
-from bench.draining import wait_for_runs
-from bench.footprint import Part, footprint
-from bench.load import best_tool, measure
-from bench.machine import LOCAL, bare_machine, ending_well
-from bench.report import look_around, number_of_rounds, save, spread, table, tell
-from bench.runs import rate_in_the_middle
-from bench.whole_jobyard import TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
+from bench.sides.contenders import Contender, matching
+from bench.sides.whole_jobyard import TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
+from bench.tools.contest import prepare
+from bench.tools.draining import wait_for_runs
+from bench.tools.footprint import Part, footprint
+from bench.tools.load import best_tool, measure
+from bench.tools.machine import LOCAL, bare_machine, ending_well
+from bench.tools.report import look_around, number_of_rounds, save, spread, table, tell
+from bench.tools.runs import rate_in_the_middle
 
 CONTENDERS = (
     whole_jobyard("Jobyard, SQLite"),

@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 
 from bench import accept, latency
-from bench.contenders import Contender, jobyard, jobyard_on_rabbitmq
-from bench.contest import Contest, arguments, hold
-from bench.draining import Drain, counted, drain
-from bench.load import Tool, best_tool
-from bench.report import spread, table
+from bench.sides.contenders import Contender, jobyard, jobyard_on_rabbitmq
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import Drain, counted, drain
+from bench.tools.load import Tool, best_tool
+from bench.tools.report import spread, table
 
 VALKEY = jobyard("threads, Valkey")
 CONTENDERS = (

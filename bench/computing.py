@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from bench.computation import SECONDS, VARIABLE, calibrate
-from bench.contenders import Contender, celery, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.draining import wait_for_outcomes, wait_for_runs
-from bench.machine import Machine, bare_machine
-from bench.report import spread, table
-from bench.runs import CPU_VARIABLE, rate_in_the_middle, read_runs
-from bench.runs import VARIABLE as RUNS_VARIABLE
+from bench.sides.contenders import Contender, celery, jobyard, jobyard_on_postgresql
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import wait_for_outcomes, wait_for_runs
+from bench.tools.machine import Machine, bare_machine
+from bench.tools.report import spread, table
+from bench.tools.runs import CPU_VARIABLE, rate_in_the_middle, read_runs
+from bench.tools.runs import VARIABLE as RUNS_VARIABLE
+from bench.work.computation import SECONDS, VARIABLE, calibrate
 
 WARM_UP_JOBS = 4
 FIRST_OF_WARM_UP = 1_000_000
@@ -77,7 +77,7 @@ def pool_turn(machine: Machine, jobs: int) -> Turn:
     """Let the pool have the same jobs; its CPU time includes the forking of its two processes."""
     runs, cpu = machine.folder / "runs", machine.folder / "cpu"
     machine.environment |= {RUNS_VARIABLE: str(runs), CPU_VARIABLE: str(cpu)}
-    machine.run("pool", "bench.computing_pool", str(jobs), seconds=3600)
+    machine.run("pool", "bench.work.computing_pool", str(jobs), seconds=3600)
     return _turn(runs, cpu, json.loads(machine.output("pool"))["cpu_seconds"])
 
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench.computing import POOL
-from bench.contenders import Contender, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.conversions import Turn, read_report
-from bench.machine import Machine, bare_machine, ending_well
-from bench.report import spread, table
-from bench.sample_pictures import make_photos
+from bench.sides.contenders import Contender, jobyard, jobyard_on_postgresql
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.machine import Machine, bare_machine, ending_well
+from bench.tools.report import spread, table
+from bench.work.conversions import Turn, read_report
+from bench.work.sample_pictures import make_photos
 
 WARM_UP_PICTURES = 6
 LONGEST_SECONDS = 3600
@@ -26,13 +26,13 @@ CONTENDERS = (
 def take_turn(contender: Contender, count: int, photos: Path) -> Turn:
     with bare_machine() as machine:
         if contender is POOL:
-            return _convert(machine, "bench.converting_pool", photos, count)
+            return _convert(machine, "bench.work.converting_pool", photos, count)
         side = contender.side(machine)
         side.start_broker()
         side.start_workers()
-        _convert(machine, "bench.converting_jobs", photos, WARM_UP_PICTURES)
+        _convert(machine, "bench.work.converting_jobs", photos, WARM_UP_PICTURES)
         before = machine.cpu_seconds()
-        turn = _convert(machine, "bench.converting_jobs", photos, count)
+        turn = _convert(machine, "bench.work.converting_jobs", photos, count)
         return replace(turn, cpu_seconds=machine.cpu_seconds() - before)
 
 

@@ -2,10 +2,8 @@
 
 from dataclasses import asdict
 
-from bench.contenders import celery, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.draining import Drain, counted, drain
-from bench.peer_contenders import (
+from bench.sides.contenders import celery, jobyard, jobyard_on_postgresql
+from bench.sides.peer_contenders import (
     ardiq,
     arq,
     dramatiq,
@@ -18,7 +16,9 @@ from bench.peer_contenders import (
     taskiq_on_list,
     taskiq_on_stream,
 )
-from bench.report import spread, table
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import Drain, counted, drain
+from bench.tools.report import spread, table
 
 CELERY = celery("Celery, prefork -c 2")
 CONTENDERS = (

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from time import sleep
 
-from bench.contenders import Contender
-from bench.contest import Contest, arguments, hold
-from bench.draining import wait_for_outcomes, wait_for_runs
-from bench.fill import payload_text
-from bench.machine import BenchError, bare_machine
-from bench.report import spread, table
-from bench.runs import count_runs, read_runs
-from bench.whole_jobyard import QUEUE, TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
+from bench.sides.contenders import Contender
+from bench.sides.whole_jobyard import QUEUE, TAKES, TAKES_NOTHING, WholeJobyard, whole_jobyard
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import wait_for_outcomes, wait_for_runs
+from bench.tools.fill import payload_text
+from bench.tools.machine import BenchError, bare_machine
+from bench.tools.report import spread, table
+from bench.tools.runs import count_runs, read_runs
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import NewJob, new_id
 

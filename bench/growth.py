@@ -11,11 +11,11 @@ from time import perf_counter
 
 import httpx
 
-from bench.history import DAYS, write_history
-from bench.ledger_work import Rates, measure
-from bench.ledgers import postgresql_ledger
-from bench.machine import LOCAL, bare_machine, ending_well, free_port
-from bench.report import look_around, number_of_rounds, save, spread, table, tell
+from bench.tools.history import DAYS, write_history
+from bench.tools.ledgers import postgresql_ledger
+from bench.tools.machine import LOCAL, bare_machine, ending_well, free_port
+from bench.tools.report import look_around, number_of_rounds, save, spread, table, tell
+from bench.work.ledger_work import Rates, measure
 from jobyard.jobs.job import new_id
 from jobyard.jobs.ledger import Ledger
 

@@ -3,11 +3,8 @@
 from dataclasses import asdict, dataclass
 from statistics import quantiles
 
-from bench.contenders import Contender, celery, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.draining import wait_for_runs
-from bench.machine import bare_machine
-from bench.peer_contenders import (
+from bench.sides.contenders import Contender, celery, jobyard, jobyard_on_postgresql
+from bench.sides.peer_contenders import (
     ardiq,
     arq,
     dramatiq,
@@ -19,8 +16,11 @@ from bench.peer_contenders import (
     taskiq_on_list,
     taskiq_on_stream,
 )
-from bench.report import spread, table
-from bench.runs import read_runs
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import wait_for_runs
+from bench.tools.machine import bare_machine
+from bench.tools.report import spread, table
+from bench.tools.runs import read_runs
 
 CONTENDERS = (
     jobyard("threads, submit"),

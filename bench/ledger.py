@@ -5,10 +5,10 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from bench.ledger_work import Rates, measure
-from bench.ledgers import postgresql_ledger, sqlite_ledger
-from bench.machine import ending_well
-from bench.report import look_around, number_of_rounds, save, spread, table
+from bench.tools.ledgers import postgresql_ledger, sqlite_ledger
+from bench.tools.machine import ending_well
+from bench.tools.report import look_around, number_of_rounds, save, spread, table
+from bench.work.ledger_work import Rates, measure
 
 JOBS_IN_A_TURN = 5_000
 SIZES = (1, 50, 500)

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from bench.machine import ROOT
-from bench.report import look_around, number_of_rounds, save, spread, table
-from bench.sample_pictures import make_all
+from bench.tools.machine import ROOT
+from bench.tools.report import look_around, number_of_rounds, save, spread, table
+from bench.work.sample_pictures import make_all
 
 SIDES = ("pillow", "vips")
 HOW_TO_GET_PYVIPS = """{python} has no pyvips; Jobyard does not need it. To measure it, install it apart:
@@ -64,7 +64,7 @@ def _take_turn(side: str, picture: Path, folder: Path, vips_python: str) -> Turn
     made_in.mkdir(exist_ok=True)
     arguments = [str(picture), str(_small_one(picture)), str(made_in)]
     answer = subprocess.run(
-        [python, "-m", f"bench.picture_by_{side}", *arguments], cwd=ROOT, capture_output=True, text=True
+        [python, "-m", f"bench.work.picture_by_{side}", *arguments], cwd=ROOT, capture_output=True, text=True
     )
     if answer.returncode:
         sys.exit(f"{side} did not convert {picture.name}:\n{answer.stderr}")

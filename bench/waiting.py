@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 
-from bench.contenders import celery, jobyard, jobyard_on_postgresql
-from bench.contest import Contest, arguments, hold
-from bench.draining import Drain, counted, drain
-from bench.peer_contenders import arq, node_peer, saq, streaq, taskiq_on_list
-from bench.report import spread, table
-from bench.sides import WAIT_SECONDS
+from bench.sides.contenders import celery, jobyard, jobyard_on_postgresql
+from bench.sides.peer_contenders import arq, node_peer, saq, streaq, taskiq_on_list
+from bench.sides.sides import WAIT_SECONDS
+from bench.tools.contest import Contest, arguments, hold
+from bench.tools.draining import Drain, counted, drain
+from bench.tools.report import spread, table
 
 CELERY = celery("Celery, prefork -c 8", ("-P", "prefork", "-c", "8"))
 CONTENDERS = (

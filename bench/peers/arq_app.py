@@ -8,9 +8,9 @@ from typing import Any
 from arq import create_pool
 from arq.connections import RedisSettings
 
-from bench.fill import note
-from bench.producer import Producer, together
-from bench.runs import note_run
+from bench.sides.producer import Producer, together
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 SETTINGS = RedisSettings.from_dsn(os.environ["BENCH_REDIS_URL"])
 POLL_DELAY = os.environ.get("BENCH_VARIANT")

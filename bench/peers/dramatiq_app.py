@@ -8,9 +8,9 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends.redis import RedisBackend
 
-from bench.fill import note
-from bench.producer import Producer
-from bench.runs import note_run
+from bench.sides.producer import Producer
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 REDIS = os.environ["BENCH_REDIS_URL"]
 

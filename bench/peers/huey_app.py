@@ -5,9 +5,9 @@ from typing import Any
 
 from huey import RedisHuey
 
-from bench.fill import note
-from bench.producer import Producer
-from bench.runs import note_run
+from bench.sides.producer import Producer
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 huey = RedisHuey("bench", url=os.environ["BENCH_REDIS_URL"])
 

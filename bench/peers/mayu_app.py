@@ -5,9 +5,9 @@ from typing import Any
 
 from mayu import App
 
-from bench.fill import note
-from bench.producer import Producer
-from bench.runs import note_run
+from bench.sides.producer import Producer
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 app = App(broker=os.environ["BENCH_REDIS_URL"], result_ttl=3600)
 

@@ -6,9 +6,9 @@ from typing import Any
 from redis import Redis
 from rq import Queue
 
-from bench.fill import note
-from bench.producer import Producer
-from bench.runs import note_run
+from bench.sides.producer import Producer
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 REDIS_URL = os.environ["BENCH_REDIS_URL"]  # read by its command line
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from saq import Queue
 
-from bench.fill import note
-from bench.producer import Producer, together
-from bench.runs import note_run
+from bench.sides.producer import Producer, together
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 queue = Queue.from_url(os.environ["BENCH_REDIS_URL"])
 

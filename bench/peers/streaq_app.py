@@ -8,9 +8,9 @@ from typing import Any
 
 from streaq import Worker
 
-from bench.fill import note
-from bench.producer import Producer
-from bench.runs import note_run
+from bench.sides.producer import Producer
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 # JSON, as on every other side; its own default is pickle.
 worker = Worker(

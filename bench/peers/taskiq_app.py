@@ -6,9 +6,9 @@ from typing import Any
 
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
-from bench.fill import note
-from bench.producer import Producer, together
-from bench.runs import note_run
+from bench.sides.producer import Producer, together
+from bench.tools.fill import note
+from bench.tools.runs import note_run
 
 REDIS = os.environ["BENCH_REDIS_URL"]
 BROKERS = {"list": ListQueueBroker, "stream": RedisStreamBroker}

@@ -96,10 +96,11 @@ class ApiSettings(SettingsSection):
     max_bulk_jobs: int = Field(10_000, ge=1, description="Most jobs in one bulk call.")
     max_wait: Duration = Field(timedelta(seconds=60), description="Longest `Prefer: wait=N`.")
     processes: int = Field(
-        1,
+        2,
         ge=1,
         le=64,
-        description="Server processes that share the port; set one for each core that the API may use.",
+        description="Server processes that share the port, one for each core that the API may use; "
+        "`make run` starts one.",
     )
 
 

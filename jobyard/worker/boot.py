@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery import bootsteps
@@ -13,10 +13,12 @@ from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.ledger import get_ledger
+from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.living_workers import Announcement, announce
 from jobyard.settings import get_settings
 from jobyard.settings.garbage_collection import freeze_objects
 from jobyard.tasks.coroutines import use_runner
+from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import declare_all
 from jobyard.tasks.task import JobTask
 from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
@@ -38,7 +40,9 @@ __all__ = [
 
 log = structlog.get_logger()
 
-ANNOUNCE_EVERY_PASSES = 5
+ANNOUNCE_EVERY_PASSES: Final = 5
+# An hour, at a keeper's usual interval.
+DECLARE_EVERY_PASSES: Final = 3600
 
 
 class KeeperStep(bootsteps.StartStopStep):
@@ -64,6 +68,8 @@ class KeeperStep(bootsteps.StartStopStep):
         def announce_sometimes(pass_number: int) -> None:
             if pass_number % ANNOUNCE_EVERY_PASSES == 0:
                 announce(get_ledger().database, _announcement(worker))
+            if pass_number % DECLARE_EVERY_PASSES == DECLARE_EVERY_PASSES - 1:
+                declare_queues(get_ledger().database, declared_queues())
 
         freeze_objects()
         self._keeper = KeeperThread(announce_sometimes)

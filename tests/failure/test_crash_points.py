@@ -11,9 +11,9 @@ import pytest
 from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
 from jobyard.jobs.job import Status
 from tests.support.broker import on_every_broker
+from tests.support.ledger_jobs import dead
 from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
-from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
 pytestmark = pytest.mark.timeout(180)
 

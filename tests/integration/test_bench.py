@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 
-from bench.figures import svg
+from bench.tools.figures import svg
 from tests.support.processes import ROOT, lives
 from tests.support.rabbitmq_node import require_rabbitmq
 from tests.support.waiting import wait_until

@@ -4,16 +4,31 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, insert, not_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    not_,
+    select,
+    true,
+)
 
 from jobyard.jobs.clock import db_now
-from jobyard.jobs.database.schema import job, pruned, replay, status_is, worker
+from jobyard.jobs.database.schema import declared_queue, job, pruned, replay, status_is, worker
 from jobyard.jobs.files.claim_checks import MARK
-from jobyard.jobs.job import FINAL
+from jobyard.jobs.job import FINAL, WAITING, Status
 from jobyard.settings.retention import RetentionRule
 
 # How long a request for a deleted job is answered with when it was deleted.
 REMEMBERED_FOR: Final = timedelta(days=365)
+# After this time without a process that declares it, a queue without jobs is not known any more.
+UNDECLARED_FOR: Final = timedelta(days=3)
+_MAY_RUN_AGAIN: Final = (*WAITING, Status.RUNNING, Status.DEAD)
 
 
 class Slice(NamedTuple):
@@ -59,10 +74,18 @@ def prune(
 
 
 def forget_old(connection: Connection, keep: timedelta) -> None:
-    """Delete replay orders that ended, and workers that were last seen, longer than `keep` ago."""
+    """Delete replay orders that ended `keep` ago, workers last seen then, and undeclared queues."""
     connection.execute(delete(replay).where(replay.c.ended_at < db_now(plus=-keep)))
     connection.execute(delete(worker).where(worker.c.seen_at < db_now(plus=-keep)))
     connection.execute(delete(pruned).where(pruned.c.pruned_at < db_now(plus=-REMEMBERED_FOR)))
+    _forget_undeclared_queues(connection)
+
+
+def _forget_undeclared_queues(connection: Connection) -> None:
+    # Every worker notes its queues at its start and once an hour.
+    is_stale = declared_queue.c.seen_at < db_now(plus=-UNDECLARED_FOR)
+    may_run = exists().where(job.c.queue == declared_queue.c.name, status_is(*_MAY_RUN_AGAIN))
+    connection.execute(delete(declared_queue).where(is_stale, ~may_run))
 
 
 def _matches(rule: RetentionRule) -> ColumnElement[bool]:

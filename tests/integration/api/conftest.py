@@ -7,7 +7,7 @@ import pytest
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.migrate import migrate
-from tests.integration.api.calling import MakeYard, client_of, ledger_of
+from tests.support.api_calls import MakeYard, client_of, ledger_of
 from tests.support.processes import YardProcesses, answers
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from tests.integration.api.calling import (
+from tests.support.api_calls import (
     DEEDS,
     EMAIL,
     a_word,

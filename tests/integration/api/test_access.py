@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.api.calling import DEEDS, MakeYard, accepted, client_of, count_jobs, ledger_of, problem
+from tests.support.api_calls import DEEDS, MakeYard, accepted, client_of, count_jobs, ledger_of, problem
 from tests.support.processes import YardProcesses
 
 KEY, OTHER_KEY = "a-key-of-some-length", "schlüssel-zwei"

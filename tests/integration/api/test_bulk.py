@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from tests.integration.api.calling import (
+from tests.support.api_calls import (
     DEEDS,
     MAILS,
     a_word,

@@ -7,7 +7,7 @@ import pytest
 
 from jobyard.jobs.job import new_id
 from jobyard.jobs.ledger import Ledger
-from tests.integration.api.calling import (
+from tests.support.api_calls import (
     NOBODYS_ID,
     a_word,
     deed,
@@ -17,8 +17,8 @@ from tests.integration.api.calling import (
     raw,
     shown,
 )
+from tests.support.ledger_jobs import dead
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import dead
 
 LIST = "/v1/dead-letters"
 REPLAY = "/v1/dead-letters/replay"

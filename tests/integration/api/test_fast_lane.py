@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.calling import EMAIL, ended, raw
+from tests.support.api_calls import EMAIL, ended, raw
 
 # Asks for nothing, and is more than a plain request has.
 SLOWLY = {"Prefer": "respond-async"}

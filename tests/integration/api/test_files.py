@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from tests.integration.api.calling import NOBODYS_ID, count_files, problem, stored_files
+from tests.support.api_calls import NOBODYS_ID, count_files, problem, stored_files
 from tests.support.processes import YardProcesses
 
 FILES = "/v1/files"

@@ -14,7 +14,7 @@ from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
-from tests.integration.api.calling import (
+from tests.support.api_calls import (
     DEEDS,
     MakeYard,
     a_word,

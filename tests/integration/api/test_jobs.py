@@ -8,10 +8,10 @@ import pytest
 
 from jobyard.jobs.job import Failed, Status
 from jobyard.jobs.ledger import Ledger
-from tests.integration.api.calling import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, shown
+from tests.support.api_calls import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, shown
+from tests.support.ledger_jobs import FAILURE, claimed, dead
+from tests.support.ledger_jobs import accepted as accepted_in
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, claimed, dead
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted as accepted_in
 
 
 def listed(api: httpx.Client, **query: Any) -> list[str]:

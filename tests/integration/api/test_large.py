@@ -8,7 +8,7 @@ import pytest
 
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
-from tests.integration.api.calling import DEEDS, accepted, deed, ended, problem, shown
+from tests.support.api_calls import DEEDS, accepted, deed, ended, problem, shown
 from tests.support.bad_tasks import Deed
 from tests.support.bad_tasks import deed as deed_task
 from tests.support.processes import YardProcesses

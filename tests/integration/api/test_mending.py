@@ -7,8 +7,8 @@ import pytest
 
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault_and_commit
-from tests.integration.api.calling import NOBODYS_ID, deed, ended, problem, raw, shown
-from tests.unit.jobyard.jobs.ledger.test_ledger import dead
+from tests.support.api_calls import NOBODYS_ID, deed, ended, problem, raw, shown
+from tests.support.ledger_jobs import dead
 
 
 def test_a_payload_is_mended_before_the_replay_and_the_difference_is_kept(

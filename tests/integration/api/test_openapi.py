@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.calling import JSON, MakeYard, accepted, client_of, problem
+from tests.support.api_calls import JSON, MakeYard, accepted, client_of, problem
 
 JSON_TYPE = JSON["Content-Type"]
 
@@ -96,7 +96,7 @@ def test_the_documentation_is_where_the_front_door_leads(api: httpx.Client) -> N
 @pytest.fixture(scope="module")
 def own_api(make_yard: MakeYard) -> Iterator[httpx.Client]:
     """The API of a yard with a user's own task in it."""
-    yard = make_yard(tasks__modules="tests.integration.api.letters")
+    yard = make_yard(tasks__modules="tests.support.letters")
     yard.start_api()
     with client_of(yard) as client:
         yield client

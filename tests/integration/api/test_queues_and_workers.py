@@ -11,10 +11,10 @@ from jobyard.jobs.database.schema import worker as worker_table
 from jobyard.jobs.job import Failed
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.living_workers import Announcement, announce
-from tests.integration.api.calling import deed, ended
+from tests.support.api_calls import deed, ended
+from tests.support.ledger_jobs import FAILURE, claimed
 from tests.support.processes import YardProcesses
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, claimed
 
 NAMES = ["collect", "default", "email", "images"]
 

@@ -10,9 +10,8 @@ import pytest
 
 from jobyard.http.routes.export import COLUMNS
 from jobyard.jobs.ledger import Ledger
-from tests.integration.api.calling import DEEDS, a_word, accepted, deed, ended, problem
-from tests.unit.jobyard.jobs.ledger.test_pruning import DAY, prune_all
-from tests.unit.jobyard.jobs.ledger.test_pruning import ended as ended_ago
+from tests.support.api_calls import DEEDS, a_word, accepted, deed, ended, problem
+from tests.support.ledger_jobs import DAY, ended_ago, prune_all
 
 
 def found(api: httpx.Client, path: str = "/v1/jobs", **query: Any) -> list[str]:

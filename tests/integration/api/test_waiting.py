@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from tests.integration.api.calling import DEEDS, a_word, accepted, deed, nothing_accepted, problem, raw
+from tests.support.api_calls import DEEDS, a_word, accepted, deed, nothing_accepted, problem, raw
 
 
 def waited(api: httpx.Client, prefer: str, body: Any = None, **options: Any) -> httpx.Response:

@@ -12,7 +12,7 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import finished_among as finished_really
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
+from tests.support.ledger_jobs import accepted, claimed, dead
 
 LONGEST = 60.0
 

@@ -17,8 +17,8 @@ from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import queue_figures
 from jobyard.jobs.reading.search import list_jobs
+from tests.support.ledger_jobs import FAILURE, SOON, accepted, claimed, dead
 from tests.support.looking import looking
-from tests.unit.jobyard.jobs.ledger.test_ledger import FAILURE, SOON, accepted, claimed, dead
 
 ENDED: Final = 9_000
 QUEUED: Final = 3_000

@@ -18,7 +18,7 @@ from jobyard.jobs.job import Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.pruning import prune
 from jobyard.settings.retention import RetentionRule
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed
+from tests.support.ledger_jobs import accepted, claimed
 
 LIMIT = 1024
 NOW = timedelta(0)

@@ -11,8 +11,8 @@ from jobyard.jobs.keeper.broker_move import (
 )
 from jobyard.jobs.keeper.duties import Duty, pending
 from jobyard.jobs.ledger import Ledger
+from tests.support.ledger_jobs import accepted, claimed, found
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, found
 
 LATER = timedelta(hours=1)
 QUEUES = ("default", "email")

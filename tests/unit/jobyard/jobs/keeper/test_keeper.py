@@ -15,8 +15,8 @@ from jobyard.jobs.keeper.keeper import Keeper
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.settings.sections import KeeperSettings
+from tests.support.ledger_jobs import accepted, claimed, found
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, found
 
 
 class Bell:

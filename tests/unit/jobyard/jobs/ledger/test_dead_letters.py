@@ -18,7 +18,7 @@ from jobyard.jobs.ledger.replay_orders import (
     stop_replay,
 )
 from jobyard.jobs.reading.job_filter import JobFilter
-from tests.unit.jobyard.jobs.ledger.test_ledger import SOON, accepted, claimed, dead, found
+from tests.support.ledger_jobs import SOON, accepted, claimed, dead, found
 
 
 def die(ledger: Ledger, cause: Cause = Cause.EXCEPTION, kind: str = "ValueError", **fields: object) -> str:

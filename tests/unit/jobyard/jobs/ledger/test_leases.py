@@ -7,8 +7,8 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob, Succeeded
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.leases import Lease, Leases
+from tests.support.ledger_jobs import accepted, found, take_back
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, found, take_back
 
 LEASE = timedelta(milliseconds=300)
 

@@ -14,10 +14,7 @@ from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError
 from jobyard.jobs.job import (
     Cause,
     Failed,
-    Failure,
     HandedBack,
-    Job,
-    NewJob,
     NotStarted,
     Status,
     Succeeded,
@@ -27,37 +24,9 @@ from jobyard.jobs.job import (
 from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
-from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.jobs.reading.job_queries import get_attempts
+from tests.support.ledger_jobs import FAILURE, SOON, accepted, claimed, dead, found, new, take_back
 from tests.support.waiting import wait_until
-
-FAILURE = Failure(Cause.EXCEPTION, "ValueError", "as ordered", "the traceback")
-SOON = timedelta(milliseconds=100)
-
-
-def new(**fields: Any) -> NewJob:
-    usual: dict[str, Any] = {"id": new_id(), "task": "bad.deed", "payload": "{}", "max_attempts": 3}
-    return NewJob(**usual | fields)
-
-
-def accepted(ledger: Ledger, **fields: Any) -> str:
-    [acceptance] = ledger.accept([new(**fields)])
-    return acceptance.job_id
-
-
-def claimed(ledger: Ledger, **fields: Any) -> tuple[str, int]:
-    job_id = accepted(ledger, **fields)
-    [mine] = ledger.claim([job_id], "worker")
-    return job_id, mine.attempt
-
-
-def dead(ledger: Ledger, **fields: Any) -> str:
-    job_id, attempt = claimed(ledger, **fields)
-    ledger.settle([Failed(job_id, attempt, FAILURE, retry_in=None)])
-    return job_id
-
-
-def found(ledger: Ledger, job_id: str) -> Job:
-    return get_job(ledger.database, job_id)
 
 
 def test_an_accepted_job_is_queued_with_all_that_was_said_of_it(own_ledger: Ledger) -> None:
@@ -170,11 +139,6 @@ def test_a_superseded_attempt_changes_nothing(own_ledger: Ledger) -> None:
     assert own_ledger.settle([late, valid]) == [valid]
     assert found(own_ledger, job_id).result == '"valid"'
     assert own_ledger.settle([late]) == []
-
-
-def take_back(ledger: Ledger, max_lost: int = 3) -> list[Any]:
-    with ledger.database.writing() as connection:
-        return duties.rescue_lost_jobs(connection, 100, max_lost, SOON)
 
 
 def test_a_renewed_lease_is_not_taken_back(own_ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import finished_among, queue_figures
 from jobyard.jobs.reading.search import BadCursorError, decode_cursor, encode_cursor, list_jobs
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
+from tests.support.ledger_jobs import accepted, claimed, dead
 
 
 def ids(ledger: Ledger, wanted: JobFilter) -> list[str]:

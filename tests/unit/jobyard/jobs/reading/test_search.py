@@ -14,7 +14,7 @@ from jobyard.jobs.job import Cause, Failed, Failure, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.search import count_jobs, each_page, list_jobs, matching_ids
-from tests.unit.jobyard.jobs.ledger.test_ledger import accepted, claimed, dead
+from tests.support.ledger_jobs import accepted, claimed, dead
 
 PAYLOADS = (
     '{"to":["ada@example.org","bob@example.org"],"options":{"size":5,"deep":{"on":true}},"note":null}',

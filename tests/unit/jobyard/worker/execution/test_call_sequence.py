@@ -12,7 +12,7 @@ from jobyard.jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Suc
 from jobyard.jobs.ledger.leases import Lease, LeasedJob
 from jobyard.worker.execution.supervisor import run_attempts
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.worker.execution.test_supervisor import claimed, compute, doing, lease
+from tests.support.watched import claimed, compute, doing, lease
 
 
 def line(how_many: int) -> list[LeasedJob]:

@@ -19,7 +19,7 @@ from jobyard.worker.execution.coroutine_supervisor import CoroutineSupervisor
 from jobyard.worker.execution.event_loop import get_event_loop
 from jobyard.worker.execution.supervisor import run_attempts
 from tests.support.waiting import wait_until
-from tests.unit.jobyard.worker.execution.test_supervisor import Order, claimed, lease
+from tests.support.watched import Order, claimed, lease
 
 _names = (f"test.crowd_{number}" for number in count())
 

@@ -3,56 +3,25 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from itertools import count
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from jobyard.jobs.clock import monotonic, utc_now
-from jobyard.jobs.job import Cause, ClaimedJob, Failed, HandedBack, NotStarted, Outcome, Succeeded, new_id
+from jobyard.jobs.clock import monotonic
+from jobyard.jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Succeeded
 from jobyard.jobs.ledger.leases import Lease
 from jobyard.tasks.definition import AnyDefinition
-from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import task
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.execution.interruptions import AttemptStopped
 from jobyard.worker.execution.supervisor import run_attempt
 from tests.support.waiting import wait_until
-
-
-class Order(Payload):
-    pass
-
-
-_names = (f"test.watched_{number}" for number in count())
-
-
-def doing(deed: Callable[[], object], **options: object) -> AnyDefinition:
-    @task(next(_names), **options)  # type: ignore[arg-type]
-    def do(order: Order) -> str:
-        return str(deed())
-
-    return do.definition
-
-
-def claimed() -> ClaimedJob:
-    return ClaimedJob(new_id(), "test.watched", "{}", 1, 0, 3, 0, utc_now())
-
-
-def lease(job: ClaimedJob, seconds: float = 60) -> Lease:
-    return Lease(job, seconds, monotonic())
+from tests.support.watched import Order, claimed, compute, doing, lease, names
 
 
 def run(watched: AnyDefinition) -> Outcome:
     job = claimed()
     return run_attempt(watched, job, lease(job))
-
-
-def compute() -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        sum(range(100))
 
 
 def test_an_attempt_in_time_is_what_the_task_returned() -> None:
@@ -109,7 +78,7 @@ def test_a_limit_in_autoretry_for_is_retried_soft_or_hard() -> None:
 def test_a_coroutine_is_cancelled_at_its_limit() -> None:
     cleaned_up = threading.Event()
 
-    @task(next(_names), time_limit=0.05)
+    @task(next(names), time_limit=0.05)
     async def wait(order: Order) -> None:
         try:
             await asyncio.sleep(60)
@@ -123,7 +92,7 @@ def test_a_coroutine_is_cancelled_at_its_limit() -> None:
 
 
 def test_a_time_out_of_the_tasks_own_is_its_own_failure() -> None:
-    @task(next(_names), time_limit=30)
+    @task(next(names), time_limit=30)
     async def wait(order: Order) -> None:
         await asyncio.wait_for(asyncio.sleep(60), 0.01)
 

@@ -1,5 +1,0 @@
-"""Jobyard's producer over HTTP."""
-
-from bench.http_producer import ByHttp
-
-producer = ByHttp("/v1/tasks/bench.{task}/jobs", many="/v1/tasks/bench.{task}/jobs/bulk")

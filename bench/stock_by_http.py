@@ -1,5 +1,0 @@
-"""Celery's producer over HTTP, by the tutorial's endpoint, which knows one task."""
-
-from bench.http_producer import ByHttp
-
-producer = ByHttp("/jobs")

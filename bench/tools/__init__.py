@@ -1,0 +1,1 @@
+"""What every contest needs: turns, machines, load, reports and figures."""

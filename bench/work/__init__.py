@@ -1,0 +1,1 @@
+"""The work that contests measure: computing, pictures, the ledger."""
