@@ -11,7 +11,7 @@ from pytest_docker_tools import build, container, fxtr  # type: ignore[import-un
 
 ROOT = Path(__file__).parents[2]
 START = (
-    "python -m jobyard.jobs.database.migrate && "
+    "jobyard migrate && "
     "exec celery -q -A tasks.app worker -n io@%h -P threads -c 2 -Q default --without-gossip --without-mingle"
 )
 SUBMIT_AND_WAIT = """
