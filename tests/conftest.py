@@ -42,7 +42,11 @@ from jobyard.jobs.database.migrate import migrate  # noqa: E402
 from jobyard.jobs.database.schema import job  # noqa: E402
 from jobyard.jobs.ledger.ledger import Ledger, get_ledger  # noqa: E402
 from jobyard.settings import Settings, get_settings  # noqa: E402
+from jobyard.settings.application import get_application  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
+
+# Found in the working directory, once for each process: before a test works in another one.
+get_application()
 
 
 @pytest.fixture(scope="session")

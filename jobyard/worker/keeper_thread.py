@@ -1,4 +1,4 @@
-"""Runs the keeper on a thread of every worker, or alone as `python -m jobyard.worker.keeper_thread`."""
+"""Runs the keeper on a thread of every worker, or alone as `jobyard keeper`."""
 
 import signal
 import sys

@@ -73,9 +73,9 @@ def test_a_url_whose_client_is_not_installed_says_which_extra_has_it(
         "def note(payload: Note) -> None: ...\n"
         "note.delay(Note())\n"
     )
-    ended = submitter.run(
-        "python", "shop.py", cwd=tmp_path, settings={"JOBYARD_HOME": str(tmp_path), name: value}
-    )
+    with_client = {"JOBYARD_BROKER__URL": "amqp://127.0.0.1:1//"}  # Celery brings that of RabbitMQ along
+    settings = {"JOBYARD_HOME": str(tmp_path)} | with_client | {name: value}
+    ended = submitter.run("python", "shop.py", cwd=tmp_path, settings=settings)
     assert f"{name} needs more than is installed: pip install 'jobyard[{extra}]'" in ended.stderr
     assert ended.returncode == 1
 

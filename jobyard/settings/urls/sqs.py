@@ -6,14 +6,12 @@ environment, a profile, the role of the machine or the container).
 
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 EXAMPLE: Final = "sqs://?region=eu-central-1"
 DEFAULT_PREFIX: Final = "jobyard-"
 OPTIONS: Final = ("region", "endpoint", "prefix")
-NEEDED: Final = ("boto3", "pycurl")
 # SQS allows 80 characters for a queue's name, and our names follow the prefix.
 PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{0,60}")
 REGION: Final = re.compile(r"[a-z0-9-]+")
@@ -59,9 +57,6 @@ def check_sqs_url(url: str) -> str:
     if urlsplit(url).scheme != "sqs":
         return url
     parse_sqs_address(url)
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ValueError(f"SQS needs {' and '.join(missing)}: pip install '.[sqs]'")
     return url
 
 

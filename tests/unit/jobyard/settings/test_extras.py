@@ -12,7 +12,7 @@ from tests.support.processes import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The distribution that brings a package of another name.
-DISTRIBUTION_OF = {"redbeat": "celery-redbeat", "boto3": "celery[sqs]"}
+DISTRIBUTION_OF = {"redbeat": "celery-redbeat", "boto3": "celery[sqs]", "pycurl": "celery[sqs]"}
 
 
 def requirements_of(extra: str) -> set[str]:

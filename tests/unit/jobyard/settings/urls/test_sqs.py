@@ -1,13 +1,11 @@
 """What an SQS URL may say, and what is said about one that is wrong."""
 
-import sys
-
 import pytest
 
 from jobyard.broker.broker_options import broker_options
 from jobyard.settings import Settings
 from jobyard.settings.sections import BrokerSettings, WorkerSettings
-from jobyard.settings.urls.sqs import check_sqs_url, parse_sqs_address
+from jobyard.settings.urls.sqs import parse_sqs_address
 
 
 def test_the_region_is_enough_and_the_rest_is_as_at_aws() -> None:
@@ -53,16 +51,6 @@ def test_a_wrong_url_is_told_the_right_way_to_write_it(url: str, says: str) -> N
         parse_sqs_address(url)
     assert says in str(refusal.value)
     assert "ret" not in str(refusal.value).replace("secret", "")
-
-
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("boto3", "pycurl"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ValueError, match=r"SQS needs boto3 and pycurl: pip install '\.\[sqs\]'"):
-        check_sqs_url("sqs://?region=x")
-    assert check_sqs_url("redis://h") == "redis://h"
 
 
 @pytest.mark.parametrize(("lease", "seconds"), [("30", 3600), ("PT2H", 14400), ("PT10H", 43200)])
