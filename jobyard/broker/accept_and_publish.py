@@ -13,13 +13,13 @@ calls the first itself and leaves the second to a thread.
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from jobyard.broker.publisher import Publisher, get_publisher
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
 from jobyard.jobs.job import Acceptance, NewJob, QueuedJob, Verdict
+from jobyard.settings.locked_cache import locked_cache
 
 if TYPE_CHECKING:
     from jobyard.broker.redis.early_sender import EarlyMessage
@@ -92,7 +92,7 @@ def _queued_job(new_job: NewJob) -> QueuedJob:
     return QueuedJob(new_job.id, new_job.task, new_job.queue, new_job.priority)
 
 
-@cache
+@locked_cache
 def get_accept_and_publish() -> AcceptAndPublish:
     """Return this process's `AcceptAndPublish`."""
     return AcceptAndPublish(get_publisher())

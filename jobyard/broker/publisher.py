@@ -9,7 +9,6 @@ import concurrent.futures.thread  # noqa: F401 (redis-py imports it late, which 
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from itertools import islice
 from time import sleep
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -26,6 +25,7 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.settings import Settings, get_settings
+from jobyard.settings.locked_cache import locked_cache
 
 if TYPE_CHECKING:
     from jobyard.broker.redis.early_sender import EarlyMessage
@@ -203,7 +203,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-@cache
+@locked_cache
 def get_publisher() -> Publisher:
     """Return this process's publisher; jobs that it still holds are sent before the process ends."""
     settings = get_settings()

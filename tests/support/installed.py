@@ -129,7 +129,11 @@ def install(folder: Path, *requirements: str, constraints: Path = ROOT / "constr
 
 
 def _succeed(command: Sequence[str]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd="/")
+    # Not with this checkout on PYTHONPATH: pip would take the engine for installed already.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, check=False, cwd="/", env=environment
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

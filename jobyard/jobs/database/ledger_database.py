@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -18,6 +17,7 @@ from jobyard.jobs.database.sqlite import sqlite_engines
 from jobyard.jobs.database.statement import CommittedStatement, StatementResult
 from jobyard.settings import ENV_PREFIX, Settings, get_settings
 from jobyard.settings.extras import check_extra
+from jobyard.settings.locked_cache import locked_cache
 
 POSTGRESQL: Final = "postgresql"
 SQLITE: Final = "sqlite"
@@ -131,7 +131,7 @@ def open_database(settings: Settings) -> LedgerDatabase:
     return LedgerDatabase(postgresql_engines(url, settings.ledger))
 
 
-@cache
+@locked_cache
 def get_database() -> LedgerDatabase:
     """Return this process's database."""
     return open_database(get_settings())

@@ -7,7 +7,7 @@ that no row names. If the store does not take a text, the text stays in the row.
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -19,6 +19,7 @@ from jobyard.jobs.database.schema import job
 from jobyard.jobs.errors import ClaimCheckError, ObjectStoreError
 from jobyard.jobs.files.object_store import explained_errors, open_store
 from jobyard.settings import get_settings
+from jobyard.settings.locked_cache import locked_cache
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -130,7 +131,7 @@ def _job_of(path: str) -> str:
     return path.split("/")[2]
 
 
-@cache
+@locked_cache
 def get_claim_checks() -> ClaimChecks:
     """Return this process's claim checks, made from the settings."""
     settings = get_settings()

@@ -35,7 +35,7 @@ def explained_errors() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except ModuleNotFoundError as error:
-        raise ObjectStoreError(str(missing_extras_fault("it", ["files"]))) from error
+        raise ObjectStoreError(missing_extras_fault("it", ["files"]) or str(error)) from error
     except Exception as error:
         from obstore.exceptions import BaseError
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
@@ -25,6 +24,7 @@ from jobyard.jobs.errors import (
 from jobyard.jobs.files.object_store import explained_errors, open_store
 from jobyard.jobs.job import new_id
 from jobyard.settings import get_settings
+from jobyard.settings.locked_cache import locked_cache
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -161,7 +161,7 @@ def _key(file_id: str) -> str:
     return f"{file_id[-2:]}/{file_id}"
 
 
-@cache
+@locked_cache
 def get_files() -> FileStore:
     """Return this process's file store, made from the settings."""
     settings = get_settings()

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import chain, islice
 from typing import TypeVar
 
 from jobyard.jobs.job import Acceptance, ClaimedJob, NewJob, Outcome
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.jobs.ledger.group_commit import GroupCommit
+from jobyard.settings.locked_cache import locked_cache
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def _flat(groups: Iterable[Iterable[T]]) -> list[T]:
     return list(chain.from_iterable(groups))
 
 
-@cache
+@locked_cache
 def get_grouped_ledger(worker: str = "") -> GroupedLedger:
     """Return this process's grouped ledger; `worker` is the name under which it claims."""
     return GroupedLedger(get_ledger(), worker)

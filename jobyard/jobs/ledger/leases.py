@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
 from typing import Final
 
 import structlog
@@ -21,6 +20,7 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.settings import get_settings
+from jobyard.settings.locked_cache import locked_cache
 
 log = structlog.get_logger()
 
@@ -146,7 +146,7 @@ class Leases:
                 lease.stop("the lease was lost: the job has been given to another worker, or ended")
 
 
-@cache
+@locked_cache
 def get_leases() -> Leases:
     """Return this process's leases."""
     return Leases(get_ledger(), get_settings().worker.lease)

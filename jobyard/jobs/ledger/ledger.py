@@ -7,7 +7,6 @@ Accept, claim and settle take lists, so that a group costs one transaction; thei
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
 from typing import Final
 
 import structlog
@@ -38,6 +37,7 @@ from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, count_fau
 from jobyard.jobs.ledger.settle import AttemptKey, queued_again, settle, settle_succeeded
 from jobyard.jobs.reading.job_queries import missing, status_of
 from jobyard.settings import Settings, get_settings
+from jobyard.settings.locked_cache import locked_cache
 from jobyard.settings.retention import RetentionRule
 
 log = structlog.get_logger()
@@ -217,7 +217,7 @@ def _refusal(connection: Connection, job_id: str, requested: str, hint: str) -> 
     return IllegalMoveError(job_id, status, requested, hint)
 
 
-@cache
+@locked_cache
 def get_ledger() -> Ledger:
     """Return this process's ledger."""
     return Ledger(get_database(), get_settings())

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from time import sleep
 from typing import Final
@@ -22,7 +22,6 @@ from jobyard.jobs.job import (
     NotStarted,
     Outcome,
     Status,
-    Succeeded,
 )
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.grouped_ledger import get_grouped_ledger
@@ -31,6 +30,7 @@ from jobyard.jobs.reading.job_queries import status_of
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.isolated import is_quarantined
+from jobyard.worker.execution.outcome_log import log_outcomes, reason_of
 from jobyard.worker.execution.supervisor import run_attempts, run_quarantined_attempt
 
 log = structlog.get_logger()
@@ -136,7 +136,7 @@ def _settle_and_log(outcomes: Sequence[Outcome], leased_jobs: Sequence[LeasedJob
     if not_started := {outcome.job_id for outcome in outcomes if isinstance(outcome, NotStarted)}:
         get_leases().release(lease for job, lease in leased_jobs if job.id in not_started)
     _settle(outcomes, worker)
-    _log(outcomes, {job.id: job.task for job, _ in leased_jobs})
+    log_outcomes(outcomes, {job.id: job.task for job, _ in leased_jobs})
 
 
 def _settle(outcomes: Sequence[Outcome], worker: str) -> None:
@@ -168,42 +168,11 @@ def _refused_outcome(outcome: Outcome, error: Exception) -> Failed:
     return Failed(outcome.job_id, outcome.attempt, failure, retry_in=None)
 
 
-def _log(outcomes: Sequence[Outcome], tasks: Mapping[str, str]) -> None:
-    # One log entry for all that succeeded: a bundle may hold 200 jobs, and the ledger has each.
-    succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
-    if len(succeeded) > 1:
-        first = succeeded[0].job_id
-        log.info("succeeded", job_id=first, task=tasks[first], jobs=len(succeeded))
-        outcomes = [outcome for outcome in outcomes if not isinstance(outcome, Succeeded)]
-    for outcome in outcomes:
-        _log_outcome(outcome, tasks[outcome.job_id])
-
-
-def _log_outcome(outcome: Outcome, task_name: str) -> None:
-    fields = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
-    match outcome:
-        case NotStarted():
-            log.debug("not started, for others to run", **fields)
-        case HandedBack():
-            log.warning("handed back", **fields, reason=outcome.reason)
-        case Failed(retry_in=None):
-            log.error("dead", **fields, cause=outcome.failure.cause, reason=_reason(outcome.failure))
-        case Failed(retry_in=timedelta() as delay):
-            seconds = round(delay.total_seconds(), 1)
-            log.warning("failed, will retry", **fields, retry_in_s=seconds, reason=_reason(outcome.failure))
-        case _:
-            log.info("succeeded", **fields)
-
-
-def _reason(failure: Failure) -> str:
-    return f"{failure.type}: {failure.message}"
-
-
 def _tell_celery(outcome: Outcome) -> None:
     match outcome:
         case HandedBack(reason=reason):
             raise Retry(reason)
         case Failed(retry_in=None, failure=failure):
-            raise AttemptFailedError(_reason(failure))
+            raise AttemptFailedError(reason_of(failure))
         case Failed(retry_in=timedelta() as delay, failure=failure):
             raise Retry(failure.message, when=utc_now() + delay)

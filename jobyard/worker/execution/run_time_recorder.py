@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Mapping
-from functools import cache
 from typing import Final
 
 import structlog
@@ -13,6 +12,7 @@ from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.run_times import note_run_times
+from jobyard.settings.locked_cache import locked_cache
 
 log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ class RunTimeRecorder:
         return known is None or abs(mean - known) > CHANGE_SHARE * known
 
 
-@cache
+@locked_cache
 def get_run_time_recorder() -> RunTimeRecorder:
     """Return this process's recorder."""
     return RunTimeRecorder(get_ledger().database)

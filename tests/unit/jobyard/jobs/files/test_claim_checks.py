@@ -66,7 +66,8 @@ def test_what_the_store_refuses_stays_in_the_row(checks: ClaimChecks, folder: Pa
 def test_where_the_library_of_the_store_is_missing_a_large_text_stays_in_the_row(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    for module in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, module, None)
     checks, text = ClaimChecks(lambda: open_store(folder.as_uri()), LIMIT), '"' + "x" * LIMIT + '"'
     with capture_logs() as logs:
         assert checks.check_in(new_id(), PAYLOAD, text) == text
