@@ -81,6 +81,7 @@ class ServerProcesses:
         self._config.load()
         freeze_objects()
         listening = self._config.bind_socket()
+        listening.listen(self._config.backlog)  # requests wait while no process serves, instead of failing
         # Signals wait until this loop asks for them: none arrives between a fork and its entry in the list.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for _ in range(self._processes):

@@ -66,6 +66,15 @@ def test_a_process_that_is_killed_is_replaced_and_the_others_go_on(several: tupl
     own.wait_for(accepted, Status.SUCCEEDED, 20)
 
 
+def test_a_request_waits_while_every_process_is_replaced(several: tuple[OwnYard, Program]) -> None:
+    own, api = several
+    for child in children(api):
+        child.kill()
+    accepted = post_many(own, 1)
+    own.start_worker()
+    own.wait_for(accepted, Status.SUCCEEDED, 20)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_all_end_when_the_first_is_told_to(several: tuple[OwnYard, Program], number: signal.Signals) -> None:
     own, api = several
