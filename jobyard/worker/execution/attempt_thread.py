@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
+from time import sleep
 from typing import Any, Generic, TypeVar
 
 from jobyard.jobs.clock import monotonic
@@ -71,7 +72,8 @@ class ThreadCall(Generic[T]):
                     self.value = self.function()
                 with self._lock:
                     self.is_over = True
-                    raise_in(self._thread_id, None)
+                if self._interruption is not None:
+                    _absorb_pending(self._thread_id)
             except BaseException as error:  # an interruption may also come between any two of these lines
                 self.error = error
             if os.getpid() != process:
@@ -118,11 +120,27 @@ def _exit_code(error: BaseException | None) -> int:
     return int(error is not None)
 
 
-def raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in a thread at its next bytecode; None cancels one that is still pending."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread_id), ctypes.py_object(kind) if kind is not None else None
-    )
+def raise_in(thread_id: int, kind: type[BaseException]) -> None:
+    """Raise an exception in a thread at its next bytecode, instead of one that is still pending there."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(kind))
+
+
+class _Absorbed(BaseException):
+    pass
+
+
+def _absorb_pending(own_thread_id: int) -> None:
+    """Make sure that no exception is pending in this thread, which must raise no further one in itself.
+
+    Cancelling it (a NULL to `PyThreadState_SetAsyncExc`) makes Python 3.11 hang under a tracer: a debugger,
+    a profiler or coverage.
+    """
+    try:
+        raise_in(own_thread_id, _Absorbed)
+        while True:
+            sleep(0)
+    except BaseException:  # the pending one, if it came before it was replaced
+        pass
 
 
 def current_call() -> ThreadCall[Any] | None:
