@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.job import Status
 from jobyard.settings import Settings
-from tests.integration.redis_in_production.conftest import OpenFlower
+from tests.brokers.redis_in_production.conftest import OpenFlower
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.own_yard import OwnYard
 from tests.support.redis_servers import Server, start_tls_redis

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from jobyard.jobs.job import Status
-from tests.integration.redis_in_production.conftest import OpenFlower
+from tests.brokers.redis_in_production.conftest import OpenFlower
 from tests.support.own_yard import OwnYard
 from tests.support.processes import ROOT
 from tests.support.redis_servers import LOOPBACK, Server, start_redis
