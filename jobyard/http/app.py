@@ -13,6 +13,7 @@ from jobyard.broker.checks.broker import broker_fault, log_faults
 from jobyard.broker.publisher import get_publisher
 from jobyard.http.access import check_caller
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
+from jobyard.http.commit.committer import Committer
 from jobyard.http.commit.waiting import JobWaiter
 from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
@@ -70,13 +71,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     ledger = get_ledger()
     check_is_migrated(ledger.database)
     declare_all(ledger.database)
-    group_commit = AsyncGroupCommit(ledger)
+    committer = Committer(ledger, app.state.settings)
+    group_commit = AsyncGroupCommit(committer)
     parts = Parts(app.state.settings, ledger, get_files(), get_publisher(), group_commit, JobWaiter(ledger))
     app.state.parts = parts
     freeze_objects()
     _start_broker_check(app.state.settings)
     yield {STATE: FastLane(parts)}
     await group_commit.close()
+    await committer.close()
 
 
 def _start_broker_check(settings: Settings) -> None:

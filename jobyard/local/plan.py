@@ -20,8 +20,8 @@ from jobyard.settings.extras import missing_extras_fault
 EXTRAS: Final = ("api", "worker", "redis", "local")
 LOCK: Final = "jobyard.lock"
 # What holds here where a setting does not say otherwise. Workers have 3 s to finish their jobs after Ctrl-C,
-# because a person waits, and one API process takes 40 MB less than two.
-DEFAULTS: Final = {("worker", "grace"): "3", ("api", "processes"): "1"}
+# because a person waits.
+DEFAULTS: Final = {("worker", "grace"): "3"}
 
 
 def make_plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:

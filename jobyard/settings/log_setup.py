@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 
 from jobyard.settings.sections import LogSettings
-from jobyard.settings.variables import retired_settings
 
 _SHARED: tuple[Any, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -44,8 +43,6 @@ def set_up_logging(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level)),
         cache_logger_on_first_use=True,
     )
-    for warning in retired_settings():
-        structlog.get_logger().warning("setting ignored", reason=warning)
 
 
 def use_host_logging() -> None:

@@ -95,12 +95,9 @@ class ApiSettings(SettingsSection):
     max_bulk_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body of a bulk call.")
     max_bulk_jobs: int = Field(10_000, ge=1, description="Most jobs in one bulk call.")
     max_wait: Duration = Field(timedelta(seconds=60), description="Longest `Prefer: wait=N`.")
-    processes: int = Field(
-        2,
-        ge=1,
-        le=64,
-        description="Server processes that share the port, one for each core that the API may use; "
-        "`make run` starts one.",
+    committer: bool = Field(
+        True,
+        description="Under load a process beside the server commits and publishes (90 MiB).",
     )
 
 

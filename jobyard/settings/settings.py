@@ -49,9 +49,7 @@ from jobyard.settings.urls.broker_kind import REDIS_SCHEMES
 from jobyard.settings.variables import (
     ENV_PREFIX,
     NO_SUCH_SETTING,
-    RETIRED,
     given_variables,
-    setting_path,
     unknown_variables,
 )
 
@@ -125,7 +123,6 @@ class Settings(BaseSettings):
     @classmethod
     def _check_whole(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         wrong: list[str] = []
-        values = _without(values, [setting_path(name) for name in RETIRED])
         try:
             settings = handler(values)
         except ValidationError as error:

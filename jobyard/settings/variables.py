@@ -9,22 +9,12 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import BaseModel
 
-from jobyard.settings.application import APP_VARIABLE, ENV_FILE_VARIABLE, environment_file
+from jobyard.settings.application import APP_VARIABLE, ENV_FILE_VARIABLE
 
 ENV_PREFIX: Final = "JOBYARD_"
 NO_SUCH_SETTING: Final = "there is no such setting; `jobyard config` shows all of them"
 # Variables that have the prefix of settings, and are read before them.
 READ_FIRST: Final = (ENV_FILE_VARIABLE, APP_VARIABLE)
-# Settings of earlier versions, and what to do instead. A process starts although one of them is given.
-RETIRED: Final = {
-    f"{ENV_PREFIX}API__COMMITTER": f"it has no effect any more; {ENV_PREFIX}API__PROCESSES=2 takes its place"
-}
-
-
-def retired_settings() -> list[str]:
-    """Return a warning for each retired setting that is given, and ignored."""
-    given = {name.upper() for name in given_variables(environment_file())}
-    return [f"{name}: {instead}" for name, instead in RETIRED.items() if name in given]
 
 
 def given_variables(file: Path | None) -> list[str]:
@@ -32,14 +22,9 @@ def given_variables(file: Path | None) -> list[str]:
     return [*(dotenv_values(file) if file else ()), *os.environ]
 
 
-def setting_path(variable: str) -> tuple[str, ...]:
-    """Return the names of the section and the setting of a variable."""
-    return tuple(variable.removeprefix(ENV_PREFIX).lower().split("__"))
-
-
 def unknown_variables(settings_type: type[BaseModel], names: Iterable[str]) -> list[str]:
     """Return a sentence for each variable that has the prefix of settings, and is not a setting."""
-    known = {*_variables_of(settings_type, ENV_PREFIX), *READ_FIRST, *RETIRED}
+    known = {*_variables_of(settings_type, ENV_PREFIX), *READ_FIRST}
     return [
         f"{name}: {NO_SUCH_SETTING}"
         for name in names

@@ -95,7 +95,6 @@ class YardProcesses:
             "JOBYARD_HOME": str(self.home),
             "JOBYARD_ENV_FILE": "",  # what stands in a developer's .env is no business of a test's
             "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks",
-            "JOBYARD_API__PROCESSES": "1",  # a process that a test kills is not to be replaced
             **{f"JOBYARD_{name}__PORT": port for name, port in ports.items()},
         } | self.settings
 

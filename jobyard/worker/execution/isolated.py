@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome
 from jobyard.settings import get_settings
+from jobyard.settings.processes import child_environment
 from jobyard.tasks.definition import AnyDefinition
 
 POLL_SECONDS: Final = 0.05
@@ -55,7 +56,7 @@ def _run(task: AnyDefinition, job: ClaimedJob, folder: Path) -> Outcome:
     (folder / "job").write_bytes(JOB.dump_json(job))
     process = subprocess.Popen(
         [sys.executable, "-m", "jobyard.worker.execution.isolated_main", str(folder)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # so it finds the same modules
+        env=child_environment(),
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # so that a signal to its process group reaches only this process
     )

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from jobyard.http.commit.async_group_commit import MOST_IN_GROUP, MOST_WAITING, AsyncGroupCommit
+from jobyard.http.commit.async_group_commit import MOST_IN_GROUP, MOST_WAITING, SECOND_GROUP, AsyncGroupCommit
+from jobyard.http.commit.committer import Committer
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.jobs.reading.search import count_jobs
+from jobyard.settings import Settings
+from jobyard.settings.sections import ApiSettings
 
 # None of these is due, so nobody rings for them.
 LATER = timedelta(hours=1)
@@ -43,6 +46,10 @@ class WatchedLedger(Ledger):
         if self.is_away:
             raise LedgerUnavailableError("away")
         return super().accept(new_jobs)
+
+
+def group_commit_of(ledger: Ledger) -> AsyncGroupCommit:
+    return AsyncGroupCommit(Committer(ledger, Settings(api=ApiSettings(committer=False))))
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ async def together(
 
 def test_a_request_alone_is_committed_at_once(watched: WatchedLedger) -> None:
     async def run() -> list[Acceptance]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         answer = await commit.accept([new()])
         await commit.close()
         return answer
@@ -96,7 +103,7 @@ def test_requests_that_come_during_a_commit_share_the_next_and_each_gets_its_own
     requests = [[new() for _ in range(count)] for count in (1, 2, 1, 5, 3)]
 
     async def run() -> list[Any]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         answers = await together(watched, commit, requests)
         await commit.close()
         return answers
@@ -117,7 +124,7 @@ def test_a_group_has_a_limit_and_a_request_is_never_split(watched: WatchedLedger
     ]
 
     async def run() -> None:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         await together(watched, commit, requests)
         await commit.close()
 
@@ -130,7 +137,7 @@ def test_the_same_key_in_one_group_is_one_job(watched: WatchedLedger) -> None:
     other = [new(idempotency_key="k", request_hash="other")]
 
     async def run() -> list[Any]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         answers = await together(watched, commit, [[new()], *rivals, other])
         await commit.close()
         return answers[1:]
@@ -144,7 +151,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
     poisoned = new(max_attempts=None)
 
     async def run() -> list[Any]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         answers = await together(watched, commit, [[new()], [new()], [poisoned, new()], [new(), new()]])
         await commit.close()
         return answers
@@ -158,7 +165,7 @@ def test_a_row_that_the_database_will_not_take_costs_the_others_nothing(watched:
 
 def test_without_its_ledger_everybody_is_refused_and_the_next_are_accepted(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         watched.is_away = True
         answers = await together(watched, commit, [[new()], [new()], [new(), new()]])
         watched.is_away = False
@@ -177,7 +184,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
     watched: WatchedLedger,
 ) -> None:
     async def run() -> list[Acceptance]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         first, gone, last = await begin(watched, commit, [[new()], [new()], [new()]])
         gone.cancel()
         watched.gate.set()
@@ -191,7 +198,7 @@ def test_a_caller_who_has_gone_leaves_the_job_accepted_and_the_others_answered(
 
 def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
     async def run() -> list[Any]:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         tasks = await begin(watched, commit, [[new()] for _ in range(5)])
         watched.gate.set()
         await commit.close()
@@ -203,7 +210,7 @@ def test_closing_finishes_what_was_begun(watched: WatchedLedger) -> None:
 
 def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger) -> None:
     async def run() -> None:
-        commit = AsyncGroupCommit(watched)
+        commit = group_commit_of(watched)
         first, many = await begin(watched, commit, [[new()], [new()] * MOST_WAITING])
         with pytest.raises(LedgerUnavailableError, match="try again later"):
             await commit.accept([new()])
@@ -214,3 +221,44 @@ def test_when_too_many_wait_the_next_is_told_to_come_back(watched: WatchedLedger
         await commit.close()
 
     asyncio.run(run())
+
+
+class TwoAtOnce:
+    """Commits nothing; notes the groups, and lets each end when it is told to."""
+
+    groups_at_once = 2
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+        self.gates: list[asyncio.Event] = []
+
+    async def commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        self.groups.append(len(new_jobs))
+        self.gates.append(gate := asyncio.Event())
+        await gate.wait()
+        return [Acceptance(new.id, Verdict.NEW) for new in new_jobs]
+
+
+def test_a_second_group_is_under_way_where_enough_have_come_and_never_a_third() -> None:
+    async def run() -> list[int]:
+        committer = TwoAtOnce()
+        commit = AsyncGroupCommit(committer)
+        requests = [asyncio.create_task(commit.accept([new()]))]
+        await until(lambda: committer.groups == [1])
+        requests += [asyncio.create_task(commit.accept([new()])) for _ in range(SECOND_GROUP - 1)]
+        await asyncio.sleep(0.05)
+        assert committer.groups == [1], "too few for a second"
+        requests.append(asyncio.create_task(commit.accept([new()])))
+        await until(lambda: committer.groups == [1, SECOND_GROUP])
+        requests += [asyncio.create_task(commit.accept([new()])) for _ in range(3 * SECOND_GROUP)]
+        await asyncio.sleep(0.05)
+        assert len(committer.groups) == 2, "never a third"
+        committer.gates[1].set()
+        await until(lambda: len(committer.groups) == 3)
+        for gate in committer.gates:
+            gate.set()
+        await asyncio.gather(*requests)
+        await commit.close()
+        return committer.groups
+
+    assert asyncio.run(run()) == [1, SECOND_GROUP, 3 * SECOND_GROUP]

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
+from jobyard.http.commit.committer import Committer
 from jobyard.http.fast_lane.lane import STATE, FastLane
 from jobyard.http.fast_lane.protocol import FastLaneProtocol
 from jobyard.http.parts import Parts
@@ -67,10 +68,12 @@ class Server:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[dict[str, Any]]:
-        group_commit, unused = AsyncGroupCommit(self.ledger), cast(Any, None)
+        committer, unused = Committer(self.ledger, self._settings), cast(Any, None)
+        group_commit = AsyncGroupCommit(committer)
         parts = Parts(self._settings, self.ledger, unused, unused, group_commit, unused)
         yield {STATE: FastLane(parts)}
         await group_commit.close()
+        await committer.close()
 
 
 @contextmanager
