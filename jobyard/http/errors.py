@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -32,6 +33,9 @@ from jobyard.jobs.reading.search import BadCursorError
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+# Errors that are sent with one answer, and that are built at most: each takes a kilobyte of memory.
+MOST_SENT_ERRORS = 100
+MOST_BUILT_ERRORS = 1000
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
@@ -66,11 +70,21 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """Return the problem for pydantic's errors; an error about the whole body has the field `body`."""
-    named = [{"field": _field(error["loc"]), "message": _message(error)} for error in errors]
+    named = [
+        {"field": _field(error["loc"]), "message": _message(error)} for error in errors[:MOST_SENT_ERRORS]
+    ]
     first = named[0]
-    more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = f"{first['field']}: {first['message']}{more}"
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=named[:100])
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", errors=named)
+
+
+def details_of(error: ValidationError) -> Sequence[Mapping[str, Any]]:
+    """Return pydantic's errors, or if they are too many one that says so."""
+    if (count := error.error_count()) <= MOST_BUILT_ERRORS:
+        return error.errors(include_url=False, include_input=False)
+    message = f"{count} fields or elements are wrong, too many to list: compare it with the task's schema"
+    return [{"type": "too_many_errors", "loc": (), "msg": message}]
 
 
 def wrong_option(name: str, message: str) -> Problem:

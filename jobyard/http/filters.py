@@ -87,7 +87,7 @@ class ListQuery(StatusQuery, PageQuery):
 def as_filter(query: FilterQuery, *status: Status, payload: Mapping[str, str] | None = None) -> JobFilter:
     conditions: dict[str, Any] = {name: getattr(query, name) for name in FilterQuery.model_fields}
     conditions["parent"] = str(query.parent) if query.parent else None
-    return JobFilter(status=status, payload=payload or {}, **conditions)
+    return JobFilter(status=tuple(dict.fromkeys(status)), payload=payload or {}, **conditions)
 
 
 async def payload_conditions(request: Request) -> dict[str, str]:

@@ -4,17 +4,18 @@
 """
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, SchemaValidator
 
 from jobyard.jobs.errors import ResultRefusedError, TaskDeclarationError
 from jobyard.settings.settings import get_settings
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.declaration import Declaration
+from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_validator
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
@@ -76,6 +77,20 @@ class TaskDefinition(Generic[In, Out]):
                 f"so no worker could run its jobs: {error}"
             ) from error
         self._is_round_trip_checked = True
+
+    @cached_property
+    def _fail_fast_validator(self) -> SchemaValidator:
+        self.payload_model.model_rebuild()  # where its schema was put off until its first use
+        return fail_fast_validator(self.payload_model.__pydantic_core_schema__)
+
+    def validate_json(self, body: bytes, context: Mapping[str, Any] | None = None) -> In:
+        """Read a payload that a caller has sent; raises pydantic's `ValidationError`.
+
+        Of a large body the error names one wrong element of each list.
+        """
+        if len(body) <= LARGE_JSON_BYTES:
+            return self.payload_model.model_validate_json(body, context=context)
+        return cast(In, self._fail_fast_validator.validate_json(body, context=context))
 
     def decode(self, payload: str) -> In:
         """Read a stored payload; raises pydantic's `ValidationError`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from celery.exceptions import Reject
+from pydantic import field_validator
 
 from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.tasks.context import current_job
@@ -192,3 +193,24 @@ def slow_cpu(order: Deed) -> Done:
     while time.monotonic() < until:
         sum(range(1000))
     return Done(said="done after all")
+
+
+class Unreadable(Payload):
+    raises: Literal["KeyError", "RecursionError", "AssertionError", "nothing"]
+
+    @field_validator("raises")
+    @classmethod
+    def _raise(cls, value: str) -> str:
+        match value:
+            case "KeyError":
+                raise KeyError("a validator's own fault")
+            case "RecursionError":
+                raise RecursionError("a validator's own fault")
+            case "AssertionError":  # pydantic takes it for the caller's fault
+                raise AssertionError("must be something else")
+        return value
+
+
+@task("bad.validator")
+def validator(order: Unreadable) -> None:
+    """Have a payload whose validator fails."""

@@ -10,10 +10,11 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.errors import Problem, invalid
+from jobyard.http.errors import Problem, details_of, invalid
 from jobyard.http.parts import Parts
 from jobyard.jobs.job import Job
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.fail_fast import LARGE_JSON_BYTES
 from jobyard.tasks.payload import FILE_ID_FORMAT
 from jobyard.tasks.registry import find_task
 
@@ -90,7 +91,7 @@ def decode(validate_json: Callable[..., T], body: bytes, parts: Parts) -> T:
     try:
         return validate_json(body, context={"files": parts.files})
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        details = details_of(error)
         if any(detail["type"] == "json_invalid" for detail in details):
             check_is_json(body)
         raise invalid(details) from error
@@ -98,10 +99,11 @@ def decode(validate_json: Callable[..., T], body: bytes, parts: Parts) -> T:
 
 async def payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseModel:
     """Return the payload in a body, as `decode` does, without blocking other requests."""
-    validate_json: Callable[..., BaseModel] = task.payload_model.model_validate_json
-    if FILE_ID_FORMAT in str(task.payload_schema):  # its validation looks the file up in the ledger
-        return await run_in_threadpool(decode, validate_json, body, parts)
-    return decode(validate_json, body, parts)
+    looks_up_files = FILE_ID_FORMAT in str(task.payload_schema)
+    if len(body) > LARGE_JSON_BYTES or looks_up_files:
+        return await run_in_threadpool(decode, task.validate_json, body, parts)
+    payload: BaseModel = decode(task.validate_json, body, parts)
+    return payload
 
 
 async def read_model(request: Request, model: type[Model], limit_bytes: int, parts: Parts) -> Model:
@@ -115,8 +117,8 @@ def dump_edited_payload(job: Job, payload: dict[str, Any], parts: Parts) -> str:
     task = find_task(job.task)
     context = {"files": parts.files}
     try:
-        model: BaseModel = task.payload_model.model_validate_json(json.dumps(payload), context=context)
+        model: BaseModel = task.validate_json(json.dumps(payload).encode(), context)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        raise invalid([detail | {"loc": ("payload", *detail["loc"])} for detail in details]) from error
+        details = [{**detail, "loc": ("payload", *detail["loc"])} for detail in details_of(error)]
+        raise invalid(details) from error
     return task.dump(model)

@@ -1,7 +1,7 @@
 """Reads the body of a bulk call: a JSON array, or one JSON payload per line (NDJSON)."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -9,9 +9,10 @@ from fastapi import Request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from jobyard.http.accept.body import NDJSON, check_is_json, decode, media_type
-from jobyard.http.errors import Problem, invalid
+from jobyard.http.errors import MOST_BUILT_ERRORS, MOST_SENT_ERRORS, Problem, details_of, invalid
 from jobyard.http.parts import Parts
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_in_elements, fail_fast_validator
 
 
 def payloads_of(task: AnyDefinition, request: Request, body: bytes, parts: Parts) -> Sequence[BaseModel]:
@@ -26,7 +27,24 @@ def payloads_of(task: AnyDefinition, request: Request, body: bytes, parts: Parts
 
 
 def _array(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel]:
-    return decode(_array_of(task, parts.settings.api.max_bulk_jobs).validate_json, body, parts)
+    adapter = _array_of(task, parts.settings.api.max_bulk_jobs)
+    if len(body) <= LARGE_JSON_BYTES:
+        return decode(adapter.validate_json, body, parts)
+    return decode(partial(_validate_large, adapter), body, parts)
+
+
+def _validate_large(
+    adapter: TypeAdapter[list[BaseModel]], body: bytes, context: dict[str, Any]
+) -> list[BaseModel]:
+    """Validate payloads; report one wrong element of each list in them, or else the first wrong payload."""
+    payloads: list[BaseModel]
+    try:
+        payloads = fail_fast_in_elements(adapter.core_schema).validate_json(body, context=context)
+    except ValidationError as error:
+        if error.error_count() <= MOST_BUILT_ERRORS:
+            raise
+        payloads = fail_fast_validator(adapter.core_schema).validate_json(body, context=context)
+    return payloads
 
 
 @cache
@@ -45,12 +63,11 @@ def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     for number, line in lines:
         check_is_json(line, f"line {number}")
         try:
-            payloads.append(task.payload_model.model_validate_json(line, context={"files": parts.files}))
+            payloads.append(task.validate_json(line, {"files": parts.files}))
         except ValidationError as error:
-            details = error.errors(include_url=False, include_input=False)
-            errors += [
-                {"loc": (f"line {number}", *detail["loc"]), "msg": detail["msg"]} for detail in details
-            ]
+            errors += [{**detail, "loc": (f"line {number}", *detail["loc"])} for detail in details_of(error)]
+            if len(errors) >= MOST_SENT_ERRORS:
+                break
     if errors:
         raise invalid(errors)
     return payloads

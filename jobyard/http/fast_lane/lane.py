@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple, NoReturn
 
 import pydantic_core
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +25,7 @@ from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.job import Acceptance, NewJob, accepted_at
 from jobyard.settings.settings import is_loopback
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.fail_fast import LARGE_JSON_BYTES
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.registry import load_tasks
 from jobyard.tasks.submission import has_large_payload, new_job
@@ -85,13 +86,14 @@ class FastLane:
 
     def job_of(self, task: AnyDefinition, body: bytes) -> NewJob | None:
         """Return the job for a body, or None where FastAPI has to handle the request."""
-        if may_contain_nan(body):
+        if len(body) > LARGE_JSON_BYTES or may_contain_nan(body):
             return None
         try:
-            payload: BaseModel = task.payload_model.model_validate_json(body, context=CONTEXT)
-        except ValidationError:
+            payload: BaseModel = task.validate_json(body, CONTEXT)
+            text = task.dump(payload)
+        except Exception:  # whatever a task's model raises: FastAPI answers it, and logs what is a fault
             return None
-        new = _job_template(task).copy_with_payload(task.dump(payload))
+        new = _job_template(task).copy_with_payload(text)
         return None if has_large_payload([new]) else new
 
     def accept(self, new: NewJob) -> "Future[list[Acceptance]]":

@@ -18,6 +18,8 @@ from tests.support.api_calls import (
     problem,
     raw,
 )
+from tests.support.processes import YardProcesses
+from tests.support.waiting import wait_until
 
 MEGABYTE = 1024 * 1024
 COLLECT = "/v1/tasks/page.collect/jobs"
@@ -297,3 +299,46 @@ def test_an_id_that_is_no_id(api: httpx.Client, wrong: str) -> None:
 def test_a_path_that_is_none_and_a_method_that_is_none_are_problems_too(api: httpx.Client) -> None:
     problem(api.get("/v1/nope"), 404, "path")
     problem(api.put("/v1/jobs", json={}), 405, "method")
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks/bad.validator/jobs", "/v1/tasks/bad.validator/jobs?priority=3"])
+@pytest.mark.parametrize("raised", ["KeyError", "RecursionError"])
+def test_a_fault_of_a_payloads_own_validator_is_a_500_with_its_traceback_in_the_log(
+    api: httpx.Client, worker: YardProcesses, path: str, raised: str
+) -> None:
+    [log] = [program for program in worker.programs if program.name == "api"]
+    before = len(log.output())
+    told = problem(api.post(path, json={"raises": raised}), 500, None)
+    assert "its log has the traceback" in told["detail"]
+    wait_until(lambda: f"{raised}: " in log.output()[before:], 5, "the traceback")
+    assert "a validator's own fault" in log.output()[before:]
+
+
+def test_what_a_validator_asserts_is_the_callers_fault(api: httpx.Client) -> None:
+    problem(api.post("/v1/tasks/bad.validator/jobs", json={"raises": "AssertionError"}), 422, "raises")
+
+
+def test_of_a_large_body_few_errors_are_built_and_sent(api: httpx.Client) -> None:
+    many = {"subject": "x", "text": "y", "to": ["a"] * 200_000}
+    told = problem(api.post(MAILS, json=many), 422, "to.0")
+    assert len(told["errors"]) == 1
+    unknown = {"then": "return"} | {f"field{number}": 1 for number in range(50_000)}
+    told = problem(api.post(DEEDS, json=unknown), 422, "body")
+    assert told["errors"] == [{"field": "body", "message": told["detail"].removeprefix("body: ")}]
+    assert told["detail"].startswith("body: 50000 fields or elements are wrong")
+
+
+def test_of_a_large_bulk_a_hundred_wrong_payloads_are_named_or_else_the_first(api: httpx.Client) -> None:
+    wrong, right = {"number": "x"}, {"then": "return", "text": "x" * 100}
+    some = [right] * 200 + [wrong] * 300
+    told = problem(api.post(f"{DEEDS}/bulk", json=some), 422, "200.number")
+    assert [error["field"] for error in told["errors"]] == [f"{200 + number}.number" for number in range(100)]
+    assert "(and 299 more)" in told["detail"]
+    told = problem(
+        api.post(f"{DEEDS}/bulk", json=[right] * 7 + [{"number": "x", "no": 1}] * 3000), 422, "7.number"
+    )
+    assert [error["field"] for error in told["errors"]] == ["7.number", "7.no"]
+    lines = b"\n".join([b'{"number": "x"}'] * 5000)
+    headers = {"Content-Type": "application/x-ndjson"}
+    told = problem(api.post(f"{DEEDS}/bulk", content=lines, headers=headers), 422, "line 1.number")
+    assert len(told["errors"]) == 100

@@ -147,3 +147,15 @@ def test_a_pruned_job_is_gone_and_no_stranger(api: httpx.Client, ledger: Ledger)
     ):
         told = problem(answer, 410, "job_id")
         assert "JOBYARD_LEDGER__RETENTION" in told["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/count", "/v1/jobs/export"])
+@pytest.mark.parametrize("times", [2, 600])
+def test_a_status_that_is_named_more_than_once_counts_once(api: httpx.Client, path: str, times: int) -> None:
+    query: dict[str, Any] = {"tag": f"{path[4:]}-{times}"}
+    accepted(api.post(f"{DEEDS}/bulk", params=query | {"delay": 3600}, json=[{}] * 3))
+    once = api.get(path, params=query | {"status": "scheduled"})
+    often = api.get(path, params=query | {"status": ["scheduled"] * times})
+    assert once.status_code == often.status_code == 200
+    assert once.text == often.text
+    assert once.text.count("scheduled") or once.json()["jobs"] == 3
