@@ -53,17 +53,19 @@ async def fetch(
     headers: Mapping[str, str] | None = None,
     before_request: BeforeRequest | None = None,
     max_bytes: int | None = None,
+    cuts: bool = False,
 ) -> Fetched:
     """Fetch a page; `before_request` is awaited before each request, with its URL, and may raise to stop it.
 
-    `max_bytes` is the largest body, instead of the settings' limit.
+    `max_bytes` is the largest body, instead of the settings' limit. With `cuts` the beginning of a larger one
+    is returned, and nothing of one that cannot be decompressed.
 
     Raises `TemporaryFetchError` and `RetryLater` if another attempt may succeed, otherwise `Discard`.
     """
     limit = settings.max_bytes if max_bytes is None else max_bytes
     try:
         async with asyncio.timeout(settings.timeout.total_seconds()):
-            return await _follow(checked_url(url), limit, headers or {}, before_request, settings)
+            return await _follow(checked_url(url), limit, cuts, headers or {}, before_request, settings)
     except TimeoutError as error:
         seconds = settings.timeout.total_seconds()
         raise TemporaryFetchError(
@@ -78,6 +80,7 @@ async def fetch(
 async def _follow(
     url: httpx.URL,
     max_bytes: int,
+    cuts: bool,
     headers: Mapping[str, str],
     before_request: BeforeRequest | None,
     settings: FetchSettings,
@@ -90,14 +93,14 @@ async def _follow(
             async with client.stream("GET", url, headers=headers) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or location is None:
-                    return await _read(response, max_bytes, tuple(redirects))
+                    return await _read(response, max_bytes, cuts, tuple(redirects))
             redirects.append(str(url))
             if len(redirects) > settings.max_redirects:
                 raise Discard(f"{redirects[0]}: more than {settings.max_redirects} redirects")
             url = checked_url(str(url.join(location)))
 
 
-async def _read(response: httpx.Response, max_bytes: int, redirects: tuple[str, ...]) -> Fetched:
+async def _read(response: httpx.Response, max_bytes: int, cuts: bool, redirects: tuple[str, ...]) -> Fetched:
     _check_status(response)
     try:
         encoding = response.headers.get("content-encoding", "")
@@ -106,12 +109,16 @@ async def _read(response: httpx.Response, max_bytes: int, redirects: tuple[str, 
             if response.status_code == HTTPStatus.NOT_MODIFIED
             else await read_body(response.aiter_raw(), encoding, max_bytes)
         )
-    except TooLargeError:
-        raise Discard(
-            f"{response.url} is larger than {max_bytes} bytes, counted after decompression"
-        ) from None
+    except TooLargeError as error:
+        if not cuts:
+            raise Discard(
+                f"{response.url} is larger than {max_bytes} bytes, counted after decompression"
+            ) from None
+        body = error.beginning
     except UndecodableError as error:
-        raise Discard(f"{response.url}: {error}") from error
+        if not cuts:
+            raise Discard(f"{response.url}: {error}") from error
+        body = b""
     return Fetched(str(response.url), response.status_code, dict(response.headers), body, redirects)
 
 

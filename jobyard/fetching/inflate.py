@@ -9,7 +9,11 @@ _GZIP_START = b"\x1f"
 
 
 class TooLargeError(ValueError):
-    """More bytes than the limit, counted after decompression."""
+    """More bytes than the limit, counted after decompression; `beginning` holds as many as the limit."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self.beginning = beginning
+        super().__init__()
 
 
 class UndecodableError(ValueError):
@@ -31,7 +35,7 @@ async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
     async for chunk in chunks:
         body += chunk
         if len(body) > limit_bytes:
-            raise TooLargeError
+            raise TooLargeError(bytes(body[:limit_bytes]))
     return bytes(body)
 
 
@@ -48,7 +52,7 @@ async def _read_deflated(chunks: AsyncIterable[bytes], window: int, limit_bytes:
                 # One byte above the limit shows that the body is too large, without decompressing all of it.
                 body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
                 if len(body) > limit_bytes:
-                    raise TooLargeError
+                    raise TooLargeError(bytes(body[:limit_bytes]))
                 chunk = inflate.unused_data
     except zlib.error as error:
         raise UndecodableError(f"the compressed body is broken: {error}") from error

@@ -9,18 +9,17 @@ import pydantic_core
 
 from jobyard.fetching.fetch import Fetched
 from tasks.collect.documents import Document, Kind, Parsed
+from tasks.collect.encodings import declared_in_html, declared_in_xml, decode
 from tasks.collect.feeds import NotAFeedError, read_feed
 from tasks.collect.limits import RESULT_BYTES, make_storable
-from tasks.collect.pages import TangledPageError, read_page
+from tasks.collect.outlines import TangledError
+from tasks.collect.pages import read_page
 from tasks.collect.tables import read_table
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _FEED_START = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
 _SNIFFED_BYTES = 2048
 # pydantic reads JSON of up to 200 levels, and a result adds a few levels around the document.
 _DEEPEST = 190
-# A byte order mark takes precedence over a header (WHATWG Encoding, "decode").
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class UnreadableError(ValueError):
@@ -46,38 +45,20 @@ def kind_of(fetched: Fetched) -> Kind:
 
 def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
     """Return a body's parsed content, or None for a raw one; raises `UnreadableError`."""
-    match kind:
-        case Kind.HTML:
-            try:
-                return read_page(decode_body(fetched), fetched.url)
-            except TangledPageError as error:
-                raise UnreadableError(str(error)) from error
-        case Kind.JSON:
-            return _read_json(fetched.body)
-        case Kind.FEED:
-            try:
-                return read_feed(fetched.body)
-            except NotAFeedError as error:
-                raise UnreadableError(str(error)) from error
-        case Kind.CSV:
-            return read_table(decode_body(fetched))
+    content_type = fetched.headers.get("content-type", "")
+    try:
+        match kind:
+            case Kind.HTML:
+                return read_page(decode(fetched.body, content_type, declared_in_html), fetched.url)
+            case Kind.JSON:
+                return _read_json(fetched.body)
+            case Kind.FEED:
+                return read_feed(decode(fetched.body, content_type, declared_in_xml), fetched.url)
+            case Kind.CSV:
+                return read_table(decode(fetched.body, content_type))
+    except (NotAFeedError, TangledError) as error:
+        raise UnreadableError(str(error)) from error
     return None
-
-
-def decode_body(fetched: Fetched) -> str:
-    """Return the body as text.
-
-    The encodings are tried in this order: byte order mark, header, the page's own, UTF-8, Windows-1252.
-    """
-    by_mark = [codec for mark, codec in _MARKS.items() if fetched.body.startswith(mark)]
-    by_header = _CHARSET.findall(fetched.headers.get("content-type", ""))[:1]
-    by_page = _CHARSET.findall(fetched.body[:_SNIFFED_BYTES].decode("ascii", "ignore"))[:1]
-    for name in (*by_mark, *by_header, *by_page, "utf-8"):
-        try:
-            return make_storable(fetched.body.decode(name))
-        except (UnicodeError, LookupError):  # some of Python's codecs raise the plain UnicodeError
-            continue
-    return make_storable(fetched.body.decode("windows-1252", "replace"))
 
 
 def _read_json(body: bytes) -> Document:

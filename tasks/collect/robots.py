@@ -1,30 +1,36 @@
 """robots.txt (RFC 9309): fetched once per hour and origin in each process, through the same guard."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
-from protego import Protego
+import structlog
 
 from config.settings import CollectSettings
 from jobyard import Discard
 from jobyard.fetching.errors import PageRefusedError, TemporaryFetchError
 from jobyard.fetching.fetch import fetch
 from jobyard.jobs.clock import monotonic
+from tasks.collect.limits import make_storable
+from tasks.collect.outlines import TangledError, outline
+
+log = structlog.get_logger()
 
 MAX_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB
 CACHED_FOR = timedelta(hours=1)
 LONGEST_CRAWL_DELAY = timedelta(seconds=30)
 MAX_CACHED_ORIGINS = 1000
+MAX_CACHED = 32 * 1024**2  # characters, of all origins
 
 
 @dataclass(frozen=True)
-class _CachedRules:
-    rules: Protego
+class _CachedRobots:
+    text: str
     expires_at: float
 
 
-_cache: dict[str, _CachedRules] = {}
+_cache: dict[str, _CachedRobots] = {}
 
 
 async def crawl_delay(url: httpx.URL, settings: CollectSettings) -> timedelta:
@@ -33,13 +39,22 @@ async def crawl_delay(url: httpx.URL, settings: CollectSettings) -> timedelta:
     Raises `TemporaryFetchError` while the file cannot be fetched: RFC 9309 treats that as a refusal.
     """
     origin = f"{url.scheme}://{url.netloc.decode()}"
-    rules = await _rules(origin, settings)
-    if not rules.can_fetch(str(url), settings.user_agent):
+    text = await _text(origin, settings)
+    if not text:
+        return settings.host_interval
+    try:
+        content = f"{settings.user_agent}\n{text}"
+        rules = await asyncio.to_thread(outline, "robots", content, str(url))
+    except TangledError as error:
+        log.warning("robots.txt is not obeyed", origin=origin, reason=str(error))
+        _keep(origin, "")
+        return settings.host_interval
+    if not rules["allowed"]:
         raise Discard(
             f"{origin}/robots.txt does not let {settings.user_agent!r} fetch {url}; "
             "respect_robots=false fetches it anyway"
         )
-    delay = min(rules.crawl_delay(settings.user_agent) or 0, LONGEST_CRAWL_DELAY.total_seconds())
+    delay = min(rules["delay"] or 0, LONGEST_CRAWL_DELAY.total_seconds())
     return max(timedelta(seconds=delay), settings.host_interval)
 
 
@@ -48,19 +63,23 @@ def clear_cache() -> None:
     _cache.clear()
 
 
-async def _rules(origin: str, settings: CollectSettings) -> Protego:
+async def _text(origin: str, settings: CollectSettings) -> str:
     cached = _cache.get(origin)
     if cached is None or cached.expires_at < monotonic():
-        if len(_cache) >= MAX_CACHED_ORIGINS:
-            _cache.clear()
-        rules = Protego.parse(await _fetch_text(origin, settings))
-        cached = _cache[origin] = _CachedRules(rules, monotonic() + CACHED_FOR.total_seconds())
-    return cached.rules
+        return _keep(origin, make_storable(await _fetch_text(origin, settings)))
+    return cached.text
+
+
+def _keep(origin: str, text: str) -> str:
+    if len(_cache) >= MAX_CACHED_ORIGINS or sum(len(kept.text) for kept in _cache.values()) > MAX_CACHED:
+        _cache.clear()
+    _cache[origin] = _CachedRobots(text, monotonic() + CACHED_FOR.total_seconds())
+    return text
 
 
 async def _fetch_text(origin: str, settings: CollectSettings) -> str:
     try:
-        fetched = await fetch(f"{origin}/robots.txt", settings, max_bytes=MAX_BYTES)
+        fetched = await fetch(f"{origin}/robots.txt", settings, max_bytes=MAX_BYTES, cuts=True)
     except PageRefusedError:
         return ""  # a 4xx answer: the server has no rules (RFC 9309, 2.3.1.3)
     except TemporaryFetchError as error:

@@ -2,7 +2,6 @@
 
 import codecs
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobyard.fetching.fetch import Fetched
+from tasks.collect import feed_outline
 from tasks.collect.documents import Document, Feed, Kind, Page, Parsed, Table
+from tasks.collect.encodings import declared_in_xml, decode
 from tasks.collect.limits import RESULT_BYTES
 from tasks.collect.parsing import UnreadableError, kind_of, parse
 from tasks.collect.payload import Collected
@@ -153,15 +154,68 @@ def test_a_page_that_is_made_to_be_hard_to_read_costs_no_more_than_a_page_may(ht
         ("Grüße €".encode("utf-16"), "text/html"),
         (codecs.BOM_UTF16_BE + "Grüße €".encode("utf-16-be"), "text/html; charset=utf-8"),
         (b"<meta charset=iso-8859-15>" + "Grüße €".encode("iso-8859-15"), "text/html"),
+        (b"<meta charset=none-such>" + "Grüße €".encode(), "text/html"),
+        (b"<meta charset=utf-16>" + "Grüße €".encode(), "text/html"),
+        (
+            b"<meta content='text/html; charset=iso-8859-15' http-equiv=Content-Type>"
+            + "Grüße €".encode("iso-8859-15"),
+            "text/html",
+        ),
+        (b"<!-- <meta charset=koi8-r> -->" + "Grüße €".encode(), "text/html"),
+        (b"<script>'<meta charset=koi8-r>'</script>" + "Grüße €".encode(), "text/html"),
+        (b"<link rel=x charset=koi8-r href='?charset=koi8-r'>" + "Grüße €".encode(), "text/html"),
+        (b"<?xml version='1.0' encoding='iso-8859-15'?>" + "Grüße €".encode("iso-8859-15"), "text/html"),
+        (b"<meta charset=koi8-r>" + "Grüße €".encode(), "text/html; charset=utf-8"),
     ],
 )
 def test_text_is_read_in_the_charset_that_is_named_or_else_fits(body: bytes, content_type: str) -> None:
     assert read(body, Kind.HTML, content_type).text == "Grüße €"
 
 
-def test_half_a_character_is_replaced() -> None:
-    page = read(b"<title>a\\ud800b</title>\\udfff", Kind.HTML, "text/html; charset=unicode_escape")
-    assert (page.title, page.text) == ("a?b", "?")
+@pytest.mark.parametrize(
+    ("body", "label", "text"),
+    [
+        (b"\x93so\x94 \x80", "iso-8859-1", "\u201cso\u201d \u20ac"),
+        (b"\x93so\x94 \x80", "us-ascii", "\u201cso\u201d \u20ac"),
+        ("\u9555\u20ac".encode("gb18030"), "gb2312", "\u9555\u20ac"),
+        ("\u2460\u9ad9".encode("cp932"), "shift_jis", "\u2460\u9ad9"),
+        ("\ub620\ubc29\uac01\ud558".encode("cp949"), "euc-kr", "\ub620\ubc29\uac01\ud558"),
+        ("\u7684\u4eba".encode("big5"), "big5", "\u7684\u4eba"),
+        ("Gr\u00fc\u00dfe \u20ac".encode() * 9 + b"\xff", "", "Gr\u00fc\u00dfe \u20ac" * 9 + "\ufffd"),
+        ("Gr\u00fc\u00dfe".encode() + b"\xff", "utf-8", "Gr\u00fc\u00dfe\ufffd"),
+    ],
+)
+def test_a_label_means_what_it_means_to_a_browser(body: bytes, label: str, text: str) -> None:
+    content_type = f"text/html; charset={label}" if label else "text/html"
+    assert read(body, Kind.HTML, content_type).text == text
+
+
+def test_what_a_cell_says_of_a_charset_is_no_declaration() -> None:
+    table = read("name,charset=koi8-r\nGr\u00fc\u00dfe,1\n".encode(), Kind.CSV, "text/csv")
+    assert table.rows == (("Gr\u00fc\u00dfe", "1"),)
+
+
+@pytest.mark.parametrize(
+    ("declared", "content_type", "written"),
+    [
+        ("", "application/xml", "utf-8"),
+        ("koi8-r", "application/xml", "koi8-r"),
+        ("koi8-r", "application/xml; charset=windows-1251", "windows-1251"),
+        ("koi8-r", "application/xml", "utf-8-sig"),
+    ],
+)
+def test_of_a_feed_mark_header_and_declaration_count_in_this_order(
+    declared: str, content_type: str, written: str
+) -> None:
+    title = "\u041f\u0440\u0438\u0432\u0435\u0442"
+    head = f"<?xml version='1.0' encoding='{declared}'?>" if declared else ""
+    body = f"{head}<rss version='2.0'><channel><title>{title}</title></channel></rss>".encode(written)
+    assert read(body, Kind.FEED, content_type).title == title
+
+
+def test_a_codec_of_pythons_that_no_browser_knows_is_not_used() -> None:
+    page = read(b"<title>a\\ud800b</title>", Kind.HTML, "text/html; charset=unicode_escape")
+    assert page.title == r"a\ud800b"
 
 
 @given(
@@ -170,8 +224,7 @@ def test_half_a_character_is_replaced() -> None:
 )
 def test_no_table_and_no_feed_is_beyond_reading(body: bytes, charset: str) -> None:
     read(body, Kind.CSV, f"text/csv; charset={charset}")
-    with suppress(UnreadableError):
-        read(body, Kind.FEED)
+    feed_outline.outline(decode(body, f"text/xml; charset={charset}", declared_in_xml), "http://a.example/")
 
 
 # JSON
@@ -223,6 +276,29 @@ def test_an_rss_feed_has_entries_with_dates_in_utc() -> None:
     assert (one.title, one.link, one.summary) == ("One", "https://example.org/1", "First")
     assert one.published == "2021-09-06T00:01:00Z"
     assert (two.title, two.published, two.link) == ("Two", "", "")
+
+
+def test_links_of_a_feed_are_absolute() -> None:
+    items = "<item><link>/news/1</link></item><item><link>2</link></item>"
+    rss = f"<rss version='2.0'><channel>{items}</channel></rss>".encode()
+    assert [entry.link for entry in read(rss, Kind.FEED).entries] == [
+        "https://example.org/news/1",
+        "https://example.org/dir/2",
+    ]
+    atom = ATOM.replace(b"<feed ", b"<feed xml:base='https://b.example/x/' ").replace(
+        b"https://example.org/1", b"1"
+    )
+    assert [entry.link for entry in read(atom, Kind.FEED).entries] == ["https://b.example/x/1"]
+
+
+def test_line_breaks_before_a_feed_are_nothing() -> None:
+    assert read(b"\n" * 300_000 + RSS, Kind.FEED).title == "News"
+
+
+def test_a_feed_that_is_made_to_be_hard_to_read_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.collect.outlines._LONGEST_SECONDS", 0.01)
+    with pytest.raises(UnreadableError, match="takes more than 3 s of CPU time"):
+        read(RSS, Kind.FEED)
 
 
 def test_an_atom_feed_is_read_like_any() -> None:

@@ -5,13 +5,15 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import CollectSettings
 from jobyard.fetching.allowed_networks import AllowedNetwork
 from jobyard.fetching.errors import TemporaryFetchError
 from jobyard.jobs.errors import Discard, RetryLater
 from tasks.collect import robots as web_robots
-from tasks.collect.robots import LONGEST_CRAWL_DELAY, crawl_delay
+from tasks.collect.outlines import TangledError
+from tasks.collect.robots import LONGEST_CRAWL_DELAY, MAX_BYTES, crawl_delay
 from tests.support.http_server import Answer, HttpServer
 
 INTERVAL = timedelta(seconds=1)
@@ -138,3 +140,72 @@ def test_a_crawl_delay_is_kept_within_reason(server: HttpServer, wanted: str, gi
 def test_no_crawl_delay_makes_us_faster_than_the_settings_say(server: HttpServer) -> None:
     robots(server, "User-agent: *", "Crawl-delay: 5")
     assert asked(server, interval=timedelta(minutes=1)) == timedelta(minutes=1)
+
+
+def test_of_a_large_file_the_beginning_counts(server: HttpServer) -> None:
+    filling = "# " + "x" * MAX_BYTES
+    robots(server, "User-agent: *", "Disallow: /private", filling, "Disallow: /public")
+    assert asked(server, "/public") == INTERVAL
+    with pytest.raises(Discard, match=r"robots\.txt does not let"):
+        asked(server, "/private")
+
+
+def test_a_body_that_cannot_be_decompressed_holds_no_rules(server: HttpServer) -> None:
+    server.route("/robots.txt", Answer(b"no gzip", headers={"Content-Encoding": "gzip"}))
+    assert asked(server) == INTERVAL
+
+
+def test_many_names_and_many_rules_cost_no_more_than_their_text(server: HttpServer) -> None:
+    names = [f"User-agent: bot{number}" for number in range(5_000)]
+    rules = [f"Disallow: /private{number}" for number in range(5_000)]
+    robots(server, *names, "User-agent: *", *rules)
+    assert asked(server, "/public") == INTERVAL
+    with pytest.raises(Discard, match=r"robots\.txt does not let"):
+        asked(server, "/private4999")
+
+
+def test_rules_that_take_too_long_are_not_obeyed_and_tried_once(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_too_long(*_: object) -> None:
+        raise TangledError("takes more than 3 s")
+
+    monkeypatch.setattr(web_robots, "outline", take_too_long)
+    robots(server, "User-agent: *", "Disallow: /")
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert asked(server) == INTERVAL
+    assert [entry["event"] for entry in logs] == ["robots.txt is not obeyed"]
+
+
+def test_a_rule_with_many_wildcards_is_obeyed(server: HttpServer) -> None:
+    robots(server, "User-agent: *", "Disallow: /" + "*a" * 40 + "$")
+    assert asked(server, "/" + "a" * 1500 + "b") == INTERVAL
+    with pytest.raises(Discard, match=r"robots\.txt does not let"):
+        asked(server, "/" + "a" * 1500)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_allowed"),
+    [
+        (["User-agent: *", "User-agent: jobyard", "Disallow: /"], False),
+        (["User-agent: jobyard", "Allow: /", "User-agent: *", "Disallow: /"], True),
+        (["User-agent: *", "Disallow: /", "", "User-agent: Jobyard/2.0", "Disallow:"], True),
+        (["User-agent: yard", "Disallow: /"], True),
+        (["User-agent: jobyard", "Sitemap: http://a.example/", "User-agent: other", "Disallow: /"], False),
+        (["User-agent: other", "Crawl-delay: 1", "User-agent: *", "Disallow: /"], False),
+        (["User-agent: jobyard*", "Disallow: /"], False),
+        (["User-agent:", "Disallow: /"], True),
+        (["user agent: * # all", "disallow: / # everything"], False),
+        (["User-agent: jobyard", "Disallow: /x", "User-agent: jobyard", "Disallow: /page"], False),
+    ],
+)
+def test_the_group_with_the_longest_name_for_us_counts(
+    server: HttpServer, lines: list[str], is_allowed: bool
+) -> None:
+    robots(server, *lines)
+    if is_allowed:
+        assert asked(server) == INTERVAL
+    else:
+        with pytest.raises(Discard, match=r"robots\.txt does not let"):
+            asked(server)

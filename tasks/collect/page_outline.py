@@ -1,20 +1,15 @@
-"""Extracts title, visible text and links from an HTML page. Runs as a program of its own, with limits.
+"""Extracts title, visible text and links from an HTML page, in the program of `outline_main.py`.
 
 The HTML standard requires work that grows with the square of a hostile page: 84 KB of `<p><b a=1></p>`, each
-with another number, took selectolax 4.5 GB, and 1 MB of `<div>` took it 197 s (measured). It holds the GIL
-meanwhile, so a worker could not renew its leases. Here such a page ends only this program.
+with another number, took selectolax 4.5 GB, and 1 MB of `<div>` took it 197 s (measured).
 """
 
-import json
-import sys
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
 MAX_LINKS = 1000
-CPU_SECONDS = 3
-MEMORY_BYTES = 1024**3
 _INVISIBLE = ["script", "style", "noscript", "template", "svg", "iframe"]
 
 
@@ -48,18 +43,3 @@ def _links(tree: LexborHTMLParser, base: str) -> list[str]:
 
 def _collapse_whitespace(text: str) -> str:
     return " ".join(text.split())
-
-
-def main() -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    url, _, text = sys.stdin.buffer.read().decode().partition("\n")
-    sys.stdout.write(json.dumps(outline(text, url)))
-
-
-if __name__ == "__main__":
-    main()
