@@ -31,7 +31,8 @@ async def check_caller(request: Request, parts: TheParts) -> None:
 def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool:
     """Tell whether one of the two headers holds one of the keys."""
     scheme, _, token = authorization.partition(" ")
-    given = (token.strip() if scheme.lower() == "bearer" else api_key).encode("latin-1")  # the raw bytes
+    # Headers are raw bytes as Latin-1, where the last byte of a key may look like a space to `strip()`.
+    given = (token.strip(" \t") if scheme.lower() == "bearer" else api_key).encode("latin-1")
     return any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in keys)
 
 

@@ -95,7 +95,13 @@ def _as_csv(pages: Iterator[list[Job]]) -> Iterator[bytes]:
 
 def _csv_row(job: Job) -> tuple[object, ...]:
     values = (_value(job, name) for name in COLUMNS)
-    return tuple(",".join(value) if isinstance(value, tuple) else value for value in values)
+    return tuple(_cell(",".join(value) if isinstance(value, tuple) else value) for value in values)
+
+
+def _cell(value: object) -> object:
+    # A spreadsheet would run the text of a caller that begins like this as a formula.
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def _csv_lines(rows: list[tuple[object, ...]]) -> bytes:

@@ -159,3 +159,14 @@ def test_a_status_that_is_named_more_than_once_counts_once(api: httpx.Client, pa
     assert once.status_code == often.status_code == 200
     assert once.text == often.text
     assert once.text.count("scheduled") or once.json()["jobs"] == 3
+
+
+@pytest.mark.parametrize("beginning", list("=+-@"))
+def test_a_cell_of_an_export_is_never_a_formula(api: httpx.Client, beginning: str) -> None:
+    tag = f"{beginning}{a_word()}"
+    accepted(api.post(DEEDS, params={"tag": tag, "delay": 3600}, json={"text": "=1+1"}))
+    answer = api.get("/v1/jobs/export", params={"tag": tag, "format": "csv"})
+    [row] = csv.DictReader(io.StringIO(answer.text))
+    assert row["tags"] == f"'{tag}"
+    assert json.loads(row["payload"])["text"] == "=1+1"
+    assert api.get("/v1/jobs/export", params={"tag": tag}).json()["tags"] == [tag]
