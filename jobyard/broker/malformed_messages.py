@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from kombu import compression
 from kombu.exceptions import KombuError
 
 from jobyard.jobs.ledger import get_ledger
@@ -49,6 +50,16 @@ def guarded_callback(
             return None
 
     return deliver
+
+
+def refuse_compressed() -> None:
+    """Make kombu neither unpack a message in this process, which has no bound, nor compress one."""
+    for content_type in compression.encoders():
+        compression.register(_refuse, _refuse, content_type)
+
+
+def _refuse(_: bytes) -> bytes:
+    raise MalformedMessageError("the message is compressed, and Jobyard compresses none")
 
 
 def _check(message: Any) -> None:

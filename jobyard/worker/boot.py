@@ -9,6 +9,7 @@ from celery import bootsteps
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
+from jobyard.broker.malformed_messages import refuse_compressed
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
@@ -91,5 +92,6 @@ def _announcement(worker: Any) -> Announcement:
 
 JobTask.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
 use_runner(run_coroutine)
+refuse_compressed()
 app.steps["worker"].update({KeeperStep, StoppingStep})
 app.steps["consumer"].add(GroupedEvents)

@@ -1,11 +1,14 @@
 """Messages that are none, or that say what ours never do: they are counted and dropped, and end nobody."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import compression
 
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger.fault_counters import FaultKind
@@ -14,6 +17,7 @@ from tests.support.own_yard import OwnYard
 from tests.support.processes import Program
 from tests.support.redis_broker import written
 
+MIB = 1024 * 1024
 pytestmark = [pytest.mark.timeout(180), on_every_broker]
 
 RUBBISH = (b"rubbish", b"{}", b"[1]", b"\x80\xff", b"[" * 100_000, b'{"body": "' + b"A" * 50_000_000 + b'"}')
@@ -104,6 +108,30 @@ def test_a_message_that_says_what_ours_never_do_ends_nobody(own: OwnYard, pool: 
     assert worker.stop() == 0
     assert own.broker.depth() == 0, "something was put back"
     assert len(own.runs()) == 1 + how_many
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_compressed_message_is_dropped_and_never_unpacked(own: OwnYard, pool: str) -> None:
+    own.start_worker(pool, 1).stop()
+    [job_id] = own.hand_in()
+    own.publish([job_id])
+    [right] = own.broker.peek()
+    worker = own.start_worker(pool, 1)
+    own.wait_for([job_id], Status.SUCCEEDED)
+    before = peak_memory(worker)
+    for method in ("application/x-gzip", "zlib", "bzip2", "xz"):
+        compressed, name = compression.compress(right.body + b" " * 200 * MIB, method)
+        own.broker.push(replace(right, body=compressed, headers={**right.headers, "compression": name}))
+    own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == 4, 20, "the messages to be counted")
+    own.wait_for(own.hand_in(), Status.SUCCEEDED)
+    assert peak_memory(worker) - before < 50 * MIB
+    assert worker.stop() == 0
+
+
+def peak_memory(worker: Program) -> int:
+    """Return the most bytes of memory that the worker's main process has had."""
+    [line] = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{worker.process.pid}/status").read_text())
+    return int(line) * 1024
 
 
 def test_a_message_that_names_no_job_runs_nothing(own: OwnYard, own_worker: Program) -> None:
