@@ -6,11 +6,13 @@ costs. Uvicorn handles every other request, from its first byte.
 """
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from jobyard.http.fast_lane.lane import PLAIN_JSON, STATE, FastLane
@@ -40,7 +42,7 @@ class FastLaneProtocol(HttpToolsProtocol):
         # With these options uvicorn logs or changes each request, so it has to handle them all.
         self._is_plain_server = not (config.access_log or self.root_path or self.limit_concurrency)
         self._task: AnyDefinition | None = None
-        self._body = b""
+        self._body = self._data = self._put_back = b""
 
     def on_message_begin(self) -> None:
         """Overridden so that an ASGI request is created only once the request is known not to be plain."""
@@ -48,8 +50,38 @@ class FastLaneProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
 
+    def data_received(self, data: bytes) -> None:
+        """Overridden to keep the data for `handle_websocket_upgrade`, and to read what that puts back."""
+        self._put_back = data
+        while self._put_back:
+            self._data, self._put_back = self._put_back, b""
+            super().data_received(self._data)
+
+    def _should_upgrade(self) -> bool:
+        """Overridden because no upgrade is supported, and a server ignores such (RFC 9110, 7.8)."""
+        # The parser also takes a CONNECT for an upgrade, and uvicorn answers it.
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def handle_websocket_upgrade(self) -> None:
+        """Overridden to put a request back without the upgrade at which the parser has stopped."""
+        stop = sys.exc_info()[1]
+        assert isinstance(stop, httptools.HttpParserUpgrade)
+        rest = self._data[stop.args[0] :]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b",".join(part for part in value.split(b",") if part.strip().lower() != b"upgrade")
+            if name != b"upgrade":
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._put_back = b"\r\n".join([*lines, b"", rest])
+
     def on_headers_complete(self) -> None:
         """Overridden so that a plain request stays out of ASGI."""
+        if self._should_upgrade():
+            return
         self._task = self._task_of_plain_request()
         if self._task is None:
             self._pass_to_uvicorn()
@@ -78,6 +110,8 @@ class FastLaneProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Overridden so that a plain request is accepted, or passed on whole where its body is not plain."""
+        if self._should_upgrade():
+            return
         lane, task, body = self._lane, self._task, self._body
         self._task, self._body = None, b""
         if lane is None or task is None:

@@ -13,7 +13,8 @@ log = structlog.get_logger()
 
 METHODS: Final = (
     *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete"),  # overridden
-    *("on_response_complete", "connection_made", "connection_lost", "data_received"),  # called, or relied on
+    *("data_received", "_should_upgrade", "handle_websocket_upgrade"),  # overridden
+    *("on_response_complete", "connection_made", "connection_lost"),  # called, or relied on
 )
 ATTRIBUTES: Final = (
     *("client", "cycle", "expect_100_continue", "headers", "logger", "parser", "root_path"),

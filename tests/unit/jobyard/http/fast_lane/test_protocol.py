@@ -174,6 +174,53 @@ def test_a_request_may_come_byte_by_byte(server: Server) -> None:
     assert caller.answer()[0] == 202
 
 
+UPGRADES: list[dict[str, Any]] = [
+    {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"},
+    {
+        "Connection": "upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "x",
+        "Sec-WebSocket-Version": "13",
+    },
+    {"Connection": "keep-alive, Upgrade", "Upgrade": "TLS/1.2, h2c"},
+]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES, ids=lambda headers: headers["Upgrade"])
+def test_an_upgrade_is_ignored_and_the_body_is_read(server: Server, upgrade: dict[str, Any]) -> None:
+    caller = server.caller()
+    assert caller.post(**upgrade)[0] in (202, SLOW)
+    caller.send(request(path="/v1/jobs", **upgrade) + request(method="PUT", **upgrade) + request())
+    assert [caller.answer()[0] for _ in range(3)] == [SLOW, SLOW, SLOW]
+    assert set(server.bodies) == {BODY}
+    assert caller.post()[0] == 202, "and the connection goes on"
+    head = request(b"", **upgrade).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    caller.send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+    assert caller.answer()[0] == SLOW
+    assert server.bodies[-1] == BODY
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES, ids=lambda headers: headers["Upgrade"])
+def test_a_request_with_an_upgrade_may_come_byte_by_byte(server: Server, upgrade: dict[str, Any]) -> None:
+    caller = server.caller()
+    caller.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in request(**upgrade):
+        caller.send(bytes([byte]))
+    assert caller.answer()[0] in (202, SLOW)
+
+
+def test_many_upgrades_sent_ahead_are_all_answered(server: Server) -> None:
+    caller = server.caller()
+    threading.Thread(target=caller.send, args=[request(path="/v1/jobs", **UPGRADES[0]) * 2_000]).start()
+    assert {caller.answer()[0] for _ in range(2_000)} == {SLOW}
+
+
+def test_a_connect_is_answered_and_no_tunnel(server: Server) -> None:
+    caller = server.caller()
+    caller.send(b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example\r\n\r\n")
+    assert caller.stream.readline().startswith((b"HTTP/1.1 4", b"HTTP/1.1 2"))
+
+
 def test_a_body_in_chunks_reaches_the_application(server: Server) -> None:
     caller = server.caller()
     head = request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
