@@ -136,7 +136,10 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def retry_after(value: str | None) -> timedelta | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3), at most an hour; None if it is missing or malformed."""
+    """Read a Retry-After header (RFC 9110, 10.2.3), at most an hour.
+
+    Return None if it is missing, malformed, or not in the future: then the task's own pauses are longer.
+    """
     if value is None:
         return None
     try:
@@ -147,7 +150,7 @@ def retry_after(value: str | None) -> timedelta | None:
         )
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(wait, timedelta(0)), LONGEST_RETRY_AFTER)
+    return min(wait, LONGEST_RETRY_AFTER) if wait > timedelta(0) else None
 
 
 def _client(settings: FetchSettings) -> httpx.AsyncClient:

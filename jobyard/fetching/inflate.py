@@ -27,7 +27,7 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: in
         return await _read_plain(chunks, limit_bytes)
     if encoding not in _WINDOWS:
         raise UndecodableError(f"Content-Encoding {encoding!r} was not asked for")
-    return await _read_deflated(chunks, _WINDOWS[encoding], limit_bytes)
+    return await _read_deflated(chunks, encoding, limit_bytes)
 
 
 async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
@@ -39,15 +39,21 @@ async def _read_plain(chunks: AsyncIterable[bytes], limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def _read_deflated(chunks: AsyncIterable[bytes], window: int, limit_bytes: int) -> bytes:
-    body, inflate, is_empty = bytearray(), zlib.decompressobj(window), True
+async def _read_deflated(chunks: AsyncIterable[bytes], encoding: str, limit_bytes: int) -> bytes:
+    body, chunk, inflate = bytearray(), b"", None
     try:
-        async for chunk in chunks:
-            is_empty = is_empty and not chunk
+        async for received in chunks:
+            chunk += received
+            if inflate is None:
+                if len(chunk) < 2:
+                    continue
+                window = _window(encoding, chunk)
+                inflate = zlib.decompressobj(window)
             while chunk:
                 if inflate.eof:
                     if not chunk.startswith(_GZIP_START):
-                        break  # trailing bytes are ignored, as in browsers
+                        chunk = b""  # trailing bytes are ignored, as in browsers
+                        break
                     inflate = zlib.decompressobj(window)  # a gzip body may have several members (RFC 1952)
                 # One byte above the limit shows that the body is too large, without decompressing all of it.
                 body += inflate.decompress(chunk, limit_bytes + 1 - len(body))
@@ -56,6 +62,12 @@ async def _read_deflated(chunks: AsyncIterable[bytes], window: int, limit_bytes:
                 chunk = inflate.unused_data
     except zlib.error as error:
         raise UndecodableError(f"the compressed body is broken: {error}") from error
-    if not (inflate.eof or is_empty):
+    if chunk or (inflate is not None and not inflate.eof):
         raise UndecodableError("the compressed body ends too early")
     return bytes(body)
+
+
+def _window(encoding: str, start: bytes) -> int:
+    # Some servers send "deflate" without the header of zlib (RFC 1950), which browsers read as well.
+    has_header = start[0] & 0x0F == 8 and int.from_bytes(start[:2]) % 31 == 0
+    return -15 if encoding == "deflate" and not has_header else _WINDOWS[encoding]

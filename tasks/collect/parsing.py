@@ -55,7 +55,7 @@ def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
             case Kind.FEED:
                 return read_feed(decode(fetched.body, content_type, declared_in_xml), fetched.url)
             case Kind.CSV:
-                return read_table(decode(fetched.body, content_type))
+                return read_table(decode(fetched.body, content_type), fetched.media_type)
     except (NotAFeedError, TangledError) as error:
         raise UnreadableError(str(error)) from error
     return None

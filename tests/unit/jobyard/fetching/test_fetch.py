@@ -177,18 +177,20 @@ def test_retry_after_is_obeyed(server: HttpServer, status: int) -> None:
 
 def test_retry_after_is_read_in_seconds_and_as_a_date_and_never_longer_than_an_hour() -> None:
     assert retry_after("120") == timedelta(seconds=120)
-    assert retry_after(" 0 ") == timedelta(0)
     assert retry_after("7201") == retry_after("9999999999") == LONGEST_RETRY_AFTER == HOUR
     soon = retry_after(format_datetime(utc_now() + timedelta(minutes=10), usegmt=True))
     assert soon is not None
     assert timedelta(minutes=9) < soon <= timedelta(minutes=10)
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == timedelta(0)
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "soon", "-5", "1.5", "²", "9" * 21, "9" * 5000, "Wed, 99 Oct 2015 07:28:00 GMT"]
+    "value",
+    [
+        *(None, "", "soon", "-5", "1.5", "²", "9" * 21, "9" * 5000, "Wed, 99 Oct 2015 07:28:00 GMT"),
+        *(" 0 ", "Wed, 21 Oct 2015 07:28:00 GMT"),
+    ],
 )
-def test_a_retry_after_that_says_nothing_is_ignored(value: str | None) -> None:
+def test_a_retry_after_that_says_nothing_or_is_past_is_ignored(value: str | None) -> None:
     assert retry_after(value) is None
 
 

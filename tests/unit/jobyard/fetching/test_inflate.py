@@ -5,6 +5,7 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "X-GZIP": gzip.compress,
     " deflate ": zlib.compress,
+    "Deflate": partial(zlib.compress, wbits=-15),  # without the header of zlib, as some servers send it
 }
 
 

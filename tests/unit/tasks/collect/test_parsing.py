@@ -347,6 +347,7 @@ def test_the_delimiter_of_a_table_is_found_out(delimiter: str) -> None:
     ("text", "columns", "rows"),
     [
         ("a;b\n1,5;2,5\n", ("a", "b"), (("1,5", "2,5"),)),
+        ("Datum;Wert, EUR\n2024;1,5\n", ("Datum", "Wert, EUR"), (("2024", "1,5"),)),
         ('a,b\n"x, y",2\n', ("a", "b"), (("x, y", "2"),)),
         ('a, "b"\n1, "2, 3"\n', ("a", "b"), (("1", "2, 3"),)),
         ('a,b\n"say ""hi""","one\ntwo"\n', ("a", "b"), (('say "hi"', "one\ntwo"),)),
@@ -361,6 +362,12 @@ def test_a_table_is_read_as_it_was_meant(
 ) -> None:
     table = read(text.encode(), Kind.CSV, "text/csv; charset=utf-8")
     assert (table.columns, table.rows) == (columns, rows)
+
+
+def test_a_table_with_tabs_by_its_type_is_parted_at_tabs() -> None:
+    text = b"name\tplace\nAda, Countess\tLondon, GB\n"
+    table = read(text, Kind.CSV, "text/tab-separated-values")
+    assert (table.columns, table.rows) == (("name", "place"), (("Ada, Countess", "London, GB"),))
 
 
 def test_a_quote_that_first_comes_late_is_a_quote_all_the_same() -> None:
