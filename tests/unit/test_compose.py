@@ -30,6 +30,8 @@ SECRETS = {
     "JOBYARD_SMTP__URL": "smtp://mail.example.org:25",
     "POSTGRES_PASSWORD": "p@ss/word:1",
 }
+# Settings of SQLite and of what `make run` alone starts.
+NOT_IN_CONTAINERS = {"JOBYARD_LEDGER__BUSY_TIMEOUT", "JOBYARD_VALKEY__PORT", "JOBYARD_MAILBOX__PORT"}
 PROFILES = pytest.mark.parametrize("profile", [(), ("--profile", "rabbitmq")], ids=["redis", "rabbitmq"])
 
 
@@ -81,6 +83,16 @@ def test_a_worker_can_be_scaled(name: str) -> None:
 def test_every_variable_with_our_prefix_is_a_setting() -> None:
     settings = {variable for variable, _, _ in setting_rows(settings_class()())}
     assert set(re.findall(r"JOBYARD_[A-Z_]+", TEXT)) - settings == set()
+
+
+def test_every_setting_can_be_given_to_the_services_that_read_it() -> None:
+    settings = {variable for variable, _, _ in setting_rows(settings_class()())} - NOT_IN_CONTAINERS
+    for service, section in {"api": "API", "flower": "FLOWER", "worker-io": "SMTP"}.items():
+        own = {variable for variable in settings if variable.startswith(f"JOBYARD_{section}__")}
+        assert own - SERVICES[service]["environment"].keys() == set()
+        settings -= own
+    for service in OURS:
+        assert settings - SERVICES[service]["environment"].keys() == set(), service
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
