@@ -22,11 +22,11 @@ class TaskNotFoundError(JobyardError):
 class QueueNotFoundError(JobyardError):
     """No process has declared a queue of that name."""
 
-    def __init__(self, name: str, known: list[str]) -> None:
+    def __init__(self, name: str, known: list[str], hint: str = "") -> None:
         self.name, self.known = name, known
         super().__init__(
             f"there is no queue {name[:100]!r}; the queues are: {', '.join(known)}. Others are declared by a "
-            "task, by the application, or by JOBYARD_QUEUES"
+            f"task, by the application, or by JOBYARD_QUEUES{hint}"
         )
 
 

@@ -33,9 +33,11 @@ def make_plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
     from jobyard.local.additions import added_environment, added_processes
     from jobyard.local.preflight import prepare
     from jobyard.local.processes import BROKER, local_processes, python_module
+    from jobyard.schedules.declared import declared_schedules
     from jobyard.tasks.registry import load_tasks
 
     load_tasks()
+    declared_schedules()  # beat would end with what is wrong in them, after everything else has started
     processes = local_processes(settings, added_processes(settings))
     if not is_reload:
         prepare(settings, processes)

@@ -12,6 +12,7 @@ from jobyard.broker.flower_password import FILE_NAME
 from jobyard.local.additions import FirstJob, LocalApi, added_processes, first_jobs
 from jobyard.local.processes import local_processes, no_flower_reason
 from jobyard.settings import Settings, get_settings
+from jobyard.settings.application import application_source
 from jobyard.tasks.registry import load_tasks
 
 LONGEST_START_SECONDS: Final = 60
@@ -66,6 +67,7 @@ def welcome(base: str, settings: Settings, jobs: Sequence[FirstJob]) -> str:
     lines = [
         "Jobyard is ready.",
         "",
+        f"  Serves   {application_source()}",
         f"  API      {base}       (documentation: {base}/docs)",
         f"  Flower   {flower_text}",
         f"  Data     {home}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from jobyard.settings.application import APP_VARIABLE, application_source
 from jobyard.settings.secrets import masked_url
 
 
@@ -40,6 +41,7 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
+    print(f"{APP_VARIABLE:36} {application_source():36} Which application is served, as module:attribute.")
     defaults = default_urls(settings)
     for variable, value, purpose in setting_rows(settings):
         text = _text(defaults.get(variable, value)) if value == "None" else value

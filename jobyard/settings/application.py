@@ -7,7 +7,7 @@ application, and only the modules of `JOBYARD_TASKS__MODULES` declare tasks.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -44,7 +44,7 @@ class Application:
     `DOORS` of short paths to task names, and `local` one with additions to `jobyard run`, see
     `jobyard/local/additions.py`.
 
-    Raises `SettingsError` if two queues of one name differ.
+    Raises `SettingsError` if a value is not of its type, or if two queues of one name differ.
     """
 
     tasks: tuple[str, ...] = ()
@@ -55,6 +55,8 @@ class Application:
     local: str | None = None
 
     def __post_init__(self) -> None:
+        if faults := list(_type_faults(self)):
+            raise SettingsError("; ".join(faults))
         queues_by_name((DEFAULT_QUEUE, *self.queues))
 
     def load(self, module: str | None, name: str, default: T, *, is_optional: bool = False) -> T:
@@ -75,6 +77,24 @@ class Application:
         if not (is_optional or hasattr(imported, name)):
             raise SettingsError(f"the application names {module}, which has no {name}")
         return cast(T, getattr(imported, name, default))
+
+
+def _type_faults(application: Application) -> Iterator[str]:
+    # A forgotten comma makes a tuple of names a text, which is a sequence of letters.
+    if not _are_all(application.tasks, str):
+        yield 'Application: tasks is a tuple of module names: write ("shop.mails",)'
+    if not _are_all(application.queues, Queue):
+        yield 'Application: queues is a tuple of queues: write (Queue("reports", "monthly figures"),)'
+    for name, section in application.settings.items():
+        if not (isinstance(section, type) and issubclass(section, SettingsSection)):
+            yield f"Application: settings[{name!r}] must be a class that derives from jobyard.SettingsSection"
+    for name in ("schedules", "doors", "local"):
+        if not isinstance(getattr(application, name), str | None):
+            yield f"Application: {name} is the name of a module, as text"
+
+
+def _are_all(values: object, kind: type) -> bool:
+    return isinstance(values, tuple | list) and all(isinstance(value, kind) for value in values)
 
 
 def environment_file() -> Path | None:
@@ -102,12 +122,34 @@ def _name_in_project() -> str | None:
         raise SettingsError(
             f"{_PROJECT_FILE}, which may name the application, cannot be read: {error}"
         ) from error
-    name = project.get("tool", {}).get("jobyard", {}).get("app")
+    table = project.get("tool", {}).get("jobyard", {})
+    if unknown := sorted(table.keys() - {"app"}):
+        raise SettingsError(f"{_PROJECT_FILE}: [tool.jobyard] has no {unknown[0]!r}, only 'app'")
+    name = table.get("app")
     if name is not None and not isinstance(name, str):
         raise SettingsError(
             f"{_PROJECT_FILE}: app in [tool.jobyard] must be text, like 'shop.jobyard:application'"
         )
     return name or None
+
+
+def application_source() -> str:
+    """Return which application this process has, and where it is named, in words."""
+    name = application_name()
+    if name is None:
+        return (
+            f"none: {APP_VARIABLE} is not set, and {Path.cwd() / _PROJECT_FILE} names none in [tool.jobyard]"
+        )
+    if os.environ.get(APP_VARIABLE):
+        return name
+    file = environment_file()
+    is_in_file = file is not None and bool(dotenv_values(file).get(APP_VARIABLE))
+    return f"{name}, by {file if is_in_file else _PROJECT_FILE}"
+
+
+def without_application() -> str:
+    """Return what to add to an error about something unknown: the reason may be that nothing was found."""
+    return "" if application_name() else f" (application: {application_source()})"
 
 
 def set_default_application(name: str) -> None:

@@ -193,7 +193,9 @@ def load_settings() -> Settings:
         wrong = wrong or [str(error)]
     except ValidationError as error:
         [whole] = error.errors(include_url=False, include_input=False)
-        wrong += whole["msg"].removeprefix("Value error, ").split(SEPARATOR)
+        found = whole["msg"].removeprefix("Value error, ").split(SEPARATOR)
+        unknown = {f"{line.partition(':')[0]}: {NO_SUCH_SETTING}" for line in wrong}
+        wrong += [line for line in found if line not in unknown]
     if wrong:
         raise SettingsError(SEPARATOR.join(["These settings are wrong:", *dict.fromkeys(wrong)]))
     return settings

@@ -1,7 +1,8 @@
 """The environment variables of the settings: which are given, which are unknown, and which are retired."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
 from inspect import isclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import BaseModel
 
-from jobyard.settings.application import APP_VARIABLE, ENV_FILE_VARIABLE
+from jobyard.settings.application import APP_VARIABLE, ENV_FILE_VARIABLE, without_application
 
 ENV_PREFIX: Final = "JOBYARD_"
 NO_SUCH_SETTING: Final = "there is no such setting; `jobyard config` shows all of them"
@@ -26,10 +27,15 @@ def unknown_variables(settings_type: type[BaseModel], names: Iterable[str]) -> l
     """Return a sentence for each variable that has the prefix of settings, and is not a setting."""
     known = {*_variables_of(settings_type, ENV_PREFIX), *READ_FIRST}
     return [
-        f"{name}: {NO_SUCH_SETTING}"
+        f"{name}: {NO_SUCH_SETTING}{_near(name.upper(), known)}{without_application()}"
         for name in names
         if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
     ]
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return f". Did you mean {near[0]}?" if near else ""
 
 
 def _variables_of(section: type[BaseModel], prefix: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -39,18 +39,19 @@ def refuse_unknown_options(name: str, unknown: Collection[str], known: Collectio
         raise TaskDeclarationError(f"task {name!r}: there is no option {option!r}; {hint}")
 
 
-def check_declaration(declaration: Declaration, taken_names: Collection[str]) -> None:
-    """Raise `TaskDeclarationError` for the first fault of a declaration."""
+def check_declaration(declaration: Declaration, taken_names: Mapping[str, str]) -> None:
+    """Raise `TaskDeclarationError` for the first fault; `taken_names` says which function has each name."""
     for fault in (*_name_faults(declaration, taken_names), *_option_faults(declaration)):
         raise TaskDeclarationError(f"task {declaration.name!r}: {fault}")
 
 
-def _name_faults(declaration: Declaration, taken_names: Collection[str]) -> list[str]:
+def _name_faults(declaration: Declaration, taken_names: Mapping[str, str]) -> list[str]:
     names = (declaration.name, *declaration.aliases)
     malformed = [name for name in names if not NAME.fullmatch(name)]
     repeated = [name for name in names if name in taken_names or names.count(name) > 1]
     return [f"{name!r} must look like 'noun.verb', in lower case" for name in malformed] + [
-        f"another task is already called {name!r}; names and aliases must differ" for name in repeated
+        f"{taken_names.get(name, 'another task')} is already called {name!r}; names and aliases must differ"
+        for name in repeated
     ]
 
 

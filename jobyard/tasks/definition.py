@@ -41,6 +41,11 @@ class TaskDefinition(Generic[In, Out]):
         self.soft_limit = soft or hard
         self.hard_limit = hard if soft or not hard else hard + CLEAN_UP_SECONDS
 
+    @property
+    def location(self) -> str:
+        """The module and the name of the function."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
     def __repr__(self) -> str:
         return f"<TaskDefinition {self.name}>"
 

@@ -224,7 +224,7 @@ def task(
         max_age=max_age,
         aliases=aliases,
     )
-    check_declaration(declaration, declared)
+    check_declaration(declaration, {name: other.location for name, other in declared.items()})
 
     def declare(function: Callable[[Any], Any]) -> JobTask[Any, Any]:
         model, result = payload_and_result(name, function)

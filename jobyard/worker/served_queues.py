@@ -9,6 +9,7 @@ from celery.worker.consumer import Consumer
 from jobyard.broker.queues import add_queues
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.settings import get_settings
+from jobyard.settings.application import without_application
 from jobyard.settings.priority_bands import Band, band_name, broker_queues, has_bands, queue_of
 from jobyard.tasks.queues import declared_queues
 
@@ -33,7 +34,7 @@ def check_queue_names(names: Iterable[str]) -> None:
     known = declared_queues()
     for name in names:
         if queue_of(name, get_settings()) not in known:
-            raise QueueNotFoundError(name, list(known))
+            raise QueueNotFoundError(name, list(known), without_application())
 
 
 def served_queues(consumed: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,10 @@ from jobyard.settings.application import (
     Application,
     SettingsSection,
     application_name,
+    application_source,
     find_application,
     set_default_application,
+    without_application,
 )
 from jobyard.settings.queues import Queue
 
@@ -160,3 +163,41 @@ def test_a_section_of_the_application_is_read_like_every_other(
             settings.load_settings()
     finally:
         settings.settings_class.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tasks": "shop.mails"}, 'tasks is a tuple of module names: write ("shop.mails",)'),
+        ({"tasks": (1,)}, "tasks is a tuple of module names"),
+        ({"queues": ("reports",)}, 'queues is a tuple of queues: write (Queue("reports"'),
+        ({"settings": {"shop": object()}}, "settings['shop'] must be a class that derives from"),
+        ({"settings": {"shop": dict}}, "settings['shop'] must be a class that derives from"),
+        ({"schedules": ("a",)}, "schedules is the name of a module"),
+    ],
+)
+def test_a_part_of_an_application_that_is_something_else_is_named(
+    wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Application(**wrong)
+
+
+def test_a_key_of_the_project_that_is_not_known_is_refused(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.jobyard]\nap = 'of.project'\n")
+    with pytest.raises(SettingsError, match=re.escape("[tool.jobyard] has no 'ap', only 'app'")):
+        application_name()
+
+
+def test_where_an_application_is_named_is_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    assert application_source() == (
+        f"none: JOBYARD_APP is not set, and {folder / 'pyproject.toml'} names none in [tool.jobyard]"
+    )
+    assert without_application() == f" (application: {application_source()})"
+    write_project(folder, "'of.project'")
+    assert application_source() == "of.project, by pyproject.toml"
+    assert without_application() == ""
+    (folder / ".env").write_text("JOBYARD_APP=of.file\n")
+    assert application_source() == "of.file, by .env"
+    monkeypatch.setenv("JOBYARD_APP", "of.environment")
+    assert application_source() == "of.environment"
