@@ -17,6 +17,7 @@ from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.living_workers import Announcement, announce
 from jobyard.settings import get_settings
+from jobyard.settings.application import application_source
 from jobyard.settings.garbage_collection import freeze_objects
 from jobyard.tasks.coroutines import use_runner
 from jobyard.tasks.queues import declared_queues
@@ -58,6 +59,7 @@ class KeeperStep(bootsteps.StartStopStep):
             declare_all(get_ledger().database)
         except JobyardError as error:
             sys.exit(str(error))
+        log.info("application", serves=application_source())
         settings = get_settings()
         exit_if_misconfigured(broker_fault(settings), separate_redis_fault(settings))
         if warning := eviction_warning(settings):

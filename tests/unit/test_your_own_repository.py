@@ -14,6 +14,8 @@ BLOCKS = dict(re.findall(r"^```(?:python)?\n# ([\w/.]+)\n(.*?)^```$", PAGE, re.M
 def test_the_page_shows_the_files_of_the_example() -> None:
     assert BLOCKS.keys() == {
         "config/jobs.py",
+        "config/schedules.py",
+        "config/settings.py",
         "tasks/reports.py",
         "tests/test_reports.py",
         "api/app.py",

@@ -1,6 +1,7 @@
 """Monthly figures."""
 
-from jobyard import Payload, task
+from config.settings import ShopSettings
+from jobyard import Payload, get_section, task
 
 
 class Month(Payload):
@@ -18,4 +19,5 @@ class DatabaseBusyError(Exception): ...
 
 @task("report.write", queue="reports", autoretry_for=(DatabaseBusyError,), retry_backoff=True, time_limit=120)
 def write_report(month: Month) -> Report:
-    return Report(title=f"{month.year}-{month.month:02}", orders=month.month * 100)
+    orders = month.month * get_section(ShopSettings).orders_per_month
+    return Report(title=f"{month.year}-{month.month:02}", orders=orders)

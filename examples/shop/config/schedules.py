@@ -1,0 +1,10 @@
+"""What the shop does at set times."""
+
+from celery.schedules import crontab
+
+from jobyard import Schedule
+from tasks.reports import Month, write_report
+
+SCHEDULES = (
+    Schedule("january-report", write_report, Month(year=2026, month=1), crontab(minute="0", hour="3")),
+)
