@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from jobyard.jobs.files.store import FileStore, StoredFile, get_files
     from jobyard.jobs.job import Job, Status
-    from jobyard.schedules.schedule import Schedule
+    from jobyard.schedules.schedule import Schedule, crontab
     from jobyard.settings.application import Application, SettingsSection
     from jobyard.settings.errors import SettingsError
     from jobyard.settings.queues import Queue, QueueKind
@@ -63,6 +63,7 @@ __all__ = [
     "Status",
     "StoredFile",
     "TaskDeclarationError",
+    "crontab",
     "current_job",
     "get_files",
     "get_section",
@@ -79,7 +80,7 @@ _MODULES: Final = {
     ),
     "jobyard.jobs.files.store": ("FileStore", "StoredFile", "get_files"),
     "jobyard.jobs.job": ("Job", "Status"),
-    "jobyard.schedules.schedule": ("Schedule",),
+    "jobyard.schedules.schedule": ("Schedule", "crontab"),
     "jobyard.settings.application": ("Application", "SettingsSection"),
     "jobyard.settings.errors": ("SettingsError",),
     "jobyard.settings.queues": ("Queue", "QueueKind"),

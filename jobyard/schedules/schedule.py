@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from celery.schedules import BaseSchedule
+import celery.schedules
+from celery.schedules import BaseSchedule, ParseException
 
 from jobyard.settings import SettingsError
 from jobyard.tasks.payload import Payload
@@ -13,7 +14,7 @@ from jobyard.tasks.task import JobTask
 
 @dataclass(frozen=True)
 class Schedule:
-    """A task with its payload, due in UTC by Celery's `schedule(timedelta(...))` or `crontab(...)`.
+    """A task with its payload, due in UTC: by `crontab(...)`, or by any other schedule of Celery's.
 
     Raises `SettingsError` for a value of another type.
     """
@@ -21,7 +22,7 @@ class Schedule:
     name: str
     task: JobTask[Any, Any]
     payload: Payload
-    when: BaseSchedule
+    when: Any  # a `BaseSchedule`; Celery has no types that strict checkers could read
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -34,6 +35,30 @@ class Schedule:
             yield f"its payload must be a {model.__name__}, and is a {type(self.payload).__name__}"
         if not isinstance(self.when, BaseSchedule):
             yield (
-                "when it is due must be celery.schedules' schedule(timedelta(...)) or crontab(...), "
+                "when it is due must be jobyard.crontab(...), or another schedule of celery.schedules, "
                 f"and is a {type(self.when).__name__}"
             )
+
+
+def crontab(
+    minute: str = "*",
+    hour: str = "*",
+    day_of_week: str = "*",
+    day_of_month: str = "*",
+    month_of_year: str = "*",
+) -> Any:
+    """Return Celery's `crontab`: the times of a cron expression, given part by part, in UTC.
+
+    Raises `SettingsError` for a part that is no cron expression.
+    """
+    parts = {
+        "minute": minute,
+        "hour": hour,
+        "day_of_week": day_of_week,
+        "day_of_month": day_of_month,
+        "month_of_year": month_of_year,
+    }
+    try:
+        return celery.schedules.crontab(**parts)
+    except (ParseException, ValueError, TypeError) as error:
+        raise SettingsError(f"crontab({parts}): {error}") from error

@@ -1,8 +1,6 @@
 """What the shop does at set times."""
 
-from celery.schedules import crontab
-
-from jobyard import Schedule
+from jobyard import Schedule, crontab
 from tasks.reports import Month, write_report
 
 SCHEDULES = (

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from celery.schedules import crontab
+from celery.schedules import crontab as crontab_of_celery
 
-from jobyard.schedules.schedule import Schedule
+from jobyard.schedules.schedule import Schedule, crontab
 from jobyard.settings import SettingsError
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import task
@@ -34,7 +34,7 @@ def test_a_schedule_is_a_task_a_payload_and_a_time() -> None:
         ((len, Night(), crontab()), "schedule 'nightly': its task must be a function declared with @task"),
         ((do, {"number": 1}, crontab()), "its payload must be a Night, and is a dict"),
         ((do, Other(), crontab()), "its payload must be a Night, and is a Other"),
-        ((do, Night(), 60), "schedule(timedelta(...)) or crontab(...), and is a int"),
+        ((do, Night(), 60), "or another schedule of celery.schedules, and is a int"),
         ((len, Night(), None), "and is a NoneType"),
     ],
 )
@@ -42,3 +42,11 @@ def test_what_is_wrong_is_said_with_the_name(parts: tuple[Any, Any, Any], messag
     with pytest.raises(SettingsError) as error:
         Schedule("nightly", *parts)
     assert message in str(error.value)
+
+
+def test_a_crontab_is_celerys() -> None:
+    assert crontab("5", "3", month_of_year="1-6") == crontab_of_celery("5", "3", month_of_year="1-6")
+    assert crontab() == crontab_of_celery()
+    for wrong in ("every minute", "61", "*/0", ""):
+        with pytest.raises(SettingsError, match=r"crontab\(\{'minute': "):
+            crontab(wrong)
