@@ -60,8 +60,12 @@ def _defaults(settings: Settings) -> dict[str, str]:
 
 def refuse_second_start(home: Path) -> None:
     """End the program if another supervisor runs in this folder."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / LOCK).open("a+") as file:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / LOCK).open("a+")
+    except OSError as error:
+        sys.exit(f"{ENV_PREFIX}HOME: {home} cannot be written: {error.strerror}. Name another folder")
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict
 
 from jobyard.settings.errors import SettingsError
@@ -103,12 +105,25 @@ def environment_file() -> Path | None:
     return Path(name) if name else None
 
 
+def environment_file_values() -> dict[str, str | None]:
+    """Return the variables of that file; raises `SettingsError` for one that cannot be read."""
+    file = environment_file()
+    if file is None or not file.is_file():
+        return {}
+    try:
+        bindings = list(parse_stream(StringIO(file.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+    if wrong := [binding.original.line for binding in bindings if binding.error]:
+        raise SettingsError(f"{file}, line {wrong[0]}: cannot be read; write NAME=VALUE")
+    return dotenv_values(file)
+
+
 def application_name() -> str | None:
     """Return the name of this process's application, `module:attribute`, or None; raises `SettingsError`."""
     if name := os.environ.get(APP_VARIABLE):
         return name
-    file = environment_file()
-    if file is not None and (name := dotenv_values(file).get(APP_VARIABLE)):
+    if name := environment_file_values().get(APP_VARIABLE):
         return name
     return _name_in_project()
 
@@ -142,9 +157,8 @@ def application_source() -> str:
         )
     if os.environ.get(APP_VARIABLE):
         return name
-    file = environment_file()
-    is_in_file = file is not None and bool(dotenv_values(file).get(APP_VARIABLE))
-    return f"{name}, by {file if is_in_file else _PROJECT_FILE}"
+    is_in_file = bool(environment_file_values().get(APP_VARIABLE))
+    return f"{name}, by {environment_file() if is_in_file else _PROJECT_FILE}"
 
 
 def without_application() -> str:

@@ -184,7 +184,7 @@ def settings_class() -> type[Settings]:
 def load_settings() -> Settings:
     """Read the settings; raises one `SettingsError` that names every wrong setting."""
     file, settings_type = environment_file(), settings_class()
-    wrong = unknown_variables(settings_type, given_variables(file))
+    wrong = unknown_variables(settings_type, given_variables())
     if file and ENV_FILE_VARIABLE in os.environ and not file.is_file():
         wrong.append(f"{ENV_FILE_VARIABLE}: there is no file {file}")
     try:

@@ -4,13 +4,16 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from inspect import isclass
-from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
 from pydantic import BaseModel
 
-from jobyard.settings.application import APP_VARIABLE, ENV_FILE_VARIABLE, without_application
+from jobyard.settings.application import (
+    APP_VARIABLE,
+    ENV_FILE_VARIABLE,
+    environment_file_values,
+    without_application,
+)
 
 ENV_PREFIX: Final = "JOBYARD_"
 NO_SUCH_SETTING: Final = "there is no such setting; `jobyard config` shows all of them"
@@ -18,9 +21,9 @@ NO_SUCH_SETTING: Final = "there is no such setting; `jobyard config` shows all o
 READ_FIRST: Final = (ENV_FILE_VARIABLE, APP_VARIABLE)
 
 
-def given_variables(file: Path | None) -> list[str]:
-    """Return the names of the variables in the environment and in a `.env` file."""
-    return [*(dotenv_values(file) if file else ()), *os.environ]
+def given_variables() -> list[str]:
+    """Return the names of the variables in the environment and in the `.env` file."""
+    return [*environment_file_values(), *os.environ]
 
 
 def unknown_variables(settings_type: type[BaseModel], names: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ Labels are looked up by `webencodings`, so no codec of Python's that is no encod
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import Message
 from html.parser import HTMLParser
 
@@ -35,7 +36,8 @@ def declared_in_html(body: bytes) -> str | None:
     """Return the encoding that a page names at its beginning."""
     start = body[:_PRESCAN_BYTES].decode("latin-1")
     finder = _MetaFinder()
-    finder.feed(start)
+    with suppress(AssertionError):  # which it raises at some kinds of `<![...]>`
+        finder.feed(start)
     name = finder.charset or declared_in_xml(body)
     # The name itself was readable as ASCII, so the page is not in UTF-16.
     return "utf-8" if name and (_lookup(name) or "").startswith("utf-16") else name
@@ -66,7 +68,10 @@ class _MetaFinder(HTMLParser):
 def _charset_of(content_type: str) -> str | None:
     message = Message()
     message["Content-Type"] = content_type
-    charset = message.get_param("charset")
+    try:
+        charset = message.get_param("charset")
+    except ValueError:  # a parameter with a number of thousands of digits (RFC 2231)
+        return None
     return charset if isinstance(charset, str) else None
 
 

@@ -5,6 +5,7 @@ feedparser's expressions take time that grows with the square of some texts: 300
 """
 
 from io import BytesIO
+from time import struct_time
 from typing import Any
 
 import feedparser
@@ -32,7 +33,9 @@ def outline(text: str, url: str) -> dict[str, Any] | None:
 
 def _entry(entry: "feedparser.FeedParserDict") -> dict[str, str]:
     # dict.get, because feedparser's own `get` warns when it returns another date for a missing one.
-    date = entry.get("published_parsed") or dict.get(entry, "updated_parsed")
+    dates = (entry.get("published_parsed"), dict.get(entry, "updated_parsed"))
+    # An element of a feed may be called like that, and then it is text.
+    date = next((date for date in dates if isinstance(date, struct_time)), None)
     return {
         "title": entry.get("title", "")[:MAX_TITLE],
         "link": entry.get("link", "")[:MAX_LINK],

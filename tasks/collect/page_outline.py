@@ -16,8 +16,7 @@ _INVISIBLE = ["script", "style", "noscript", "template", "svg", "iframe"]
 def outline(text: str, url: str) -> dict[str, Any]:
     """Return `title`, `text`, the first `links`, and whether the page has `more` links."""
     tree = LexborHTMLParser(text)
-    base = tree.css_first("base[href]")
-    links = _links(tree, urljoin(url, base.attributes.get("href") or "") if base else url)
+    links = _links(tree, _base(tree, url))
     tree.strip_tags(_INVISIBLE)
     title = tree.css_first("title")
     return {
@@ -26,6 +25,14 @@ def outline(text: str, url: str) -> dict[str, Any]:
         "links": links[:MAX_LINKS],
         "more": len(links) > MAX_LINKS,
     }
+
+
+def _base(tree: LexborHTMLParser, url: str) -> str:
+    base = tree.css_first("base[href]")
+    try:
+        return urljoin(url, base.attributes.get("href") or "") if base else url
+    except ValueError:  # an invalid URL, which a browser would ignore
+        return url
 
 
 def _links(tree: LexborHTMLParser, base: str) -> list[str]:

@@ -339,3 +339,21 @@ def test_an_amqp_url_that_cannot_be_meant_is_refused_and_not_repeated(refused: A
 )
 def test_an_amqp_url_that_can_is_taken_as_it_is(loaded: Any, url: str) -> None:
     assert loaded(BROKER__URL=url).broker_url == url
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"JOBYARD_HOME=\xff\xfe\n", ".env cannot be read: 'utf-8' codec"),
+        (b"A=1\ngarbage line\n", ".env, line 2: cannot be read; write NAME=VALUE"),
+        (b'A=1\nexport JOBYARD_API__PORT="18100\n', ".env, line 2: cannot be read"),
+        (b"=x\n", ".env, line 1: cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert message in str(error.value)

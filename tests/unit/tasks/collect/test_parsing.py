@@ -190,6 +190,34 @@ def test_a_label_means_what_it_means_to_a_browser(body: bytes, label: str, text:
     assert read(body, Kind.HTML, content_type).text == text
 
 
+@pytest.mark.parametrize("start", ["<![foo[x]]>", "<![%bad[", "<![ temp [", "<![if !IE]>", "<![CDATA["])
+def test_a_marked_section_is_no_declaration(start: str) -> None:
+    assert "Gr\u00fc\u00dfe" in read(f"{start}<p>Gr\u00fc\u00dfe".encode(), Kind.HTML, "text/html").text
+
+
+def test_a_content_type_with_odd_parameters_names_no_charset() -> None:
+    odd = f"text/html; charset*{'9' * 5000}=x"
+    assert read("Gr\u00fc\u00dfe".encode(), Kind.HTML, odd).text == "Gr\u00fc\u00dfe"
+
+
+@pytest.mark.parametrize("base", ["http://[::1", "//\u2100x/", ""])
+def test_a_base_that_is_no_url_is_ignored(base: str) -> None:
+    page = read(f"<base href='{base}'><a href=x>x</a>".encode(), Kind.HTML, "text/html")
+    assert page.links == ("https://example.org/dir/x",)
+
+
+def test_an_element_of_a_feed_may_be_called_as_the_parser_calls_its_dates() -> None:
+    item = "<item><title>q</title><published_parsed>x</published_parsed></item>"
+    feed = read(f"<rss version='2.0'><channel>{item}</channel></rss>".encode(), Kind.FEED)
+    assert [(entry.title, entry.published) for entry in feed.entries] == [("q", "")]
+
+
+def test_a_parser_that_fails_is_said_to() -> None:
+    title = "<title>&#xD800;&#x110000;</title>"
+    with pytest.raises(UnreadableError, match="its parser failed: UnicodeEncodeError"):
+        read(f"<rss version='2.0'><channel>{title}</channel></rss>".encode(), Kind.FEED)
+
+
 def test_what_a_cell_says_of_a_charset_is_no_declaration() -> None:
     table = read("name,charset=koi8-r\nGr\u00fc\u00dfe,1\n".encode(), Kind.CSV, "text/csv")
     assert table.rows == (("Gr\u00fc\u00dfe", "1"),)
