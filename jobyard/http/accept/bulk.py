@@ -62,7 +62,7 @@ def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     numbered = ((number, line) for number, line in enumerate(BytesIO(body), 1) if line.strip())
     lines = list(islice(numbered, most + 1))
     if len(lines) > most:
-        raise _problem(f"more than {most} payloads in one call")
+        raise _problem(f"too many payloads: at most {most} in one call")
     payloads: list[BaseModel] = []
     errors: list[dict[str, Any]] = []
     for number, line in lines:
