@@ -72,8 +72,14 @@ class Proxy:
         except asyncio.CancelledError:
             pass
         finally:
+            self._loop.run_until_complete(self._close_connections())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+    async def _close_connections(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # a transport is closed in a later iteration than its writer
 
     def stop(self) -> None:
         def cancel_all() -> None:
