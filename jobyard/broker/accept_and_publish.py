@@ -54,11 +54,16 @@ class AcceptAndPublish:
         return message
 
     def accept(
-        self, accept: Accept, new_jobs: Sequence[NewJob], early_message: "EarlyMessage | None" = None
+        self,
+        accept: Accept,
+        new_jobs: Sequence[NewJob],
+        early_message: "EarlyMessage | None" = None,
+        answer: Callable[[list[Acceptance]], None] | None = None,
     ) -> list[Acceptance]:
         """Accept jobs, send a message for each that is new and may start now, and return the acceptances.
 
-        Raises what `accept` raises. `early_message` is what `send_early` returned for these jobs.
+        Raises what `accept` raises. `early_message` is what `send_early` returned for these jobs. `answer` is
+        called before the messages, by a process whose caller waits for it.
         """
         try:
             acceptances = accept(new_jobs)
@@ -66,6 +71,8 @@ class AcceptAndPublish:
             self._has_committed = False
             raise
         self._has_committed = True
+        if answer is not None:
+            answer(acceptances)
         if early_message is not None and monotonic() - early_message.sent_at < LONGEST_COMMIT_SECONDS:
             self._publisher.confirm_early(early_message)
         else:

@@ -15,7 +15,7 @@ from io import BufferedRWPair
 from jobyard.broker.accept_and_publish import get_accept_and_publish
 from jobyard.http.commit.commit_process import LENGTH_BYTES, READY, Answer
 from jobyard.jobs.errors import LedgerUnavailableError
-from jobyard.jobs.job import NewJob
+from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.settings import get_settings
 from jobyard.settings.garbage_collection import freeze_objects
@@ -40,17 +40,23 @@ def serve(stream: BufferedRWPair, ledger: Ledger) -> None:
     """Answer requests; raises `EOFError` once the other end is closed."""
     _send(stream, READY)
     while True:
-        new_jobs: list[NewJob] = pickle.load(stream)
-        _send(stream, _accept(ledger, new_jobs))
+        _accept(stream, ledger, pickle.load(stream))
 
 
-def _accept(ledger: Ledger, new_jobs: list[NewJob]) -> Answer:
+def _accept(stream: BufferedRWPair, ledger: Ledger, new_jobs: list[NewJob]) -> None:
+    has_answered = False
+
+    def answer(acceptances: list[Acceptance]) -> None:
+        nonlocal has_answered
+        has_answered = True
+        _send(stream, acceptances)
+
     try:
-        return get_accept_and_publish().accept(ledger.accept, new_jobs)
-    except LedgerUnavailableError as error:
-        return str(error)
-    except Exception:
-        return None
+        get_accept_and_publish().accept(ledger.accept, new_jobs, answer=answer)
+    except Exception as error:
+        if has_answered:
+            raise  # this process ends; the server starts another, and the keeper sends missing messages
+        _send(stream, str(error) if isinstance(error, LedgerUnavailableError) else None)
 
 
 def _send(stream: BufferedRWPair, answer: Answer) -> None:
