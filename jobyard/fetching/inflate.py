@@ -9,7 +9,7 @@ _GZIP_START = b"\x1f"
 
 
 class TooLargeError(ValueError):
-    """More bytes than the limit, counted after decompression; `beginning` holds as many as the limit."""
+    """The body has more bytes than the limit after decompression; `beginning` is its part up to the limit."""
 
     def __init__(self, beginning: bytes) -> None:
         self.beginning = beginning

@@ -1,4 +1,4 @@
-"""The environment variables of the settings: which are given, which are unknown, and which are retired."""
+"""The environment variables of the settings: which are given, and which are unknown."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator

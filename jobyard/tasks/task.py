@@ -224,7 +224,8 @@ def task(
         max_age=max_age,
         aliases=aliases,
     )
-    check_declaration(declaration, {name: other.location for name, other in declared.items()})
+    own_names = (declaration.name, *declaration.aliases)
+    check_declaration(declaration, {one: declared[one].location for one in own_names if one in declared})
 
     def declare(function: Callable[[Any], Any]) -> JobTask[Any, Any]:
         model, result = payload_and_result(name, function)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from jobyard.http.accept.body import NDJSON, check_is_json, decode, media_type
 from jobyard.http.errors import MOST_BUILT_ERRORS, MOST_SENT_ERRORS, Problem, details_of, invalid
@@ -29,24 +30,32 @@ def payloads_of(task: AnyDefinition, request: Request, body: bytes, parts: Parts
 
 
 def _array(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel]:
-    adapter = _array_of(task, parts.settings.api.max_bulk_jobs)
+    most = parts.settings.api.max_bulk_jobs
     if len(body) <= LARGE_JSON_BYTES:
-        return decode(adapter.validate_json, body, parts)
-    return decode(partial(_validate_large, adapter), body, parts)
+        return decode(_array_of(task, most).validate_json, body, parts)
+    return decode(partial(_validate_large, task, most), body, parts)
 
 
 def _validate_large(
-    adapter: TypeAdapter[list[BaseModel]], body: bytes, context: dict[str, Any]
+    task: AnyDefinition, max_length: int, body: bytes, context: dict[str, Any]
 ) -> list[BaseModel]:
     """Validate payloads; report one wrong element of each list in them, or else the first wrong payload."""
+    each_payload, first_payload = _large_array_of(task, max_length)
     payloads: list[BaseModel]
     try:
-        payloads = fail_fast_in_elements(adapter.core_schema).validate_json(body, context=context)
+        payloads = each_payload.validate_json(body, context=context)
     except ValidationError as error:
         if error.error_count() <= MOST_BUILT_ERRORS:
             raise
-        payloads = fail_fast_validator(adapter.core_schema).validate_json(body, context=context)
+        payloads = first_payload.validate_json(body, context=context)
     return payloads
+
+
+@cache
+def _large_array_of(task: AnyDefinition, max_length: int) -> tuple[SchemaValidator, SchemaValidator]:
+    # One reports every wrong payload, the other the first.
+    schema = _array_of(task, max_length).core_schema
+    return fail_fast_in_elements(schema), fail_fast_validator(schema)
 
 
 @cache

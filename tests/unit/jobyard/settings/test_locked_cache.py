@@ -1,4 +1,4 @@
-"""One object for each process, whoever asks for it first."""
+"""A process has one of each object, even if threads ask for the first at the same time."""
 
 import os
 import threading

@@ -51,7 +51,7 @@ def watched(own_ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 class Driven:
-    """A committer on an event loop of its own, which goes round while somebody waits for it."""
+    """A committer on its own event loop, which runs only during the calls of this class."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._runner = asyncio.Runner()
