@@ -1,5 +1,6 @@
 """The FastAPI application of this installation, with an endpoint for every task."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from jobyard.http.access import check_caller
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
 from jobyard.http.commit.committer import Committer
 from jobyard.http.commit.waiting import JobWaiter
+from jobyard.http.connections.descriptors import most_connections
+from jobyard.http.connections.sweeper import SWEEPER, ConnectionSweeper
 from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
 from jobyard.http.openapi import describe_bodies
@@ -77,7 +80,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     app.state.parts = parts
     freeze_objects()
     _start_broker_check(app.state.settings)
-    yield {STATE: FastLane(parts)}
+    sweeper = ConnectionSweeper(most_connections(app.state.settings.api.max_connections))
+    sweeping = asyncio.create_task(sweeper.run())
+    yield {STATE: FastLane(parts), SWEEPER: sweeper}
+    sweeping.cancel()
     await group_commit.close()
     await committer.close()
 

@@ -56,12 +56,16 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         super().__init__(detail)
 
     def response(self, request: Request) -> JSONResponse:
+        return self.render({"instance": request.url.path})
+
+    def render(self, more: Mapping[str, str] | None = None) -> JSONResponse:
+        """Return the answer, with `more` members of RFC 9457."""
         body: dict[str, Any] = {
             "type": f"urn:jobyard:problem:{self.kind}",
             "title": self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
-            "instance": request.url.path,
+            **(more or {}),
         }
         if self.errors:
             body["errors"] = self.errors

@@ -11,6 +11,7 @@ from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError, load_settings
 from jobyard.settings.log_setup import set_up_logging
+from jobyard.settings.processes import raise_descriptor_limit
 
 # How long the server waits after a SIGTERM for open requests; idle keep-alive connections get no longer.
 GRACE_SECONDS: Final = 5
@@ -21,6 +22,7 @@ def main() -> None:
     try:
         settings = load_settings()
         set_up_logging(settings.log)
+        raise_descriptor_limit()
         _check_parts()
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))

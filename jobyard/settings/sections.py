@@ -95,6 +95,11 @@ class ApiSettings(SettingsSection):
     max_bulk_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest body of a bulk call.")
     max_bulk_jobs: int = Field(10_000, ge=1, description="Most jobs in one bulk call.")
     max_wait: Duration = Field(timedelta(seconds=60), description="Longest `Prefer: wait=N`.")
+    max_connections: int = Field(
+        4096,
+        ge=16,
+        description="Most connections at once; of more, those that were silent for longest are ended.",
+    )
     committer: bool = Field(
         True,
         description="Under load a process beside the server commits and publishes (90 MiB).",

@@ -19,6 +19,7 @@ from jobyard.jobs.reading.living_workers import Announcement, announce
 from jobyard.settings import get_settings
 from jobyard.settings.application import application_source
 from jobyard.settings.garbage_collection import freeze_objects
+from jobyard.settings.processes import raise_descriptor_limit
 from jobyard.tasks.coroutines import use_runner
 from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import declare_all
@@ -54,6 +55,7 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        raise_descriptor_limit()
         try:
             check_is_migrated(get_ledger().database)
             declare_all(get_ledger().database)

@@ -19,7 +19,7 @@ def test_with_another_uvicorn_every_request_goes_the_ordinary_way(own: OwnYard) 
     )
     api = own.start_command("api", sys.executable, "-c", code)
     wait_until(lambda: answers(own.port("API")) or api.process.poll() is not None, 40, "the API to answer")
-    assert "no fast lane, every request goes the ordinary way" in api.output()
+    assert "no fast lane and no bounds of connections" in api.output()
     assert "uvicorn_lacks=on_something_new" in api.output()
     url = f"http://127.0.0.1:{own.port('API')}/v1/tasks/bad.deed/jobs"
     answer = httpx.post(url, json={"then": "return", "journal": str(own.journal)}, timeout=30)

@@ -6,15 +6,11 @@ costs. Uvicorn handles every other request, from its first byte.
 """
 
 import asyncio
-import sys
-from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
+from jobyard.http.connections.bounded_protocol import BoundedProtocol
 from jobyard.http.fast_lane.lane import PLAIN_JSON, STATE, FastLane
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.job import Acceptance, NewJob
@@ -27,13 +23,14 @@ class _FastCycle:
     """A plain request in progress, with the attributes of uvicorn's `RequestResponseCycle` that are read."""
 
     message_event: Final = asyncio.Event()  # uvicorn sets it, and nothing waits for it
+    more_body: Final = False
 
     def __init__(self) -> None:
         self.response_complete = self.disconnected = False
         self.keep_alive = True
 
 
-class FastLaneProtocol(HttpToolsProtocol):
+class FastLaneProtocol(BoundedProtocol):
     """One HTTP/1.1 connection."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
@@ -42,46 +39,20 @@ class FastLaneProtocol(HttpToolsProtocol):
         # With these options uvicorn logs or changes each request, so it has to handle them all.
         self._is_plain_server = not (config.access_log or self.root_path or self.limit_concurrency)
         self._task: AnyDefinition | None = None
-        self._body = self._data = self._put_back = b""
+        self._body = b""
 
     def on_message_begin(self) -> None:
         """Overridden so that an ASGI request is created only once the request is known not to be plain."""
+        self.head_begins()
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-
-    def data_received(self, data: bytes) -> None:
-        """Overridden to keep the data for `handle_websocket_upgrade`, and to read what that puts back."""
-        self._put_back = data
-        while self._put_back:
-            self._data, self._put_back = self._put_back, b""
-            super().data_received(self._data)
-
-    def _should_upgrade(self) -> bool:
-        """Overridden because no upgrade is supported, and a server ignores such (RFC 9110, 7.8)."""
-        # The parser also takes a CONNECT for an upgrade, and uvicorn answers it.
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-
-    def handle_websocket_upgrade(self) -> None:
-        """Overridden to put a request back without the upgrade at which the parser has stopped."""
-        stop = sys.exc_info()[1]
-        assert isinstance(stop, httptools.HttpParserUpgrade)
-        rest = self._data[stop.args[0] :]
-        version = self.parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
-        for name, value in self.headers:
-            if name == b"connection":
-                value = b",".join(part for part in value.split(b",") if part.strip().lower() != b"upgrade")
-            if name != b"upgrade":
-                lines.append(name + b": " + value)
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self._put_back = b"\r\n".join([*lines, b"", rest])
 
     def on_headers_complete(self) -> None:
         """Overridden so that a plain request stays out of ASGI."""
         if self._should_upgrade():
             return
+        self.body_begins()
         self._task = self._task_of_plain_request()
         if self._task is None:
             self._pass_to_uvicorn()
@@ -89,10 +60,14 @@ class FastLaneProtocol(HttpToolsProtocol):
 
     def _task_of_plain_request(self) -> AnyDefinition | None:
         is_first = self.cycle is None or self.cycle.response_complete
-        if self._lane is None or not (is_first and self._is_plain_server and self.parser.should_keep_alive()):
+        if self._lane is None or not (is_first and self._is_plain_server and self._is_kept()):
             return None
         client = self.client[0] if self.client else LOCAL
         return self._lane.task_of(self.parser.get_method(), self.url, self.headers, client)
+
+    def _is_kept(self) -> bool:
+        # HTTP/1.0 keeps a connection only with a header in the answer, which uvicorn does not send.
+        return self.parser.should_keep_alive() and self.parser.get_http_version() == "1.1"
 
     def _pass_to_uvicorn(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -100,9 +75,11 @@ class FastLaneProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        self.ignore_trailers()
 
     def on_body(self, body: bytes) -> None:
         """Overridden so that the body of a plain request is collected here."""
+        self.content_comes()
         if self._task is None:
             super().on_body(body)
         else:
@@ -112,6 +89,7 @@ class FastLaneProtocol(HttpToolsProtocol):
         """Overridden so that a plain request is accepted, or passed on whole where its body is not plain."""
         if self._should_upgrade():
             return
+        self.body_ends()
         lane, task, body = self._lane, self._task, self._body
         self._task, self._body = None, b""
         if lane is None or task is None:
@@ -150,20 +128,9 @@ class FastLaneProtocol(HttpToolsProtocol):
                 (b"content-length", str(len(body)).encode()),
                 (b"content-type", PLAIN_JSON),
             ]
-            self._write(cycle, HTTPStatus.ACCEPTED, headers, body)
+            self.write_answer(HTTPStatus.ACCEPTED, headers, body, keep_alive=cycle.keep_alive)
         else:
             response = lane.problem(error, target)
-            self._write(cycle, response.status_code, response.raw_headers, bytes(response.body))
+            body = bytes(response.body)
+            self.write_answer(response.status_code, response.raw_headers, body, keep_alive=cycle.keep_alive)
         self.on_response_complete()
-
-    def _write(
-        self, cycle: _FastCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
-    ) -> None:
-        lines = [STATUS_LINE[status]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join((*lines, b"\r\n", body)))
-        if not cycle.keep_alive:
-            self.transport.close()

@@ -13,19 +13,20 @@ log = structlog.get_logger()
 
 METHODS: Final = (
     *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete"),  # overridden
-    *("data_received", "_should_upgrade", "handle_websocket_upgrade"),  # overridden
-    *("on_response_complete", "connection_made", "connection_lost"),  # called, or relied on
+    *("data_received", "_should_upgrade", "handle_websocket_upgrade", "send_400_response"),  # overridden
+    *("on_response_complete", "connection_made", "connection_lost", "eof_received"),  # overridden
+    *("_start_asgi_task", "shutdown"),  # called, or relied on
 )
 ATTRIBUTES: Final = (
-    *("client", "cycle", "expect_100_continue", "headers", "logger", "parser", "root_path"),
-    *("limit_concurrency", "server_state", "transport"),
+    *("client", "cycle", "expect_100_continue", "flow", "headers", "logger", "loop", "parser", "pipeline"),
+    *("root_path", "limit_concurrency", "scheme", "server_state", "transport"),
 )
 
 
 def http_protocol() -> "str | Literal['auto']":
     """Return the value for uvicorn's option `http`."""
     if missing := missing_names(httptools_impl):
-        log.warning("no fast lane, every request goes the ordinary way", uvicorn_lacks=", ".join(missing))
+        log.warning("no fast lane and no bounds of connections", uvicorn_lacks=", ".join(missing))
         return "auto"
     return "jobyard.http.fast_lane.protocol:FastLaneProtocol"
 
