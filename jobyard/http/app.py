@@ -20,9 +20,11 @@ from jobyard.http.connections.descriptors import most_connections
 from jobyard.http.connections.sweeper import SWEEPER, ConnectionSweeper
 from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
+from jobyard.http.head_requests import HeadRequests
 from jobyard.http.openapi import describe_bodies
 from jobyard.http.parts import Parts
 from jobyard.http.query_options import check_query
+from jobyard.http.repeated_headers import check_headers
 from jobyard.http.routes import (
     dead_letters,
     export,
@@ -55,7 +57,8 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Jobyard", version=version("jobyard"), description=DESCRIPTION, lifespan=_lifespan)
     app.state.settings = settings
     app.include_router(health.router)
-    guarded = [Depends(check_caller), Depends(check_query)]
+    app.add_middleware(HeadRequests)
+    guarded = [Depends(check_headers), Depends(check_caller), Depends(check_query)]
     # `export` comes before `jobs`, whose routes would read the paths of `export` as job ids.
     routers = (
         *(tasks.router, tasks.task_router(), export.router, jobs.router, dead_letters.router),

@@ -4,6 +4,7 @@ Only this module gives Jobyard's errors their HTTP status codes.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -152,6 +153,16 @@ def internal_error() -> Problem:
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close)
 
 
+def _plus_hint(detail: Mapping[str, Any]) -> str:
+    # In a query a plus means a space, and so `+02:00` comes as ` 02:00`.
+    time, space, zone = str(detail["input"]).rpartition(" ")
+    try:
+        datetime.fromisoformat(f"{time}+{zone}")
+    except ValueError:
+        return ""
+    return f"; a + in a query is written %2B: {time}%2B{zone}" if space and "T" in time.upper() else ""
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Make the app answer every error with problem+json."""
 
@@ -165,7 +176,11 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         # FastAPI puts "path", "query" or "header" in front of each field's name.
-        return invalid([detail | {"loc": detail["loc"][1:]} for detail in error.errors()]).response(request)
+        details = [
+            detail | {"loc": detail["loc"][1:], "msg": detail["msg"] + _plus_hint(detail)}
+            for detail in error.errors()
+        ]
+        return invalid(details).response(request)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -1,6 +1,7 @@
 """Reads a request's JSON body, bounded in size and depth, and only with a JSON Content-Type."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from jobyard.http.accept.large_bodies import run_for_body
+from jobyard.http.accept.many_unknown_fields import refuse_many_unknown_fields
 from jobyard.http.errors import Problem, details_of, invalid
 from jobyard.http.parts import Parts
 from jobyard.jobs.job import Job
@@ -41,7 +44,15 @@ async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ..
             kind="unsupported-media-type",
             field="Content-Type",
         )
-    return await read_limited(request, limit_bytes)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body must not be compressed: send it as it is, without Content-Encoding",
+            kind="unsupported-media-type",
+            field="Content-Encoding",
+        )
+    body = await read_limited(request, limit_bytes)
+    return body.removeprefix(BOM_UTF8)
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
@@ -100,8 +111,16 @@ def decode(validate_json: Callable[..., T], body: bytes, parts: Parts) -> T:
 async def payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseModel:
     """Return the payload in a body, as `decode` does, without blocking other requests."""
     looks_up_files = FILE_ID_FORMAT in str(task.payload_schema)
-    if len(body) > LARGE_JSON_BYTES or looks_up_files:
+    if len(body) > LARGE_JSON_BYTES:
+        return await run_for_body(len(body), _large_payload_of, task, body, parts)
+    if looks_up_files:
         return await run_in_threadpool(decode, task.validate_json, body, parts)
+    payload: BaseModel = decode(task.validate_json, body, parts)
+    return payload
+
+
+def _large_payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseModel:
+    refuse_many_unknown_fields(task, body)
     payload: BaseModel = decode(task.validate_json, body, parts)
     return payload
 
@@ -109,7 +128,7 @@ async def payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseMode
 async def read_model(request: Request, model: type[Model], limit_bytes: int, parts: Parts) -> Model:
     """Return a body that is not a payload, as `model`; raises a 4xx `Problem` that names the field."""
     body = await read_json_body(request, limit_bytes)
-    return await run_in_threadpool(decode, model.model_validate_json, body, parts)
+    return await run_for_body(len(body), decode, model.model_validate_json, body, parts)
 
 
 def dump_edited_payload(job: Job, payload: dict[str, Any], parts: Parts) -> str:

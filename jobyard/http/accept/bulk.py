@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from jobyard.http.accept.body import NDJSON, check_is_json, decode, media_type
+from jobyard.http.accept.many_unknown_fields import refuse_many_unknown_fields
 from jobyard.http.errors import MOST_BUILT_ERRORS, MOST_SENT_ERRORS, Problem, details_of, invalid
 from jobyard.http.parts import Parts
 from jobyard.tasks.definition import AnyDefinition
@@ -33,6 +34,7 @@ def _array(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     most = parts.settings.api.max_bulk_jobs
     if len(body) <= LARGE_JSON_BYTES:
         return decode(_array_of(task, most).validate_json, body, parts)
+    refuse_many_unknown_fields(task, body, most)
     return decode(partial(_validate_large, task, most), body, parts)
 
 
@@ -76,6 +78,8 @@ def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     errors: list[dict[str, Any]] = []
     for number, line in lines:
         check_is_json(line, f"line {number}")
+        if len(line) > LARGE_JSON_BYTES:
+            refuse_many_unknown_fields(task, line, location=(f"line {number}",))
         try:
             payloads.append(task.validate_json(line, {"files": parts.files}))
         except ValidationError as error:

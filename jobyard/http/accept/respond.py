@@ -30,7 +30,7 @@ class AcceptRequest(NamedTuple):
     task: AnyDefinition
     options: JobOptions
     idempotency_key: str | None
-    prefer: str | None
+    prefer: Sequence[str] = ()
 
 
 async def accept_job(request: AcceptRequest, payload: BaseModel, parts: Parts) -> Response:

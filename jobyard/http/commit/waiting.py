@@ -3,29 +3,26 @@
 import asyncio
 import re
 from collections import defaultdict
-from http import HTTPStatus
+from collections.abc import Sequence
 
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.errors import Problem
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import finished_among
 
 POLL_SECONDS = 0.05
 
-_WAIT = re.compile(r'(?:^|[,;]\s*)wait\s*=\s*"?([^",;\s]*)"?', re.IGNORECASE)
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]+)"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
-def requested_wait(prefer: str | None, longest_seconds: float) -> float:
-    """Return the seconds of a Prefer header, at most `longest_seconds`; 0 without a `wait` in it."""
-    found = _WAIT.search(prefer or "")
-    if found is None:
-        return 0.0
-    if not found[1].isdecimal():
-        detail = "Prefer: wait=N takes a whole number of seconds"
-        raise Problem(HTTPStatus.BAD_REQUEST, detail, kind="invalid-request", field="Prefer")
-    return min(float(found[1]), longest_seconds)
+def requested_wait(prefer: Sequence[str], longest_seconds: float) -> float:
+    """Return the seconds of the Prefer headers, at most `longest_seconds`; 0 without a valid `wait`.
+
+    A preference that a server does not understand is ignored (RFC 7240, 2).
+    """
+    found = _WAIT.search(",".join(prefer))
+    return min(float(found[1]), longest_seconds) if found else 0.0
 
 
 class JobWaiter:

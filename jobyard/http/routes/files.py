@@ -99,7 +99,8 @@ async def _store(
     if not first:
         raise _wrong_file("the file holds no bytes")
     printable = "".join(character for character in name or "file" if character.isprintable())
-    valid_type = declared_type if declared_type and MEDIA_TYPE.fullmatch(declared_type) else None
+    bare_type = (declared_type or "").split(";")[0].strip().lower()
+    valid_type = bare_type if MEDIA_TYPE.fullmatch(bare_type) else None
     return await parts.files.save_async(
         _prepend(first, chunks), name=printable or "file", media_type=valid_type
     )

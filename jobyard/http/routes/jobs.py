@@ -50,10 +50,12 @@ def show(job_id: JobIdPath, parts: TheParts) -> JobDetail:
 
 @router.get("/{job_id}/result", responses={202: {"model": JobView, "description": "It has not ended yet."}})
 async def result(
-    job_id: JobIdPath, parts: TheParts, prefer: Annotated[str | None, Header()] = None
+    job_id: JobIdPath, request: Request, parts: TheParts, prefer: Annotated[str | None, Header()] = None
 ) -> Response:
     """The result alone, as the task returned it; 202 until the job has ended, 409 if it did not succeed."""
-    seconds = requested_wait(prefer, parts.settings.api.max_wait.total_seconds())
+    seconds = requested_wait(
+        request.headers.getlist("prefer") if prefer else (), parts.settings.api.max_wait.total_seconds()
+    )
     job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
     if seconds and not job.status.is_final and await parts.job_waiter.wait_for_end(job_id, seconds):
         job = await run_in_threadpool(get_job, parts.ledger.database, job_id)

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import NDJSON, payload_of, read_json_body
 from jobyard.http.accept.bulk import payloads_of
+from jobyard.http.accept.large_bodies import run_for_body
 from jobyard.http.accept.respond import AcceptRequest, accept_bulk, accept_job
 from jobyard.http.openapi import payload_reference
 from jobyard.http.parts import TheParts
@@ -124,7 +124,8 @@ def _submit_endpoint(task: AnyDefinition) -> Endpoint:
     ) -> Response:
         body = await read_json_body(request, parts.settings.api.max_body_bytes)
         payload = await payload_of(task, body, parts)
-        return await accept_job(AcceptRequest(task, options, idempotency_key, prefer), payload, parts)
+        preferences = request.headers.getlist("prefer") if prefer else ()
+        return await accept_job(AcceptRequest(task, options, idempotency_key, preferences), payload, parts)
 
     return create
 
@@ -134,8 +135,8 @@ def _bulk_endpoint(task: AnyDefinition) -> Endpoint:
         request: Request, parts: TheParts, options: Options, idempotency_key: BulkIdempotencyKey = None
     ) -> Response:
         body = await read_json_body(request, parts.settings.api.max_bulk_bytes, also=NDJSON)
-        payloads = await run_in_threadpool(payloads_of, task, request, body, parts)
-        return await accept_bulk(AcceptRequest(task, options, idempotency_key, None), payloads, parts)
+        payloads = await run_for_body(len(body), payloads_of, task, request, body, parts)
+        return await accept_bulk(AcceptRequest(task, options, idempotency_key), payloads, parts)
 
     return create_many
 

@@ -80,7 +80,6 @@ def test_every_wrong_field_is_named_at_once(api: httpx.Client) -> None:
         (DEEDS, b'{"text": "x"'),
         (DEEDS, b'{"text": "x",}'),
         (DEEDS, b"{} {}"),
-        (DEEDS, b'\xef\xbb\xbf{"text": "with a byte order mark"}'),
         (DEEDS, '{"text": "x"}'.encode("utf-16")),
         (DEEDS, b'{"text": "\xff"}'),
         (DEEDS, b'{"text": "\xed\xa0\x80"}'),
@@ -322,10 +321,6 @@ def test_of_a_large_body_few_errors_are_built_and_sent(api: httpx.Client) -> Non
     many = {"subject": "x", "text": "y", "to": ["a"] * 200_000}
     told = problem(api.post(MAILS, json=many), 422, "to.0")
     assert len(told["errors"]) == 1
-    unknown = {"then": "return"} | {f"field{number}": 1 for number in range(50_000)}
-    told = problem(api.post(DEEDS, json=unknown), 422, "body")
-    assert told["errors"] == [{"field": "body", "message": told["detail"].removeprefix("body: ")}]
-    assert told["detail"].startswith("body: 50000 fields or elements are wrong")
 
 
 def test_of_a_large_bulk_a_hundred_wrong_payloads_are_named_or_else_the_first(api: httpx.Client) -> None:

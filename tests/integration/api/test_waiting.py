@@ -6,8 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobyard.jobs.database.ledger_database import LedgerDatabase
-from tests.support.api_calls import DEEDS, a_word, accepted, deed, nothing_accepted, problem, raw
+from tests.support.api_calls import DEEDS, a_word, accepted, deed, raw
 
 
 def waited(api: httpx.Client, prefer: str, body: Any = None, **options: Any) -> httpx.Response:
@@ -52,13 +51,18 @@ def test_who_does_not_ask_to_wait_is_answered_at_once(api: httpx.Client, prefer:
 @pytest.mark.parametrize(
     "prefer", [b"wait=x", b"wait=", b"wait=-1", b"wait=1.5", b"wait=1s", b"wait=\xb2", b"wait=0x1"]
 )
-def test_a_time_that_is_none_is_refused_before_a_job_is_written(
-    api: httpx.Client, engine: LedgerDatabase, prefer: bytes
-) -> None:
+def test_a_time_that_is_none_is_ignored(api: httpx.Client, prefer: bytes) -> None:
     headers = [(b"Content-Type", b"application/json"), (b"Prefer", prefer)]
-    with nothing_accepted(engine):
-        problem(api.post(DEEDS, content=b"{}", headers=headers), 400, "Prefer")
-    problem(api.get(f"/v1/jobs/{deed(api)}/result", headers=[(b"Prefer", prefer)]), 400, "Prefer")
+    answer = api.post(DEEDS, content=b'{"then": "sleep", "seconds": 0.3}', headers=headers)
+    assert accepted(answer)["status"] == "queued"
+    assert "preference-applied" not in answer.headers
+
+
+def test_several_prefer_headers_are_one_list(api: httpx.Client) -> None:
+    headers = [("Content-Type", "application/json"), ("Prefer", "respond-async"), ("Prefer", "wait=30")]
+    assert api.post(DEEDS, content=b"{}", headers=headers).status_code == 200
+    job_id = deed(api, then="sleep", seconds=0.3)
+    assert api.get(f"/v1/jobs/{job_id}/result", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("seconds", ["600", "9" * 400])

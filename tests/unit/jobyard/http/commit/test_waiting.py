@@ -7,7 +7,6 @@ import pytest
 
 import jobyard.http.commit.waiting
 from jobyard.http.commit.waiting import JobWaiter, requested_wait
-from jobyard.http.errors import Problem
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
@@ -20,7 +19,7 @@ LONGEST = 60.0
 @pytest.mark.parametrize(
     ("prefer", "seconds"),
     [
-        *((None, 0), ("", 0), ("wait", 0), ("respond-async", 0), ("wait=0", 0), ("xwait=5", 0)),
+        *(("", 0), ("wait", 0), ("respond-async", 0), ("wait=0", 0), ("xwait=5", 0)),
         *(("wait=5", 5), ("WAIT=5", 5), ("wait = 5", 5), ('wait="5"', 5), ("wait=005", 5)),
         *(
             ("respond-async, wait=5", 5),
@@ -31,18 +30,20 @@ LONGEST = 60.0
         *(("wait=60", LONGEST), ("wait=61", LONGEST), ("wait=" + "9" * 5000, LONGEST)),
     ],
 )
-def test_a_preference_is_seconds_up_to_the_longest(prefer: str | None, seconds: float) -> None:
-    assert requested_wait(prefer, LONGEST) == seconds
+def test_a_preference_is_seconds_up_to_the_longest(prefer: str, seconds: float) -> None:
+    assert requested_wait([prefer], LONGEST) == seconds
+    assert requested_wait(["respond-async", prefer], LONGEST) == seconds
 
 
 @pytest.mark.parametrize(
     "prefer", ["wait=", "wait=x", "wait=-1", "wait=1.5", "wait=²", "wait=1e3", 'wait=""', "wait=5s"]
 )
-def test_a_preference_that_is_no_number_is_refused(prefer: str) -> None:
-    with pytest.raises(Problem) as refused:
-        requested_wait(prefer, LONGEST)
-    assert refused.value.status == 400
-    assert refused.value.errors[0]["field"] == "Prefer"
+def test_a_preference_that_is_no_number_is_ignored(prefer: str) -> None:
+    assert requested_wait([prefer], LONGEST) == 0
+
+
+def test_without_a_header_nobody_waits() -> None:
+    assert requested_wait([], LONGEST) == 0
 
 
 def test_whoever_waits_is_told_when_the_job_ends_however_it_ends(own_ledger: Ledger) -> None:

@@ -12,10 +12,12 @@ from api.doors import DOORS
 from jobyard.http.app import create_app
 from jobyard.http.fast_lane import uvicorn_names
 from jobyard.http.fast_lane.uvicorn_names import http_protocol, missing_names
+from jobyard.http.head_requests import HeadRequests
 
 # What the ordinary way calls for a submitted job, and where the fast lane does the same.
 KNOWN: Final = {
     "check_caller": "FastLane._may_call",
+    "check_headers": "a request with a repeated header is not plain",
     "check_query": "a path with a query is not plain",
     "get_parts": "FastLane has them",
 }
@@ -51,7 +53,9 @@ def test_every_dependency_of_the_ordinary_way_is_known(app: FastAPI) -> None:
 
 
 def test_there_is_no_middleware_that_the_fast_lane_would_go_round(app: FastAPI) -> None:
-    assert app.user_middleware == []
+    # It is about HEAD alone, and the fast lane about POST.
+    used: list[object] = [middleware.cls for middleware in app.user_middleware]
+    assert used == [HeadRequests]
 
 
 def test_the_installed_uvicorn_has_every_name() -> None:
