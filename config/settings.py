@@ -28,13 +28,9 @@ def _check_url(url: SecretStr) -> SecretStr:
 
 def _check_sender(text: str) -> str:
     # Imported here, because most processes check no sender, and the package takes 30 ms of their start.
-    from email_validator import EmailNotValidError, validate_email
+    from config.mail_address import check_address
 
-    try:
-        validate_email(text, allow_display_name=True, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError as error:
-        raise ValueError(f"not a mail address: {error}") from None
-    return text
+    return check_address(text)
 
 
 class SmtpSettings(SettingsSection):
@@ -46,7 +42,8 @@ class SmtpSettings(SettingsSection):
         "default: the mail catcher of `make run`.",
     )
     sender: Annotated[str, AfterValidator(_check_sender)] = Field(
-        "jobyard@localhost.localdomain", description="From address of mails that name no sender."
+        "jobyard@localhost.localdomain",
+        description="From address of mails that name no sender: `Name <address>`, or the address alone.",
     )
     timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for the server's answer.")
     templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")

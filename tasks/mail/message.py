@@ -3,9 +3,9 @@
 from email.message import EmailMessage
 from email.utils import formatdate
 
+from config.mail_address import parse_address
 from config.settings import SmtpSettings
 from jobyard import Discard, FileNotStoredError, get_files, get_section
-from tasks.mail.address import parse_address
 from tasks.mail.header_folding import MAIL_POLICY
 from tasks.mail.payload import MEDIA_TYPE, Email
 
@@ -81,5 +81,5 @@ def _usable_media_type(media_type: str) -> str:
 
 
 def _usable_name(name: str) -> str:
-    # A stored file's name may be anything too; `=?` would begin an encoded word, see tasks/mail/payload.py.
+    # A stored file's name may be anything too; `=?` would begin an encoded word, see config/mail_address.py.
     return "".join(character if character.isprintable() else "_" for character in name).replace("=?", "=_")

@@ -2,38 +2,15 @@
 
 import re
 from typing import Annotated, Any, Self
-from unicodedata import category
 
-from email_validator import EmailNotValidError
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from config.mail_address import check_address, check_header_text, parse_address
 from jobyard import FileId, Payload
-from tasks.mail.address import parse_address
 
 MEDIA_TYPE = re.compile(r"^[A-Za-z0-9.+_-]+/[A-Za-z0-9.+_-]+$")
 MAX_RECIPIENTS = 100
 MAX_BODY_CHARACTERS = 512 * 1024
-
-
-# The beginning of an encoded word of RFC 2047. Python decodes it even without an end, line breaks included,
-# and writes the result unchanged (CVE-2024-6923; measured on 3.11.7: a subject with one added a header).
-_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
-
-
-def _one_line(text: str) -> str:
-    # A header ends at a line break, and the text after it would become another header.
-    if any(category(character) in ("Cc", "Zl", "Zp") for character in text):
-        raise ValueError("must be one line without control characters")
-    if _ENCODED_WORD.search(text):
-        raise ValueError("must be plain text, without encoded words (=?...?=), which are added where needed")
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        return str(parse_address(_one_line(text)))
-    except EmailNotValidError as error:
-        raise ValueError(f"not a mail address: {error}") from None
 
 
 def _check_ascii_local_part(address: str) -> str:
@@ -47,8 +24,8 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-HeaderText = Annotated[str, Field(max_length=998), AfterValidator(_one_line)]  # RFC 5322, 2.1.1
-Address = Annotated[str, Field(max_length=400), AfterValidator(_address)]
+HeaderText = Annotated[str, Field(max_length=998), AfterValidator(check_header_text)]  # RFC 5322, 2.1.1
+Address = Annotated[str, Field(max_length=400), AfterValidator(check_address)]
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_as_list), Field(max_length=MAX_RECIPIENTS)]
 Body = Annotated[str, Field(min_length=1, max_length=MAX_BODY_CHARACTERS)]
 

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from jobyard.jobs.errors import Discard
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import new_id
+from jobyard.settings import SettingsError
+from tasks.mail.header_folding import MAIL_POLICY
 from tasks.mail.message import MAX_ATTACHED_BYTES, build_message
 from tasks.mail.payload import Email
 from tests.support.changed_settings import changed_settings
@@ -105,11 +107,67 @@ def test_the_message_id_is_made_of_the_job_and_the_same_at_every_attempt() -> No
     assert build_message(email(), new_id())[0]["Message-ID"] != first["Message-ID"]
 
 
-def test_a_mail_without_a_sender_comes_from_the_settings() -> None:
-    with changed_settings(SMTP__SENDER="The Yard <yard@example.org>"):
+@pytest.mark.parametrize("name", ["The Yard", "Müller GmbH", "J. Löwe & Söhne"])
+def test_a_mail_without_a_sender_comes_from_the_settings(name: str) -> None:
+    with changed_settings(SMTP__SENDER=f"{name} <yard@example.org>"):
         message = sent(email())
-    assert message["From"] == "The Yard <yard@example.org>"
+    (sender,) = message["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (name, "yard@example.org")
     assert message["Message-ID"] == f"<{JOB_ID}@example.org>"
+
+
+@pytest.mark.parametrize(
+    "sender", ["info", "Müller", "A\nBcc: eve <a@b.de>", "=?utf-8?q?=0aBcc:=20e?= <a@b.de>"]
+)
+def test_a_sender_in_the_settings_is_checked_like_that_of_a_request(sender: str) -> None:
+    with pytest.raises(ValidationError) as in_a_request:
+        email(sender=sender)
+    with pytest.raises(SettingsError) as in_the_settings, changed_settings(SMTP__SENDER=sender):
+        pass
+    assert in_a_request.value.errors()[0]["msg"].removeprefix("Value error, ") in str(in_the_settings.value)
+    assert "JOBYARD_SMTP__SENDER" in str(in_the_settings.value)
+
+
+# Of words, signs and blanks of which Python's folding loses some.
+_WORDS = ["€", "\N{EN DASH}", "Führung", "Anmeldung:", "geprüft", "Dienstag", "Über", "ß", "Größe", "a"]
+_SIGNS = ["„Termin“", "…", "2026", "&", "(", ")", "Re:", "=?", "日本語", "🦊", "", " ", "\u00a0"]
+german = st.lists(st.sampled_from(_WORDS + _SIGNS), max_size=30).map(" ".join)
+
+
+@example(subject="€ Dienstag geprüft: Anmeldung Führung \N{EN DASH}")
+@example(subject=" one blank before and one behind ")
+@example(subject="two  blanks" * 20)
+@example(subject="x" * 998)
+@given(subject=german | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"])))
+def test_every_subject_arrives_as_it_was_given_in_short_lines_of_ascii(subject: str) -> None:
+    written = wire(email(subject=subject))
+    assert message_from_bytes(written, policy=default)["Subject"] == subject
+    for_older_readers = "".join(message_from_bytes(written, policy=compat32)["Subject"].splitlines())
+    assert str(make_header(decode_header(for_older_readers))).strip() == subject.strip()
+    assert written.isascii()
+    assert all(len(line) <= 78 for line in written.splitlines())
+
+
+@given(name=german.map(str.strip).filter(bool))
+def test_every_file_name_arrives_as_it_was_given(name: str) -> None:
+    message = EmailMessage(policy=MAIL_POLICY)
+    message.add_attachment(b"x", maintype="a", subtype="b", filename=name)
+    (part,) = message_from_bytes(message.as_bytes(), policy=default).iter_attachments()
+    assert part.get_filename() == name
+
+
+_LINES = ["From here", ">From", ".", "..", "", " ", "=20", "ü", "x" * 1000, "ö" * 200]
+
+
+@given(lines=st.lists(st.sampled_from(_LINES) | german, min_size=1, max_size=20))
+def test_every_text_arrives_line_by_line_and_is_7_bit_on_its_way(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    written = wire(email(text=f"{text}\n", html=f"<p>{text}</p>"))
+    body = message_from_bytes(written, policy=default).get_body(("plain",))
+    assert body is not None
+    assert body.get_content().replace("\r\n", "\n") == f"{text}\n"
+    assert written.isascii()
+    assert all(len(line) <= 78 for line in written.splitlines())
 
 
 @pytest.mark.parametrize(
