@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from pydantic_core import to_json
+
 
 class JobyardError(Exception):
     """The base of every error that Jobyard raises on purpose."""
@@ -127,11 +129,16 @@ class Interruption(BaseException):
 class RetryLater(JobyardError):  # noqa: N818 (an outcome that a task asks for, not an error)
     """Raised by a task to have its job tried again after `delay`, if the job has attempts left.
 
-    With `counts=False` the job is only put off, and no attempt is used up.
+    Without a delay the pause is that of the task's own retries. With `counts=False` the job is only put off,
+    and no attempt is used up. `progress` is what the task has done so far, anything that pydantic writes as
+    JSON: the next attempts read it with `current_job().progress(...)`, also those of a replay.
     """
 
-    def __init__(self, delay: timedelta, reason: str, *, counts: bool = True) -> None:
+    def __init__(
+        self, delay: timedelta | None, reason: str, *, counts: bool = True, progress: object = None
+    ) -> None:
         self.delay, self.reason, self.counts = delay, reason, counts
+        self.progress = None if progress is None else to_json(progress).decode()
         super().__init__(reason)
 
 

@@ -175,6 +175,7 @@ class Failed:
     """The end of an attempt that failed; the job is retried after `retry_in`, or dead where that is None.
 
     `counts` is false for a job that was only put off; `is_lost` is true if its process ended with it.
+    `progress` is what the attempt has done, as JSON text, for the next one.
     """
 
     job_id: str
@@ -183,6 +184,7 @@ class Failed:
     retry_in: timedelta | None
     counts: bool = True
     is_lost: bool = False
+    progress: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

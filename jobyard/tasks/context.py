@@ -4,6 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from jobyard.jobs.database.ledger_database import get_database
+from jobyard.jobs.reading.job_queries import get_progress
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,15 @@ class JobContext:
 
     job_id: str
     attempt: int
+
+    def progress(self, kind: type[T]) -> T | None:
+        """Return what an earlier attempt had done, as it was given to `RetryLater(progress=...)`, or None.
+
+        It reads the ledger, except in the first attempt, and blocks meanwhile. Raises pydantic's
+        `ValidationError` where it is of another type, and `LedgerUnavailableError`.
+        """
+        text = get_progress(get_database(), self.job_id) if self.attempt > 1 else None
+        return None if text is None else TypeAdapter(kind).validate_json(text)
 
 
 _current: ContextVar[JobContext] = ContextVar("current_job")

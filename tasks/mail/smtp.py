@@ -2,32 +2,73 @@
 
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 from config.settings import SmtpSettings, smtp_url
 from jobyard import Discard, JobyardError, get_section
+from tasks.mail.delivery import Delivery
+from tasks.mail.header_folding import MAIL_POLICY
 
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 HINT = "see JOBYARD_SMTP__URL"
+MAX_REPLY_CHARACTERS = 500
+
+Replies = Mapping[str, tuple[int, bytes]]
 
 
 class TemporaryMailError(JobyardError):
     """The server cannot be reached, or refuses the mail for now (4xx)."""
 
 
-def deliver(message: EmailMessage, recipients: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Send a message; return the accepted recipients, and the refused ones with the server's replies.
+def deliver(message: EmailMessage, recipients: Sequence[str]) -> Delivery:
+    """Send a message to these recipients in one envelope, and return what the server said to each.
 
-    Raises `TemporaryMailError` where another attempt may succeed, and `Discard` where none can.
+    Raises `TemporaryMailError` where it was sent to nobody and another attempt may succeed, and `Discard`
+    where none can.
     """
-    unique = list(dict.fromkeys(recipients))
+    if not recipients:
+        return Delivery()
     with _translate_errors(), _session() as server:
-        refused = server.send_message(message, message["From"].addresses[0].addr_spec, unique)
-    replies = {address: f"{code} {_text(reply)}" for address, (code, reply) in refused.items()}
-    return [address for address in unique if address not in replies], replies
+        replies = _send(server, message, recipients)
+    said = {address: (code, f"{code} {_text(reply)}") for address, (code, reply) in replies.items()}
+    return Delivery(
+        accepted=tuple(address for address in recipients if address not in said),
+        refused={address: reply for address, (code, reply) in said.items() if code >= 500},
+        deferred={address: reply for address, (code, reply) in said.items() if code < 500},
+    )
+
+
+def _send(server: smtplib.SMTP, message: EmailMessage, recipients: Sequence[str]) -> Replies:
+    """Send a message; return the server's replies to the recipients that it did not accept."""
+    server.ehlo_or_helo_if_needed()
+    needs_utf8 = _needs_utf8(message, recipients)
+    if needs_utf8 and not server.has_extn("smtputf8"):
+        raise smtplib.SMTPNotSupportedError("an address has letters beyond ASCII, which needs SMTPUTF8")
+    # Not by `send_message`, which changes "From " at the beginning of a line to ">From ".
+    content = message.as_bytes(policy=MAIL_POLICY.clone(utf8=needs_utf8))
+    sender = message["From"].addresses[0].addr_spec
+    try:
+        return server.sendmail(
+            sender, recipients, content, ["SMTPUTF8", "BODY=8BITMIME"] if needs_utf8 else []
+        )
+    except smtplib.SMTPRecipientsRefused as error:
+        # Sent to nobody. A 421 ends the session, so it is the last reply, and holds for the rest as well.
+        last = list(error.recipients.values())[-1]
+        return {address: error.recipients.get(address, last) for address in recipients}
+
+
+def _needs_utf8(message: EmailMessage, recipients: Sequence[str]) -> bool:
+    # A header may have such an address although none of these recipients has.
+    in_headers = [
+        address.addr_spec
+        for name in ("From", "To", "Cc")
+        if name in message
+        for address in message[name].addresses
+    ]
+    return not "".join([*in_headers, *recipients]).isascii()
 
 
 @contextmanager
@@ -71,8 +112,6 @@ def _translate_errors() -> Iterator[None]:
     # The order matters: smtplib's errors are OSErrors, and so are those of ssl.
     try:
         yield
-    except smtplib.SMTPRecipientsRefused as error:
-        raise _all_refused(error.recipients) from error
     except smtplib.SMTPAuthenticationError as error:
         # 535 is final (RFC 4954), and 454 is a temporary fault of the server. Neither holds the password.
         raise _error_by_code(
@@ -98,15 +137,10 @@ def _unreachable(error: OSError) -> TemporaryMailError:
     return TemporaryMailError(f"the mail server cannot be reached: {error or type(error).__name__}")
 
 
-def _all_refused(refused: dict[str, tuple[int, bytes]]) -> JobyardError:
-    replies = "; ".join(f"{address}: {code} {_text(reply)}" for address, (code, reply) in refused.items())
-    is_temporary = any(400 <= code < 500 for code, _ in refused.values())
-    return _error_by_code(450 if is_temporary else 550, f"the server refused every recipient: {replies}")
-
-
 def _error_by_code(code: int, message: str) -> JobyardError:
     return TemporaryMailError(message) if code < 500 else Discard(message)
 
 
 def _text(reply: bytes | str) -> str:
-    return reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+    return text.replace("\x00", "�")[:MAX_REPLY_CHARACTERS]  # no ledger stores a NUL

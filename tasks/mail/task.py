@@ -1,6 +1,7 @@
 """`email.send`: sends one mail to one set of recipients."""
 
-from jobyard import current_job, task
+from jobyard import Discard, RetryLater, current_job, task
+from tasks.mail.delivery import Delivery
 from tasks.mail.message import build_message
 from tasks.mail.payload import Email, Receipt
 from tasks.mail.smtp import TemporaryMailError, deliver
@@ -18,9 +19,18 @@ from tasks.mail.smtp import TemporaryMailError, deliver
 def send_email(email: Email) -> Receipt:
     """Send a mail over SMTP. The Message-ID is made from the job's id, so a repeat can be recognised.
 
-    A 4xx answer and a broken connection are retried; a 5xx answer is final. If the server accepts only some
-    recipients, the mail is sent to those, and the receipt names the others.
+    A 4xx answer and a broken connection are retried; a 5xx answer is final. If
+    the server accepts only some recipients, the mail is sent to those. It is tried again with those alone who
+    were refused for now, and the receipt names those who were refused for good.
     """
-    message, recipients = build_message(email, current_job().job_id)
-    accepted, refused = deliver(message, recipients)
-    return Receipt(message_id=message["Message-ID"], accepted=accepted, refused=refused)
+    job = current_job()
+    message, recipients = build_message(email, job.job_id)
+    earlier = job.progress(Delivery) or Delivery()
+    delivery = earlier.followed_by(deliver(message, earlier.waiting(recipients)))
+    if delivery.deferred:
+        raise RetryLater(None, str(delivery), progress=delivery)
+    if not delivery.accepted:
+        raise Discard(f"the server refused every recipient: {delivery}")
+    return Receipt(
+        message_id=message["Message-ID"], accepted=tuple(delivery.accepted), refused=dict(delivery.refused)
+    )

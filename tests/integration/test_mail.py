@@ -12,6 +12,7 @@ import pytest
 
 from config.settings import MailboxSettings
 from jobyard import get_section
+from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import Cause, Job, Status, new_id
 from jobyard.jobs.ledger import Ledger
@@ -139,6 +140,71 @@ def test_a_5xx_answer_is_final_in_the_servers_words(server: SmtpServer) -> None:
     cause, words = failure_of(submitted(to=to))
     assert cause is Cause.DISCARDED
     assert words == "the server said 554 5.7.1 this looks like spam to us"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_recipient_who_is_refused_for_now_gets_the_mail_later_and_nobody_gets_it_twice(
+    server: SmtpServer,
+) -> None:
+    to, unknown, greylisted, full = (someone() for _ in range(4))
+    server.script.answer_rcpt(unknown, "550 5.1.1 no such user here", "250 but nobody asks again")
+    server.script.answer_rcpt(greylisted, "450 4.7.1 greylisted", "451 4.7.1 greylisted still")
+    server.script.answer_rcpt(full, "452 4.2.2 mailbox full", "550 5.2.1 mailbox closed")
+    handle = submitted(to=[to, unknown], cc=greylisted, bcc=full)
+    receipt = handle.get(timeout=60)
+    assert receipt.accepted == (to, greylisted)
+    assert receipt.refused == {
+        unknown: "550 5.1.1 no such user here",
+        full: "550 5.2.1 mailbox closed",
+    }
+    assert [mail.recipients for mail in server.for_job(handle.id)] == [[to], [greylisted]]
+    assert {mail.message["Message-ID"] for mail in server.for_job(handle.id)} == {receipt.message_id}
+
+
+@pytest.mark.usefixtures("worker")
+def test_when_attempts_are_used_up_the_failure_names_who_has_the_mail_and_a_replay_spares_them(
+    server: SmtpServer, ledger: Ledger
+) -> None:
+    to, greylisted = someone(), someone()
+    server.script.answer_rcpt(greylisted, "450 4.7.1 greylisted")
+    email = Email.model_validate({"to": [to, greylisted], "subject": "Hi", "text": "Hello"})
+    handle = send_email.submit(email, max_attempts=1)
+    cause, words = failure_of(handle)
+    assert cause is Cause.RETRY_LATER
+    assert words == f"refused for now {greylisted}: 450 4.7.1 greylisted; sent to {to}"
+    get_publisher().publish([ledger.replay(handle.id)])
+    assert handle.get(timeout=30).accepted == (to, greylisted)
+    assert [mail.recipients for mail in server.for_job(handle.id)] == [[to], [greylisted]]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_replay_without_the_recipient_who_was_refused_ends_well_and_sends_nothing(
+    server: SmtpServer, ledger: Ledger
+) -> None:
+    to, full = someone(), someone()
+    server.script.answer_rcpt(full, "452 4.2.2 mailbox full")
+    email = Email.model_validate({"to": [to, full], "subject": "Hi", "text": "Hello"})
+    handle = send_email.submit(email, max_attempts=1)
+    failure_of(handle)
+    mended = email.model_copy(update={"to": (to,)}).model_dump_json()
+    get_publisher().publish([ledger.replay(handle.id, mended)])
+    assert handle.get(timeout=30).accepted == (to,)
+    assert len(server.for_job(handle.id)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_mail_that_everyone_is_refused_is_final_once_nobody_is_refused_for_now(server: SmtpServer) -> None:
+    unknown, greylisted = someone(), someone()
+    server.script.answer_rcpt(unknown, "550 5.1.1 no such user here")
+    server.script.answer_rcpt(greylisted, "450 4.7.1 greylisted", "550 5.7.1 spam")
+    handle = submitted(to=[unknown, greylisted])
+    job = ended(handle)
+    assert (job.status, job.attempt) == (Status.DEAD, 2)
+    assert job.failure is not None
+    assert job.failure.message == (
+        "the server refused every recipient: "
+        f"refused for good {unknown}: 550 5.1.1 no such user here, {greylisted}: 550 5.7.1 spam"
+    )
 
 
 @pytest.mark.usefixtures("worker")

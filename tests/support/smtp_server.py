@@ -1,7 +1,7 @@
 """A real SMTP server whose answers are written beforehand, each for one recipient, so tests can share it."""
 
 import ssl
-from asyncio import Transport
+from asyncio import Event, Transport
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -16,6 +16,7 @@ from tests.support.processes import free_port
 from tests.support.waiting import wait_until
 
 DROP = "drop"  # instead of an answer: the connection ends
+SILENCE = "silence"  # instead of an answer: none
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Script:
     login_answer: str | None = None
     quit_answer: str = "221 bye"
     received: list[Received] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # to recipients
     _rcpt: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
     _data: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -53,7 +55,9 @@ class Script:
         self._data[address].extend(answers)
 
     def next_rcpt(self, address: str) -> str:
-        return self._rcpt[address].popleft() if self._rcpt[address] else "250 OK"
+        answer = self._rcpt[address].popleft() if self._rcpt[address] else "250 OK"
+        self.said.append(answer)
+        return answer
 
     def next_data(self, address: str) -> str:
         return self._data[address].popleft() if self._data[address] else "250 OK"
@@ -80,6 +84,8 @@ class Handler:
         answer = self.script.next_rcpt(address)
         if answer.startswith("2"):
             envelope.rcpt_tos.append(address)
+        if answer == SILENCE:
+            await Event().wait()
         return _said(server, answer)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
@@ -132,6 +138,9 @@ class SmtpServer:
 
     def for_recipient(self, address: str) -> list[Received]:
         return [mail for mail in self.received if address in mail.recipients]
+
+    def for_job(self, job_id: str) -> list[Received]:
+        return [mail for mail in self.received if mail.message["X-Jobyard-Job"] == job_id]
 
     def wait_for(self, address: str, seconds: float = 20) -> Received:
         wait_until(lambda: self.for_recipient(address), seconds, f"a mail to {address}")

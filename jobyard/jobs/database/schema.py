@@ -168,6 +168,7 @@ attempt = Table(
     Column("worker", String(200)),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime, nullable=False),
+    Column("progress", Text),  # JSON: what the attempt had done, for the next one
 )
 
 file = Table(

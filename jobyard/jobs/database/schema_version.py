@@ -12,7 +12,7 @@ from jobyard.jobs.database.driver_errors import MIGRATE
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
 
-EXPECTED_VERSION: Final = "0007"  # the newest of jobyard/jobs/migrations/versions/
+EXPECTED_VERSION: Final = "0008"  # the newest of jobyard/jobs/migrations/versions/
 # SQLite 3.35 brought RETURNING and MATERIALIZED.
 OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite": (3, 35)}
 _ALEMBIC_VERSION: Final = table("alembic_version", column("version_num"))

@@ -202,15 +202,18 @@ def _failure_row(outcome: Failed) -> dict[str, Any]:
     return row
 
 
+_ATTEMPT_FIELDS: Final = ("cause", "type", "message", "traceback", "progress")
+
+
 def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
     """Add a row to the history for each attempt that did not succeed, before its job is changed."""
     if not outcomes:
         return
     from_job = [job.c.attempt, job.c.worker, job.c.started_at]
-    from_outcome = [db_now(), *(bindparam(name) for name in ("cause", "type", "message", "traceback"))]
+    from_outcome = [db_now(), *(bindparam(name) for name in _ATTEMPT_FIELDS)]
     columns = [
         *("job_id", "attempt", "worker", "started_at"),
-        *("ended_at", "cause", "type", "message", "traceback"),
+        *("ended_at", *_ATTEMPT_FIELDS),
     ]
     statement = insert(attempt_table).from_select(
         columns, select(job.c.id, *from_job, *from_outcome).where(job.c.id == _job_id)
@@ -222,6 +225,7 @@ def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
             "type": outcome.failure.type,
             "message": outcome.failure.message,
             "traceback": outcome.failure.traceback,
+            "progress": outcome.progress,
         }
         for outcome in outcomes
     ]

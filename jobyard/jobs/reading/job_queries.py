@@ -53,6 +53,18 @@ def get_attempts(database: LedgerDatabase, job_id: str) -> list[Attempt]:
         return [_as_attempt(row) for row in connection.execute(statement)]
 
 
+def get_progress(database: LedgerDatabase, job_id: str) -> str | None:
+    """Return the newest progress that an attempt at a job has recorded, as JSON text, or None."""
+    statement = (
+        select(attempt.c.progress)
+        .where(attempt.c.job_id == job_id, attempt.c.progress.is_not(None))
+        .order_by(attempt.c.attempt.desc())
+        .limit(1)
+    )
+    with database.reading() as connection:
+        return connection.execute(statement).scalar_one_or_none()
+
+
 def finished_among(database: LedgerDatabase, job_ids: Collection[str]) -> set[str]:
     """Return the ids of the jobs that have ended, among these."""
     statement = select(job.c.id).where(job.c.id.in_(job_ids), job.c.status.in_(FINAL))

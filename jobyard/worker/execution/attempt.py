@@ -124,15 +124,16 @@ def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseExceptio
     failure = _describe(task, error)
     requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
+    progress = error.progress if isinstance(error, RetryLater) else None
     is_retryable = isinstance(error, (RetryLater, *task.policy.autoretry_for))
     has_attempts_left = job.failures + counts < job.max_attempts
     if not (is_retryable and has_attempts_left):
-        return _dead_outcome(job, failure)
+        return _dead_outcome(job, failure, progress)
     delay = retry_delay(task.policy, job.failures + 1, requested=requested)
     if _is_too_old(task, job, delay):
         message = f"{failure.message} (not retried: older than {task.declaration.max_age} s by then)"
-        return _dead_outcome(job, replace(failure, message=message))
-    return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts)
+        return _dead_outcome(job, replace(failure, message=message), progress)
+    return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts, progress=progress)
 
 
 def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
@@ -140,8 +141,8 @@ def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
     return max_age is not None and utc_now() + delay - job.created_at > timedelta(seconds=max_age)
 
 
-def _dead_outcome(job: ClaimedJob, failure: Failure) -> Failed:
-    return Failed(job.id, job.attempt, failure, retry_in=None)
+def _dead_outcome(job: ClaimedJob, failure: Failure, progress: str | None = None) -> Failed:
+    return Failed(job.id, job.attempt, failure, retry_in=None, progress=progress)
 
 
 def _describe(task: AnyDefinition, error: BaseException) -> Failure:

@@ -35,6 +35,7 @@ def put_off(host: str, job: str, pause: timedelta = HOUR) -> timedelta:
     with pytest.raises(RetryLater, match=f"other jobs ask {host} first") as caught:
         took_turn(host, job, pause)
     assert not caught.value.counts
+    assert caught.value.delay is not None
     return caught.value.delay
 
 
@@ -111,5 +112,6 @@ def test_without_redis_a_process_keeps_its_own_turns(host: str) -> None:
         asyncio.run(wait_for_host(host, "first", HOUR))
         with pytest.raises(RetryLater) as caught:
             asyncio.run(wait_for_host(host, "second", HOUR))
+        assert caught.value.delay is not None
         assert caught.value.delay.total_seconds() == about(HOUR)
         asyncio.run(wait_for_host(f"www.{host}", "third", HOUR))

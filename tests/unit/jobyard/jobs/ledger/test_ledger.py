@@ -24,7 +24,7 @@ from jobyard.jobs.job import (
 from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
-from jobyard.jobs.reading.job_queries import get_attempts
+from jobyard.jobs.reading.job_queries import get_attempts, get_progress
 from tests.support.ledger_jobs import FAILURE, SOON, accepted, claimed, dead, found, new, take_back
 from tests.support.waiting import wait_until
 
@@ -119,6 +119,29 @@ def test_a_job_that_was_put_off_has_lost_no_attempt(own_ledger: Ledger) -> None:
     job_id, attempt = claimed(own_ledger)
     own_ledger.settle([Failed(job_id, attempt, FAILURE, retry_in=SOON, counts=False)])
     assert found(own_ledger, job_id).failures == 0
+
+
+def test_the_newest_progress_is_found_after_failures_a_lost_worker_and_a_replay(own_ledger: Ledger) -> None:
+    database, [job_id, attempt] = own_ledger.database, claimed(own_ledger)
+    assert get_progress(database, job_id) is None
+    for progress, found_then in (("[1]", "[1]"), ("[1,2]", "[1,2]"), (None, "[1,2]")):
+        own_ledger.settle([Failed(job_id, attempt, FAILURE, timedelta(0), counts=False, progress=progress)])
+        wait_until(lambda: due(own_ledger), 5, "the retry to be due")
+        [again] = own_ledger.claim([job_id], "worker")
+        attempt = again.attempt
+        assert get_progress(database, job_id) == found_then
+    wait_until(lambda: take_back(own_ledger), 10, "the lease to run out")
+    [again] = own_ledger.claim([job_id], "another worker")
+    own_ledger.settle([Failed(job_id, again.attempt, FAILURE, None)])
+    own_ledger.replay(job_id)
+    assert get_progress(database, job_id) == "[1,2]"
+
+
+def test_a_superseded_attempt_records_no_progress(own_ledger: Ledger) -> None:
+    job_id, attempt = claimed(own_ledger)
+    wait_until(lambda: take_back(own_ledger), 10, "the lease to run out")
+    own_ledger.settle([Failed(job_id, attempt, FAILURE, timedelta(0), progress="[1]")])
+    assert get_progress(own_ledger.database, job_id) is None
 
 
 def test_a_dead_job_keeps_its_failure_and_a_success_forgets_it(own_ledger: Ledger) -> None:

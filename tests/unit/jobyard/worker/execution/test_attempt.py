@@ -108,6 +108,17 @@ def test_a_task_may_ask_to_be_tried_later() -> None:
     assert outcome.failure.traceback is None
 
 
+def test_a_task_that_asks_without_a_delay_waits_as_after_any_failure() -> None:
+    assert failed(RetryLater(None, "busy"), failures=1).retry_in == timedelta(seconds=8)
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+def test_what_a_task_has_done_is_kept_with_its_failure_also_with_the_last_one(failures: int) -> None:
+    outcome = failed(RetryLater(None, "half", progress={"sent": ["a"]}), failures=failures)
+    assert outcome.progress == '{"sent":["a"]}'
+    assert (outcome.retry_in is None) == (failures == 2)
+
+
 def test_a_job_that_is_put_off_uses_up_no_attempt() -> None:
     outcome = failed(RetryLater(timedelta(0), "not my turn", counts=False), failures=2)
     assert (outcome.retry_in, outcome.counts) == (timedelta(0), False)
