@@ -47,6 +47,16 @@ class SmtpSettings(SettingsSection):
     )
     timeout: Duration = Field(timedelta(seconds=20), description="Longest wait for the server's answer.")
     templates: Path = Field(Path("templates/mail"), description="Folder of the Jinja2 templates.")
+    retry_after: Duration = Field(
+        timedelta(minutes=1),
+        description="First pause before a mail is tried again that the server cannot take now; "
+        "doubles each time, up to an hour.",
+    )
+    retry_for: Duration = Field(
+        timedelta(days=1),
+        le=timedelta(days=366),
+        description="Longest time for which such a mail is tried again, all pauses together.",
+    )
 
 
 class MailboxSettings(SettingsSection):

@@ -26,6 +26,7 @@ _YARD = YardProcesses(
         "JOBYARD_COLLECT__ALLOW": "127.0.0.0/8",
         "JOBYARD_COLLECT__HOST_INTERVAL": "0.001",
         "JOBYARD_COLLECT__TIMEOUT": "5",
+        "JOBYARD_SMTP__RETRY_AFTER": "1",
         "JOBYARD_LOG__LEVEL": "INFO",
         **({"JOBYARD_BROKER__URL": f"amqp://guest:guest@127.0.0.1:{_NODE.port}//"} if _NODE else {}),
     },

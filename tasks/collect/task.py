@@ -9,7 +9,7 @@ from tasks.collect.payload import Collect, Collected
     "page.collect",
     queue="collect",
     autoretry_for=(TemporaryFetchError,),
-    max_retries=4,
+    max_retries=13,  # half an hour on average, an hour at most: a resolver or a server may be away
     retry_backoff=2,
     retry_backoff_max=600,
     time_limit=90,

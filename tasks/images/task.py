@@ -9,8 +9,9 @@ from tasks.images.payload import Convert, Converted
     "image.convert",
     queue="images",
     autoretry_for=(TemporaryFetchError,),
-    max_retries=2,
-    retry_backoff=5,
+    max_retries=13,  # half an hour on average, as for `page.collect`
+    retry_backoff=2,
+    retry_backoff_max=600,
     time_limit=120,
 )
 def convert_image(payload: Convert) -> Converted:

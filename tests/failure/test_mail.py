@@ -8,6 +8,7 @@ from tests.support.smtp_server import SILENCE, SmtpServer
 
 def test_a_mail_goes_to_nobody_twice_although_its_worker_is_killed(on_either: OwnYard) -> None:
     own, first, greylisted = on_either, "ada@example.org", "bob@example.org"
+    own.settings["JOBYARD_SMTP__RETRY_AFTER"] = "1"
     email = Email(to=(first, greylisted), subject="Hi", text="Hello")
     with SmtpServer(own.port("MAILBOX")) as server:
         server.script.answer_rcpt(greylisted, "450 4.7.1 greylisted", SILENCE)

@@ -19,6 +19,7 @@ from tasks.collect.documents import Document, Feed, Kind, Page, Table
 from tasks.collect.payload import Collect, Collected
 from tasks.collect.task import collect_page
 from tests.support.http_server import Answer, HttpServer
+from tests.support.processes import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -187,6 +188,16 @@ def test_a_server_in_trouble_is_asked_again(server: HttpServer, ledger: Ledger) 
     assert handle.get(timeout=30).size == len(HTML)
     (first,) = get_attempts(ledger.database, handle.id)
     assert (handle.job.attempt, first.failure.type) == (2, "TemporaryFetchError")
+
+
+def test_a_page_whose_server_is_away_is_fetched_when_it_is_back() -> None:
+    port = free_port()
+    handle = submitted(f"http://127.0.0.1:{port}/")
+    _, failure = retrying(handle)
+    assert (failure.type, "robots.txt first" in failure.message) == ("TemporaryFetchError", True)
+    with HttpServer(port=port) as server:
+        server.page("/", HTML, "text/html")
+        assert handle.get(timeout=60).size == len(HTML)
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -47,12 +47,12 @@ Reply = Answer | Callable[[Asked], Answer]
 class HttpServer:
     """Answers `routes`, and 404 where there is none; a route with several answers ends with the last."""
 
-    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.asked: list[Asked] = []
         self.clients: list[int] = []
         self.stopping = Event()
         self._routes: dict[str, list[Reply]] = defaultdict(list)
-        self._server = _Listener((host, 0), _handler_for(self), self, tls)
+        self._server = _Listener((host, port), _handler_for(self), self, tls)
         self.host, self.port = host, int(self._server.server_address[1])
         self._scheme = "http" if tls is None else "https"
         self._thread = Thread(target=self._server.serve_forever, args=(_TICK_SECONDS,), daemon=True)

@@ -1,0 +1,31 @@
+"""For how long the tasks try again while a server, a resolver or the network is away."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jobyard import JobTask
+from jobyard.jobs.retry import retry_delay
+from tasks.collect.task import collect_page
+from tasks.images.task import convert_image
+from tasks.mail.task import send_email
+
+
+def mean_patience(task: JobTask[Any, Any]) -> timedelta:
+    policy = task.definition.policy
+    pauses = (
+        retry_delay(policy, failures, uniform=lambda low, high: (low + high) / 2)
+        for failures in range(1, policy.max_retries + 1)
+    )
+    return sum(pauses, timedelta(0))
+
+
+@pytest.mark.parametrize("task", [collect_page, convert_image])
+def test_a_page_is_fetched_again_for_half_an_hour(task: JobTask[Any, Any]) -> None:
+    assert timedelta(minutes=25) < mean_patience(task) < timedelta(minutes=35)
+
+
+def test_a_mail_is_sent_again_for_a_day() -> None:
+    # The pauses of the tests begin with a second.
+    assert timedelta(hours=23) < mean_patience(send_email) <= timedelta(days=1)
