@@ -1,7 +1,7 @@
 """`email.send`: sends one mail to one set of recipients."""
 
 from config.settings import SmtpSettings
-from jobyard import Discard, RetryLater, current_job, get_section, task
+from jobyard import Discard, LedgerUnavailableError, RetryLater, current_job, get_section, task
 from tasks.mail.delivery import Delivery
 from tasks.mail.message import build_message
 from tasks.mail.payload import Email, Receipt
@@ -14,7 +14,8 @@ _schedule = retry_schedule(get_section(SmtpSettings).retry_after, get_section(Sm
 @task(
     "email.send",
     queue="email",
-    autoretry_for=(TemporaryMailError,),
+    # The ledger is read before anything is sent: the progress, and the names of attachments.
+    autoretry_for=(TemporaryMailError, LedgerUnavailableError),
     max_retries=_schedule.retries,
     retry_backoff=_schedule.first_seconds,
     retry_backoff_max=_schedule.longest_seconds,
