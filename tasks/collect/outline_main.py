@@ -1,6 +1,6 @@
 """Extracts what a result needs from foreign content, in a program of its own that may use little.
 
-    python -I outline_main.py page|feed|robots
+    python -I outline_main.py page|feed|json|robots
 
 It reads the URL in a line, and the content in UTF-8, and writes JSON. The libraries that parse such content
 can be made to compute for minutes, and hold the GIL meanwhile, so a worker could not even renew its leases.

@@ -12,7 +12,7 @@ from tasks.collect.documents import Document, Kind, Parsed
 from tasks.collect.encodings import declared_in_html, declared_in_xml, decode
 from tasks.collect.feeds import NotAFeedError, read_feed
 from tasks.collect.limits import RESULT_BYTES, make_storable
-from tasks.collect.outlines import TangledError
+from tasks.collect.outlines import TangledError, outline
 from tasks.collect.pages import read_page
 from tasks.collect.tables import read_table
 
@@ -62,15 +62,26 @@ def parse(fetched: Fetched, kind: Kind) -> Parsed | None:
 
 
 def _read_json(body: bytes) -> Document:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if len(body) > RESULT_BYTES:
+        return _check_large_json(body)
     try:
-        value = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8), allow_inf_nan=False)
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise UnreadableError(f"not JSON: {error}") from error
-    if len(body) > RESULT_BYTES:
-        return Document(value=None, truncated=True)
     value = _make_storable(value, _DEEPEST)
     is_too_large = len(pydantic_core.to_json(value)) > RESULT_BYTES  # 1e15 is written with all its digits
     return Document(value=None if is_too_large else value, truncated=is_too_large)
+
+
+def _check_large_json(body: bytes) -> Document:
+    try:
+        fault = outline("json", body.decode(), "")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"not JSON: {error}") from error
+    if fault is not None:
+        raise UnreadableError(f"not JSON: {fault}")
+    return Document(value=None, truncated=True)
 
 
 def _make_storable(value: Any, levels: int) -> Any:

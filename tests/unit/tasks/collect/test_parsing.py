@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import resource
 from typing import Any
 
 import pytest
@@ -270,8 +271,9 @@ def test_a_json_document_is_kept_as_it_is() -> None:
     [
         *(b"", b"{", b"<html>", b"[NaN]", b"[Infinity]", b"[-Infinity]", b"[1e400]", b'["\\ud800"]', b"[1,]"),
         *(b"[" * 100_000, b'{"a":' * 100_000, b"[" * 191 + b"]" * 191, b"9" * 5000, b"\xff"),
+        *(b"[" + b"0," * RESULT_BYTES, b'["' + b"x" * RESULT_BYTES + b'\xff"]', b"x" * RESULT_BYTES + b"yz"),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_what_is_not_json_is_said_not_to_be(body: bytes) -> None:
     with pytest.raises(UnreadableError, match=r"not JSON|nested deeper|too large"):
@@ -286,6 +288,13 @@ def test_a_document_that_is_accepted_can_be_read_again(levels: int) -> None:
 
 def test_a_character_that_no_database_takes_is_replaced_in_json() -> None:
     assert read(b'{"a\\u0000": ["\\u0000"]}', Kind.JSON).value == {"a�": ["�"]}
+
+
+def test_a_large_document_takes_no_memory_of_the_worker() -> None:
+    body = b"[" + b"[]," * 3_000_000 + b"0]"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read(body, Kind.JSON) == Document(value=None, truncated=True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024, "in KiB, of half a GiB"
 
 
 @pytest.mark.parametrize("body", [b'["' + b"x" * RESULT_BYTES + b'"]', b"[" + b"1e15," * 75_000 + b"0]"])
