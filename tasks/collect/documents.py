@@ -25,7 +25,7 @@ class Page(Payload):
 
 
 class Entry(Payload):
-    """One entry of a feed; `published` is ISO 8601 in UTC, or empty if the feed does not name it."""
+    """One entry of a feed; `published` is ISO 8601 in UTC, or empty if the feed names no clear date."""
 
     title: str
     link: str

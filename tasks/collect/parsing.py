@@ -16,8 +16,15 @@ from tasks.collect.outlines import TangledError, outline
 from tasks.collect.pages import read_page
 from tasks.collect.tables import read_table
 
-_FEED_START = re.compile(rb"<(rss|feed|rdf:RDF)[\s>]")
 _SNIFFED_BYTES = 2048
+# What may stand before the first element, and then the name of that element.
+_FIRST_ELEMENT = re.compile(
+    r"(?>\s+|<\?.*?\?>|<!--.*?-->|<!(?!--)[^>\[]*(?:\[[^\]]*\]\s*)?>)*<(?:[\w-]+:)?([\w-]+)[\s/>]", re.DOTALL
+)
+_RSS_1_NAMESPACES = ("http://purl.org/rss/1.0/", "http://my.netscape.com/rdf/simple/0.9/")
+_FEED_TYPES = ("application/rss+xml", "application/atom+xml")
+# Servers that know nothing of feeds send them as these types.
+_UNSPECIFIC_TYPES = ("", "text/html", "text/plain", "application/octet-stream", "binary/octet-stream")
 # pydantic reads JSON of up to 200 levels, and a result adds a few levels around the document.
 _DEEPEST = 190
 
@@ -29,18 +36,32 @@ class UnreadableError(ValueError):
 def kind_of(fetched: Fetched) -> Kind:
     """Return a body's kind by its media type, and by its first bytes where the type is unspecific."""
     media_type = fetched.media_type
-    start = fetched.body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if media_type in ("application/rss+xml", "application/atom+xml") or (
-        "xml" in media_type and "html" not in media_type and _FEED_START.search(start)
+    is_xml = "xml" in media_type and "html" not in media_type
+    if media_type in _FEED_TYPES or (
+        (is_xml or media_type in _UNSPECIFIC_TYPES) and _starts_as_feed(fetched)
     ):
         return Kind.FEED
+    start = fetched.body[:_SNIFFED_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if "html" in media_type or (not media_type and start[:1] == b"<"):
-        return Kind.FEED if not media_type and _FEED_START.search(start) else Kind.HTML
+        return Kind.HTML
     if media_type == "application/json" or media_type.endswith("+json"):
         return Kind.JSON
     if media_type in ("text/csv", "text/tab-separated-values"):
         return Kind.CSV
     return Kind.RAW
+
+
+def _starts_as_feed(fetched: Fetched) -> bool:
+    # As browsers do (https://mimesniff.spec.whatwg.org/#sniffing-a-mislabeled-feed).
+    content_type = fetched.headers.get("content-type", "")
+    start = decode(fetched.body[:_SNIFFED_BYTES], content_type, declared_in_xml)
+    element = _FIRST_ELEMENT.match(start)
+    match element and element[1]:
+        case "rss" | "feed":
+            return True
+        case "RDF":  # the root of other data as well
+            return any(namespace in start for namespace in _RSS_1_NAMESPACES)
+    return False
 
 
 def parse(fetched: Fetched, kind: Kind) -> Parsed | None:

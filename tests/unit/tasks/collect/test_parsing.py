@@ -68,6 +68,20 @@ def as_stored(parsed: Parsed | None, kind: Kind) -> Parsed | None:
         ("text/xml", DECLARATION + RSS, Kind.FEED),
         ("application/xml", ATOM, Kind.FEED),
         ("text/xml", b"<?xml version='1.0'?><other/>", Kind.RAW),
+        ("text/html", DECLARATION + RSS, Kind.FEED),
+        ("text/html; charset=utf-8", b"\n<!-- <html> --><?x y?>" + ATOM, Kind.FEED),
+        ("text/plain", codecs.BOM_UTF8 + RSS, Kind.FEED),
+        ("text/plain", RSS.decode().encode("utf-16"), Kind.FEED),
+        ("application/octet-stream", b"<!DOCTYPE rss [<!ENTITY a 'b'>]>" + RSS, Kind.FEED),
+        ("text/plain", b"<a:feed xmlns:a='http://www.w3.org/2005/Atom'/>", Kind.FEED),
+        ("text/plain", b"<rdf:RDF xmlns:rdf='x' xmlns='http://purl.org/rss/1.0/'>", Kind.FEED),
+        ("application/rdf+xml", b"<rdf:RDF xmlns:rdf='x' xmlns:foaf='y'>", Kind.RAW),
+        ("text/html", b"<html><rss>", Kind.HTML),
+        ("text/html", b"<!-- <rss> --><p>", Kind.HTML),
+        ("text/html", b"<!-- > <rss>", Kind.HTML),
+        ("text/plain", b"the element <rss>", Kind.RAW),
+        ("text/xml", b"<sitemap><feed></feed></sitemap>", Kind.RAW),
+        ("image/png", RSS, Kind.RAW),
         ("application/json", b"", Kind.JSON),
         ("application/ld+json", b"", Kind.JSON),
         ("text/csv", b"", Kind.CSV),
@@ -315,17 +329,36 @@ def test_an_rss_feed_has_entries_with_dates_in_utc() -> None:
     assert (two.title, two.published, two.link) == ("Two", "", "")
 
 
-def test_links_of_a_feed_are_absolute() -> None:
-    items = "<item><link>/news/1</link></item><item><link>2</link></item>"
-    rss = f"<rss version='2.0'><channel>{items}</channel></rss>".encode()
-    assert [entry.link for entry in read(rss, Kind.FEED).entries] == [
-        "https://example.org/news/1",
-        "https://example.org/dir/2",
-    ]
-    atom = ATOM.replace(b"<feed ", b"<feed xml:base='https://b.example/x/' ").replace(
-        b"https://example.org/1", b"1"
-    )
-    assert [entry.link for entry in read(atom, Kind.FEED).entries] == ["https://b.example/x/1"]
+RSS_START = "<rss version='2.0'"
+ATOM_START = "<feed xmlns='http://www.w3.org/2005/Atom'"
+
+
+@pytest.mark.parametrize(
+    ("feed", "link"),
+    [
+        (f"{RSS_START}><channel><item><link>/news/1</link></item></channel></rss>", "example.org/news/1"),
+        (f"{RSS_START}><channel><item><link>1</link></item></channel></rss>", "example.org/dir/1"),
+        (
+            f"{RSS_START} xml:base='https://b.example/x/'><channel><item xml:base='y/'><link>1</link></item>"
+            "</channel></rss>",
+            "b.example/x/y/1",
+        ),
+        (
+            f"{ATOM_START} xml:base='https://b.example/x/'><entry><link href='1'/></entry></feed>",
+            "b.example/x/1",
+        ),
+        (
+            f"{ATOM_START} xml:base='/x/'><entry xml:base='y/'><link xml:base='z/' href='1'/></entry></feed>",
+            "example.org/x/y/z/1",
+        ),
+        (
+            f"{ATOM_START} xml:base='http://[bad'><entry><link href='1'/></entry></feed>",
+            "example.org/dir/1",
+        ),
+    ],
+)
+def test_a_link_of_a_feed_counts_from_the_nearest_base(feed: str, link: str) -> None:
+    assert [entry.link for entry in read(feed.encode(), Kind.FEED).entries] == [f"https://{link}"]
 
 
 def test_line_breaks_before_a_feed_are_nothing() -> None:
