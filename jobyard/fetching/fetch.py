@@ -4,12 +4,15 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 
+import h2.exceptions
+import h11
 import httpcore
 import httpx
 
@@ -25,6 +28,7 @@ LONGEST_RETRY_AFTER = timedelta(hours=1)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY = frozenset({408, 425, 429})
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,99}/[a-z0-9!#$&^_.+-]{1,99}")  # RFC 6838, 4.2
+_NEVER_IN_A_HEADER = re.compile(rb"[\0\r\n]")
 
 BeforeRequest = Callable[[httpx.URL], Awaitable[None]]
 
@@ -90,7 +94,7 @@ async def _follow(
         while True:
             if before_request is not None:
                 await before_request(url)
-            async with client.stream("GET", url, headers=headers) as response:
+            async with aclosing(await _send(client, url, headers)) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or location is None:
                     return await _read(response, max_bytes, cuts, tuple(redirects))
@@ -100,7 +104,26 @@ async def _follow(
             url = checked_url(str(url.join(location)))
 
 
+async def _send(client: httpx.AsyncClient, url: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
+    """Return the response to a request, with its body still to read."""
+    try:
+        return await client.send(client.build_request("GET", url, headers=headers), stream=True)
+    except httpx.ProtocolError as error:
+        if _is_malformed_answer(error):
+            raise Discard(f"{url} answers what is not HTTP: {error}") from error
+        raise
+
+
+def _is_malformed_answer(error: httpx.ProtocolError) -> bool:
+    cause = error.__cause__
+    if isinstance(cause, httpcore.ProtocolError):
+        # It holds what the parser has raised; of a connection that ends too early a text or an event instead.
+        return isinstance(cause.args[0], h11.ProtocolError | h2.exceptions.ProtocolError)
+    return True  # httpx's own error, about a redirect
+
+
 async def _read(response: httpx.Response, max_bytes: int, cuts: bool, redirects: tuple[str, ...]) -> Fetched:
+    _check_headers(response)
     _check_status(response)
     try:
         encoding = response.headers.get("content-encoding", "")
@@ -120,6 +143,12 @@ async def _read(response: httpx.Response, max_bytes: int, cuts: bool, redirects:
             raise Discard(f"{response.url}: {error}") from error
         body = b""
     return Fetched(str(response.url), response.status_code, dict(response.headers), body, redirects)
+
+
+def _check_headers(response: httpx.Response) -> None:
+    # httpcore has h2 let these through, which RFC 9113, 8.2.1, calls malformed.
+    if any(_NEVER_IN_A_HEADER.search(value) for _, value in response.headers.raw):
+        raise Discard(f"{response.url} answers what is not HTTP: a header with a NUL or a line break")
 
 
 def _check_status(response: httpx.Response) -> None:

@@ -6,14 +6,12 @@ own, so that pages are still collected, less politely.
 
 import asyncio
 from datetime import timedelta
-from functools import cache
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobyard import RetryLater
-from jobyard.broker.redis.client import open_async_redis
+from jobyard.broker.redis.client import async_redis
 from jobyard.jobs.clock import monotonic
 from jobyard.settings import get_settings
 
@@ -61,21 +59,16 @@ async def _reserve(host: str, job_id: str, pause: timedelta) -> timedelta:
     host_key = f"{get_settings().key_prefix}turn:{host}"
     keys = [host_key, f"{host_key}:{job_id}"]
     milliseconds = [int(duration.total_seconds() * 1000) for duration in (pause, LONGEST_SLEEP)]
-    left = await _redis().eval(_RESERVE_SCRIPT, len(keys), *keys, *milliseconds)
+    async with async_redis(get_settings().redis_url, PATIENCE) as redis:
+        left = await redis.eval(_RESERVE_SCRIPT, len(keys), *keys, *milliseconds)
     return timedelta(milliseconds=int(left))
 
 
 def _reserve_locally(host: str, pause: timedelta) -> timedelta:
     now = monotonic()
+    for other, next_time in list(_own_next_times.items()):
+        if next_time <= now:
+            del _own_next_times[other]
     reserved = max(now, _own_next_times.get(host, 0.0))
     _own_next_times[host] = reserved + pause.total_seconds()
     return timedelta(seconds=reserved - now)
-
-
-@cache
-def _client(_: asyncio.AbstractEventLoop) -> Redis:
-    return open_async_redis(get_settings().redis_url, PATIENCE)
-
-
-def _redis() -> Redis:
-    return _client(asyncio.get_running_loop())  # a connection belongs to the loop that opened it

@@ -4,6 +4,8 @@ Only this module does so, apart from the broker's transport. The clients never r
 without Redis or repeats the request itself.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -33,15 +35,18 @@ def open_redis(url: str, timeout: timedelta, **options: Any) -> Redis:
     return master
 
 
-def open_async_redis(url: str, timeout: timedelta) -> AsyncRedis:
-    """Return the same client for coroutines; it belongs to the event loop that uses it first."""
+@asynccontextmanager
+async def async_redis(url: str, timeout: timedelta) -> AsyncIterator[AsyncRedis]:
+    """Yield the same client for coroutines, and close its connections, which belong to this event loop."""
     address, no_retry = parse_redis_url(url), AsyncRetry(NoBackoff(), 0)
     options = redis_options(address, timeout)
-    if address.master is None:
-        [(host, port)] = address.hosts
-        return AsyncRedis(host=host, port=port, retry=no_retry, **options)
-    untyped: Any = AsyncSentinel
-    for_sentinels = sentinel_options(address, timeout) | {"retry": no_retry}
-    sentinel = untyped(address.hosts, sentinel_kwargs=for_sentinels, **options)
-    master: AsyncRedis = sentinel.master_for(address.master)
-    return master
+    async with AsyncExitStack() as stack:
+        if address.master is None:
+            [(host, port)] = address.hosts
+            client = AsyncRedis(host=host, port=port, retry=no_retry, **options)
+        else:
+            untyped: Any = AsyncSentinel
+            for_sentinels = sentinel_options(address, timeout) | {"retry": no_retry}
+            sentinel = untyped(address.hosts, sentinel_kwargs=for_sentinels, **options)
+            client = (await stack.enter_async_context(sentinel)).master_for(address.master)
+        yield await stack.enter_async_context(client)

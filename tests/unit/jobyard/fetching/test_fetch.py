@@ -104,8 +104,8 @@ def test_a_redirect_to_what_is_no_page_is_final(server: HttpServer, location: st
         got(server.redirect("/", location))
 
 
-def test_a_redirect_that_is_no_url_is_blamed_on_the_server(server: HttpServer) -> None:
-    with pytest.raises(TemporaryFetchError, match="Invalid URL in location header"):
+def test_a_redirect_that_is_no_url_is_final(server: HttpServer) -> None:
+    with pytest.raises(Discard, match="answers what is not HTTP: Invalid URL in location header"):
         got(server.redirect("/", "http://[::1"))
 
 
@@ -253,14 +253,30 @@ def test_a_server_that_never_answers_is_not_final() -> None:
     [
         b"",
         b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nX-A: half",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ],
 )
-def test_a_server_that_breaks_off_or_speaks_no_http_is_not_final(
-    saying: Callable[[bytes], int], words: bytes
-) -> None:
+def test_a_server_that_breaks_off_is_not_final(saying: Callable[[bytes], int], words: bytes) -> None:
     with pytest.raises(TemporaryFetchError, match="http://127"):
+        got(f"http://127.0.0.1:{saying(words)}/")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"hello there\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX\0A: b\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 302 Found\r\nLocation: /a\x01b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 200_000 + b"\r\n\r\n",
+    ],
+    ids=range(6),
+)
+def test_an_answer_that_is_not_http_is_final(saying: Callable[[bytes], int], words: bytes) -> None:
+    with pytest.raises(Discard, match=r"http://127\.0\.0\.1:\d+/ answers what is not HTTP: "):
         got(f"http://127.0.0.1:{saying(words)}/")
 
 

@@ -44,7 +44,9 @@ def got(url: str, *allow: str) -> Fetched:
 
 
 @contextmanager
-def http2_server(certificate: Certificate, body: bytes) -> Iterator[tuple[str, list[str | None]]]:
+def http2_server(
+    certificate: Certificate, body: bytes, media_type: str = "text/plain"
+) -> Iterator[tuple[str, list[str | None]]]:
     """A server of one page that speaks HTTP/2 alone; gives its URL and the protocols that were agreed."""
     context, agreed = certificate.server_context(), list[str | None]()
     context.set_alpn_protocols(["h2"])
@@ -55,7 +57,7 @@ def http2_server(certificate: Certificate, body: bytes) -> Iterator[tuple[str, l
             with plain, context.wrap_socket(plain, server_side=True) as connection:
                 agreed.append(connection.selected_alpn_protocol())
                 if agreed == ["h2"]:
-                    _answer(connection, body)
+                    _answer(connection, body, media_type)
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
@@ -63,14 +65,15 @@ def http2_server(certificate: Certificate, body: bytes) -> Iterator[tuple[str, l
         thread.join(10)
 
 
-def _answer(connection: ssl.SSLSocket, body: bytes) -> None:
-    http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+def _answer(connection: ssl.SSLSocket, body: bytes, media_type: str) -> None:
+    config = h2.config.H2Configuration(client_side=False, validate_outbound_headers=False)
+    http2 = h2.connection.H2Connection(config)
     http2.initiate_connection()
     connection.sendall(http2.data_to_send())
     while data := connection.recv(65_536):
         for event in http2.receive_data(data):
             if isinstance(event, h2.events.RequestReceived):
-                http2.send_headers(event.stream_id, [(":status", "200"), ("content-type", "text/plain")])
+                http2.send_headers(event.stream_id, [(":status", "200"), ("content-type", media_type)])
                 http2.send_data(event.stream_id, body, end_stream=True)
         connection.sendall(http2.data_to_send())
 
@@ -81,6 +84,15 @@ def test_http2_is_spoken_with_a_server_that_speaks_it(certificate: Certificate) 
         page = got(url)
     assert agreed == ["h2"]
     assert (page.body, page.media_type) == (b"over two", "text/plain")
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_header_that_is_none_is_final_over_http2_too(certificate: Certificate) -> None:
+    with (
+        http2_server(certificate, b"", "text/\0plain") as (url, _),
+        pytest.raises(Discard, match="answers what is not HTTP: a header with a NUL"),
+    ):
+        got(url)
 
 
 @pytest.mark.usefixtures("trusted")

@@ -1,6 +1,8 @@
 """Turns at a host: booked in the yard's Valkey by all workers together, or by each process without it."""
 
 import asyncio
+import gc
+import weakref
 from datetime import timedelta
 from time import monotonic
 from uuid import uuid4
@@ -115,3 +117,23 @@ def test_without_redis_a_process_keeps_its_own_turns(host: str) -> None:
         assert caught.value.delay is not None
         assert caught.value.delay.total_seconds() == about(HOUR)
         asyncio.run(wait_for_host(f"www.{host}", "third", HOUR))
+
+
+def test_a_turn_that_has_passed_is_forgotten(host: str) -> None:
+    with changed_settings(VALKEY__PORT=str(free_port())):
+        for number in range(3):
+            asyncio.run(wait_for_host(f"{number}.{host}", "first", timedelta(0)))
+        asyncio.run(wait_for_host(host, "first", HOUR))
+        kept = [name for name in politeness._own_next_times if name.endswith(host)]
+    assert kept == [host]
+
+
+@pytest.mark.usefixtures("yard")
+def test_an_event_loop_that_has_ended_is_not_kept(host: str) -> None:
+    async def one() -> "weakref.ref[asyncio.AbstractEventLoop]":
+        await wait_for_host(host, "first", timedelta(0))
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(one())
+    gc.collect()
+    assert loop() is None
