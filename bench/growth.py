@@ -51,6 +51,8 @@ def filters() -> Iterator[tuple[str, Mapping[str, str | list[str]]]]:
             "until": (now - timedelta(days=30)).isoformat(),
         },
     )
+    yield "ended in the last hour", {"ended_since": (now - timedelta(hours=1)).isoformat()}
+    yield "ended before last month", {"ended_until": (now - timedelta(days=30)).isoformat()}
     yield "before all of it", {"until": (now - timedelta(days=DAYS + 1)).isoformat()}
     yield "worker", {"worker": "io@host3"}
     yield "worker that never was", {"worker": "io@nowhere"}

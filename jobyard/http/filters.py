@@ -51,6 +51,8 @@ class FilterQuery(BaseModel):
     parent: UUID | None = Field(None, description="The job that submitted it.")
     since: AwareDatetime | None = Field(None, description="Accepted at this time or later.")
     until: AwareDatetime | None = Field(None, description="Accepted before this time.")
+    ended_since: AwareDatetime | None = Field(None, description="Ended at this time or later.")
+    ended_until: AwareDatetime | None = Field(None, description="Ended before this time.")
 
 
 class BodyFilter(FilterQuery):
@@ -61,7 +63,8 @@ class BodyFilter(FilterQuery):
     payload: dict[Path, Value] = Field(
         default_factory=dict,
         max_length=MOST_CONDITIONS,
-        description="The required value, as text, of each field by its path (`to`, `options.size`).",
+        description="The required value, as text, of each field by its path (`to`, `options.size`). Numbers "
+        "are compared as numbers: `1` is also 1.0.",
     )
 
 
@@ -114,7 +117,8 @@ PAYLOAD_PARAMETER: Final[dict[str, Any]] = {
             "required": False,
             "schema": {"type": "string", "maxLength": 500},
             "description": "The required value of a payload's field, as text: `payload.to=ada@example.org`, "
-            "`payload.options.size=5`. For a list, one matching element is enough.",
+            "`payload.options.size=5`. Numbers are compared as numbers: `5` is also 5.0. For a list, one "
+            "matching element is enough.",
         }
     ]
 }

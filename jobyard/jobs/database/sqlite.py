@@ -76,7 +76,16 @@ def _prepare(connection: Any, record: Any, *, timeout_seconds: float) -> None:
     # FULL: a commit that was answered with 202 survives a power cut, and not only a crash.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function("lower", 1, _lower, deterministic=True)
     record.info[WRITE_TIMEOUT] = timeout_seconds
+
+
+def _lower(text: str | None) -> str | None:
+    # SQLite's own knows ASCII alone. Letter by letter, as PostgreSQL does: Python's `lower` of a whole text
+    # writes a sigma at the end of a word as another letter.
+    if text is None or text.isascii():
+        return text and text.lower()
+    return "".join(letter.lower()[0] for letter in text)
 
 
 def _do_not_sync(connection: Any, _record: Any) -> None:

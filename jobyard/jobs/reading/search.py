@@ -4,7 +4,7 @@ Each step examines at most `MAX_EXAMINED` jobs, in the order of one index, and k
 of the filter. So a page may have fewer jobs than were asked for, or none, and still a cursor, which means
 that there are more jobs to examine. This way not every filter needs an index of its own, which would make
 every job more expensive. The queued and running jobs of one task have none either: they are picked from those
-of all tasks.
+of all tasks. Jobs by their time of end come from the keeper's index where one step can take all of them.
 """
 
 import re
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Executable,
     Select,
     Subquery,
+    func,
     select,
     text,
     union_all,
@@ -30,9 +31,9 @@ from sqlalchemy.ext.compiler import compiles
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import is_among
 from jobyard.jobs.database.row_parameter import MATERIALIZED
-from jobyard.jobs.database.schema import IS_FAILED, NOT_IN_FLIGHT, has_status, job, tag
-from jobyard.jobs.job import Job, Status
-from jobyard.jobs.reading.job_filter import JobFilter, add_conditions, matches_payload
+from jobyard.jobs.database.schema import IS_FAILED, NOT_IN_FLIGHT, has_status, job, status_is, tag
+from jobyard.jobs.job import FINAL, Job, Status
+from jobyard.jobs.reading.job_filter import JobFilter, add_conditions, ended_between, matches_payload
 from jobyard.jobs.reading.job_queries import load
 
 # Jobs that one step examines at most.
@@ -140,7 +141,7 @@ def _examine_part(
     connection: Connection, job_filter: JobFilter, limit: int, before: str | None
 ) -> tuple[list[str], str | None]:
     """Return at most `limit` matching ids below `before`, and the next `before`, None at the end."""
-    examined = _examined_ids(job_filter, before)
+    examined = _examined_ids(connection, job_filter, before)
     columns = (job.c.id, job.c.payload) if job_filter.payload else (job.c.id,)
     is_examined = is_among(connection.dialect.name, select(examined.c.id))
     statement = add_conditions(select(*columns).where(is_examined), job_filter)
@@ -156,16 +157,21 @@ def _examine_part(
     return found, connection.execute(last).scalar_one_or_none()
 
 
-def _examined_ids(job_filter: JobFilter, before: str | None) -> Subquery:
+def _examined_ids(connection: Connection, job_filter: JobFilter, before: str | None) -> Subquery:
     """Return the newest ids that one index gives in order; the other conditions are left to the caller."""
+    statuses = job_filter.status or (FINAL if job_filter.is_about_ends else Status)
     if job_filter.tag is not None:
         queries = [select(tag.c.job_id.label("id")).where(tag.c.tag == job_filter.tag)]
     elif job_filter.parent is not None:
         queries = [select(job.c.id).where(job.c.parent == job_filter.parent)]
+    elif job_filter.is_about_ends and (few_ended := _few_ended(connection, job_filter)) is not None:
+        queries = [few_ended]
     elif job_filter.task is not None or job_filter.status:
-        queries = [_with_status(status, job_filter.task) for status in job_filter.status or Status]
+        queries = [_with_status(status, job_filter.task) for status in statuses]
     elif job_filter.cause is not None or job_filter.error is not None or job_filter.text is not None:
         queries = [select(job.c.id).where(text(IS_FAILED))]
+    elif job_filter.is_about_ends:
+        queries = [_with_status(status, None) for status in statuses]
     else:
         queries = [select(job.c.id)]
     newest = [_newest(_within(query, job_filter, before)) for query in queries]
@@ -173,6 +179,15 @@ def _examined_ids(job_filter: JobFilter, before: str | None) -> Subquery:
         return newest[0].subquery("examined")
     merged = union_all(*(select(query.subquery()) for query in newest)).subquery()
     return _newest(select(merged.c.id)).subquery("examined")
+
+
+def _few_ended(connection: Connection, job_filter: JobFilter) -> Select[Any] | None:
+    # The index by time of end is not in the order of a list, so it serves if one step can sort what it finds.
+    ended = select(job.c.id).where(status_is(*FINAL), *ended_between(job_filter))
+    found = select(func.count()).select_from(ended.limit(MAX_EXAMINED + 1).subquery())
+    if connection.execute(found).scalar_one() > MAX_EXAMINED:
+        return None
+    return select(ended.cte("ended").prefix_with(MATERIALIZED).c.id)
 
 
 def _with_status(status: Status, task: str | None) -> Select[Any]:
@@ -192,8 +207,9 @@ def _within(query: Select[Any], job_filter: JobFilter, before: str | None) -> Se
         query = query.where(id_column < before)
     if job_filter.since is not None:
         query = query.where(id_column >= _first_id(job_filter.since, -CLOCKS_APART))
-    if job_filter.until is not None:
-        query = query.where(id_column < _first_id(job_filter.until, CLOCKS_APART))
+    for until in (job_filter.until, job_filter.ended_until):  # no job ends before it is accepted
+        if until is not None:
+            query = query.where(id_column < _first_id(until, CLOCKS_APART))
     return query
 
 

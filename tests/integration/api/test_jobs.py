@@ -144,7 +144,8 @@ def test_a_list_is_narrowed_by_the_time_of_acceptance(api: httpx.Client) -> None
     assert second not in listed(api, tag=tag, until=border)
     assert listed(api, tag=tag, until=before) == []
     for extreme in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
-        assert api.get("/v1/jobs", params={"since": extreme, "until": extreme}).json()["jobs"] == []
+        for names in (("since", "until"), ("ended_since", "ended_until")):
+            assert api.get("/v1/jobs", params=dict.fromkeys(names, extreme)).json()["jobs"] == []
 
 
 def test_a_cursor_leads_through_the_list_while_new_jobs_arrive(api: httpx.Client) -> None:
@@ -194,6 +195,8 @@ def test_a_cursor_that_was_altered_anywhere_is_refused(api: httpx.Client) -> Non
         ("since=yesterday", "since"),
         ("since=2020-01-01T00:00:00", "since"),
         ("until=2020-01-01T00:00:00", "until"),
+        ("ended_since=yesterday", "ended_since"),
+        ("ended_until=2020-01-01T00:00:00", "ended_until"),
         ("nope=1", "nope"),
     ],
 )

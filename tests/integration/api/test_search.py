@@ -78,6 +78,29 @@ def test_dead_letters_are_found_and_replayed_by_words_and_payload(api: httpx.Cli
     problem(api.post("/v1/dead-letters/replay", json={"filter": {"payload": {"a..b": "x"}}}), 422, None)
 
 
+def test_jobs_are_found_exported_replayed_and_discarded_by_when_they_ended(api: httpx.Client) -> None:
+    tag = a_word()
+    first, second = deed(api, {"tag": tag}, then="raise"), deed(api, {"tag": tag, "delay": 3600})
+    waiting = deed(api, {"tag": tag, "delay": 3600})
+    ended(api, first)
+    border = api.post(f"/v1/jobs/{second}/cancel").json()["finished_at"]
+    assert found(api, tag=tag) == [waiting, second, first]
+    assert found(api, tag=tag, ended_since=border) == [second]
+    assert found(api, tag=tag, ended_until=border) == [first]
+    assert found(api, ended_since=border, ended_until=border) == []
+    assert found(api, "/v1/dead-letters", tag=tag, ended_since=border) == []
+    export = api.get("/v1/jobs/export", params={"tag": tag, "ended_until": border})
+    assert [json.loads(line)["id"] for line in export.text.splitlines()] == [first]
+    assert api.get("/v1/jobs/count", params={"tag": tag, "ended_since": border}).json()["jobs"] == 1
+    causes = api.get("/v1/dead-letters/causes", params={"tag": tag, "ended_since": border})
+    assert causes.json() == []
+    later, earlier = ({"filter": {"tag": tag, name: border}} for name in ("ended_since", "ended_until"))
+    assert accepted(api.post("/v1/dead-letters/replay", json=later))["total"] == 0
+    discarding = "/v1/dead-letters/discard"
+    assert api.post(discarding, json=later | {"reason": "x"}).json()["discarded"] == []
+    assert api.post(discarding, json=earlier | {"reason": "x"}).json()["discarded"] == [first]
+
+
 def test_a_job_that_a_job_handed_in_names_its_parent(api: httpx.Client) -> None:
     parent = deed(api, then="hand_in")
     child = ended(api, parent)["result"]["said"]

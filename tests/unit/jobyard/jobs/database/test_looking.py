@@ -78,6 +78,10 @@ def filters() -> Iterator[dict[str, Any]]:
     yield from ({"queue": "email"}, {"worker": "worker"}, {"payload": {"no": "such"}}, {"parent": new_id()})
     yield from ({"tag": "rare"}, {"tag": "none"}, {"cause": Cause.EXCEPTION}, {"error": "No"}, {"text": "no"})
     yield from ({"since": utc_now() + timedelta(hours=1)}, {"until": utc_now() - timedelta(hours=1)})
+    hour_ago, in_an_hour = (utc_now() + timedelta(hours=hours) for hours in (-1, 1))
+    yield from ({"ended_since": hour_ago}, {"ended_until": in_an_hour}, {"ended_since": in_an_hour})
+    yield {"ended_until": hour_ago, "task": "bad.past"}
+    yield {"status": [Status.DEAD], "ended_since": hour_ago, "text": "no"}
     yield {"status": [Status.DEAD], "task": "bad.deed", "error": "ValueError", "worker": "worker"}
 
 
