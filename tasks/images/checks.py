@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from io import BytesIO
 
 from celery.exceptions import SoftTimeLimitExceeded
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from jobyard import Discard
 
 OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 DECLARES = "the picture declares"
 
-# Our own check has better messages; Pillow's is used only where ours comes too late, see `pillow_limit`.
-Image.MAX_IMAGE_PIXELS = None
+FRAMES_LIMIT = 10_000
+Image.MAX_IMAGE_PIXELS = None  # our own check has better messages
 
 
 class PictureRefusedError(Discard):
@@ -39,23 +39,7 @@ def refuse_errors(message: str) -> Iterator[None]:
         raise PictureRefusedError(f"{message}: {error or type(error).__name__}") from error
 
 
-@contextmanager
-def pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Let Pillow itself refuse more than twice `max_pixels` in the block.
-
-    A GIF's frame may be larger than its screen, and Pillow allocates it before our code can check it.
-    Pillow's limit applies to the whole process, and so does our setting.
-    """
-    previous, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
-    try:
-        yield
-    except Image.DecompressionBombError as error:
-        raise _too_many(f"{DECLARES} more than {2 * max_pixels}", max_pixels) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = previous
-
-
-def identify(content: bytes) -> Image.Image:
+def identify(content: bytes) -> ImageFile.ImageFile:
     """Open a picture without decoding it; raises `PictureRefusedError` for formats not in `OPENED`."""
     if not content:
         raise PictureRefusedError("the picture has zero bytes")
@@ -89,6 +73,13 @@ def check_pixels(subject: str, width: int, height: int, frames: int, max_pixels:
     if width * height * frames > max_pixels:
         times = f" x {frames} frames" if frames > 1 else ""
         raise _too_many(f"{subject} {width} x {height}{times}", max_pixels)
+
+
+def check_frames(size: tuple[int, int], frames: int, max_pixels: int) -> None:
+    """Raise `PictureRefusedError` if there are too many frames of this size, or too many frames."""
+    check_pixels(DECLARES, *size, frames, max_pixels)
+    if frames > FRAMES_LIMIT:
+        raise PictureRefusedError(f"the picture has more than {FRAMES_LIMIT} frames")
 
 
 def _too_many(size: str, max_pixels: int) -> PictureRefusedError:

@@ -10,6 +10,7 @@ from tasks.images.shapes import Format
 # Peak memory in bytes per pixel, measured with Pillow 13 and rounded up.
 _READING = {"WEBP": 8, "AVIF": 12, "JPEG": 10, "MPO": 10}
 _READING_OTHERS = 5
+_DRAWING = 20  # an animation's canvas, what it is restored to, the frame, and what is handed on
 _OPENING_WEBP = 16  # opening a WebP allocates its canvases, and reading it allocates the rest
 _WRITING = {Format.JPEG: 10, Format.PNG: 6, Format.WEBP: 34, Format.AVIF: 62, Format.GIF: 30}
 _COPY = 4
@@ -26,6 +27,11 @@ def check_memory_to_open_webp(pixels: int) -> None:
 def check_memory_to_read(format: str | None, pixels: int) -> None:
     """Raise `MemoryError` if there is not enough memory to decode this many pixels."""
     _check_memory(pixels * _READING.get(format or "", _READING_OTHERS), f"to read {pixels} pixels")
+
+
+def check_memory_to_draw(pixels: int) -> None:
+    """Raise `MemoryError` if there is not enough memory to draw the frames of an animation of this size."""
+    _check_memory(pixels * _DRAWING, f"to draw frames of {pixels} pixels")
 
 
 def check_memory_to_write(format: Format, source_pixels: int, pixels: int, frames: int) -> None:

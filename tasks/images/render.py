@@ -7,36 +7,56 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 from PIL import Image, ImageOps, ImageSequence
 
+from tasks.images.animation import Animation
+from tasks.images.apng_reader import read_apng
 from tasks.images.checks import (
     DECLARES,
     PictureRefusedError,
+    check_frames,
     check_pixels,
     identify,
-    pillow_limit,
     refuse_errors,
     webp_size,
 )
-from tasks.images.colours import to_plain_colours, to_plain_mode, without_alpha
-from tasks.images.memory import check_memory_to_open_webp, check_memory_to_read, check_memory_to_write
+from tasks.images.colours import (
+    has_soft_alpha,
+    to_plain_colours,
+    to_plain_mode,
+    widen_transparent_colour,
+    without_alpha,
+)
+from tasks.images.gif_reader import is_gif, read_gif
+from tasks.images.gif_writer import encode_gif
+from tasks.images.memory import (
+    check_memory_to_draw,
+    check_memory_to_open_webp,
+    check_memory_to_read,
+    check_memory_to_write,
+)
 from tasks.images.shapes import Crop, Format, Mode, Shape, save_options
 
-ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")  # the "frames" of a TIFF or of a phone's JPEG are other pictures
-FRAMES_LIMIT = 10_000
+MAX_WEBP_PLAYS = 0xFFFF
 DEFAULT_DURATION_MS = 100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An opened picture; `size` is upright, and frames are read from `image` when they are needed."""
+    """An opened picture; `size` is upright, and frames are decoded when they are needed.
+
+    `animation` has the frames of a GIF or PNG, `image` those of a WebP or AVIF. 0 `plays` are for ever.
+    """
 
     image: Image.Image
     frames: int
     size: tuple[int, int]
     max_pixels: int
+    plays: int = 0
+    animation: Animation | None = None
 
     @property
     def format(self) -> str:
@@ -58,19 +78,25 @@ def open_picture(content: bytes, max_pixels: int, shapes: Sequence[Shape] = ()) 
 
     Raises `PictureRefusedError`.
     """
-    with refuse_errors("the picture is damaged or truncated"), pillow_limit(max_pixels):
+    with refuse_errors("the picture is damaged or truncated"):
         if webp := webp_size(content):
             check_pixels(DECLARES, *webp, 1, max_pixels)
             check_memory_to_open_webp(webp[0] * webp[1])
+        animation = read_gif(content, max_pixels) if is_gif(content) else None
         image = identify(content)
         check_pixels(DECLARES, image.width, image.height, 1, max_pixels)
+        widen_transparent_colour(image)
         size = _upright_size(image)
         _draft(image, size, shapes)
         check_memory_to_read(image.format, image.width * image.height)
-        frames = _count_frames(image, max_pixels) if image.format in ANIMATED else 1
+        if image.get_format_mimetype() == "image/apng":
+            animation = read_apng(content, max_pixels)
+        if animation:
+            return Picture(image, len(animation.frames), size, max_pixels, animation.plays, animation)
+        frames = _count_frames(image, max_pixels) if image.format in ("WEBP", "AVIF") else 1
         if frames == 1:
             image.load()
-    return Picture(image, frames, size, max_pixels)
+    return Picture(image, frames, size, max_pixels, image.info.get("loop", 0))
 
 
 def render(picture: Picture, shape: Shape) -> Rendered:
@@ -80,38 +106,35 @@ def render(picture: Picture, shape: Shape) -> Rendered:
     """
     with refuse_errors("the picture cannot be converted"):
         _check_target(picture, shape)
-        frames, durations = [], []
-        for frame in _frames(picture, shape.format):
+        frames, durations_ms = [], []
+        for frame, duration_ms in _frames(picture, shape.format):
             frames.append(_apply_shape(frame, picture.size, shape))
-            # Pillow knows a WebP or AVIF frame's duration only while that frame is loaded.
-            durations.append(round(frame.info.get("duration", DEFAULT_DURATION_MS)))
-        first, rest = frames[0], frames[1:]
-        options = save_options(shape.format, shape.quality) | _metadata(first, shape)
-        if rest:
-            options |= {"save_all": True, "append_images": rest, "duration": durations}
-            options |= _repeats(picture.image, shape.format)
-        first.info = {}  # Pillow's writers would copy comments and other metadata from it
-        target = BytesIO()
-        first.save(target, format=shape.format.upper(), **options)
-    return Rendered(target.getvalue(), first.width, first.height)
+            durations_ms.append(duration_ms or DEFAULT_DURATION_MS)
+        content = _encode(frames, durations_ms, picture.plays, shape)
+    return Rendered(content, frames[0].width, frames[0].height)
+
+
+def _encode(frames: Sequence[Image.Image], durations_ms: Sequence[float], plays: int, shape: Shape) -> bytes:
+    if shape.format is Format.GIF:
+        return encode_gif(frames, durations_ms, plays)
+    first, *rest = frames
+    options = save_options(shape.format, shape.quality) | _metadata(first, shape)
+    if rest:
+        loop = min(plays, MAX_WEBP_PLAYS)
+        options |= {"save_all": True, "append_images": rest, "duration": list(durations_ms), "loop": loop}
+        if any(map(has_soft_alpha, frames)):
+            # libwebp draws a soft pixel that stays as it is twice, unless each frame is drawn on its own.
+            options |= {"kmin": 0, "kmax": 1}
+    first.info = {}  # Pillow's writers would copy comments and other metadata from it
+    target = BytesIO()
+    first.save(target, format=shape.format.upper(), **options)
+    return target.getvalue()
 
 
 def _count_frames(image: Image.Image, max_pixels: int) -> int:
-    # Counted frame by frame, because `n_frames` would read all frames of a decompression bomb first.
-    count = 1
-    if not getattr(image, "is_animated", False):
-        return count
-    while True:
-        try:
-            image.seek(count)
-        except EOFError:
-            break
-        count += 1
-        check_pixels(DECLARES, image.width, image.height, count, max_pixels)
-        if count > FRAMES_LIMIT:
-            raise PictureRefusedError(f"the picture has more than {FRAMES_LIMIT} frames")
-    image.seek(0)
-    return count
+    frames: int = getattr(image, "n_frames", 1)
+    check_frames(image.size, frames, max_pixels)
+    return frames
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -140,12 +163,20 @@ def _draft(image: Image.Image, size: tuple[int, int], shapes: Sequence[Shape]) -
         image.draft(image.mode, (side, side))
 
 
-def _frames(picture: Picture, format: Format) -> Iterator[Image.Image]:
-    if picture.frames > 1 and format.has_animation:
-        yield from ImageSequence.Iterator(picture.image)
-    else:
-        picture.image.seek(0)
-        yield picture.image
+def _frames(picture: Picture, format: Format) -> Iterator[tuple[Image.Image, float]]:
+    frames = picture.animation.draw() if picture.animation else _decode(picture.image)
+    number = picture.frames if format.has_animation else 1
+    info = {name: value for name, value in picture.image.info.items() if name != "transparency"}
+    for frame, duration_ms in islice(frames, number):
+        if picture.animation:
+            frame.info = info.copy()
+        yield frame, duration_ms
+
+
+def _decode(image: Image.Image) -> Iterator[tuple[Image.Image, float]]:
+    for frame in ImageSequence.Iterator(image):
+        frame.load()  # Pillow knows the frame's duration only then
+        yield frame, frame.info.get("duration", 0)
 
 
 def _check_target(picture: Picture, shape: Shape) -> None:
@@ -160,6 +191,8 @@ def _check_target(picture: Picture, shape: Shape) -> None:
     frames = picture.frames if shape.format.has_animation else 1
     check_pixels("the output would be", width, height, frames, picture.max_pixels)
     source_pixels = picture.image.width * picture.image.height
+    if picture.animation:
+        check_memory_to_draw(source_pixels)
     check_memory_to_write(shape.format, source_pixels, width * height, frames)
 
 
@@ -168,12 +201,6 @@ def _check_crop(size: tuple[int, int], crop: Crop) -> None:
         raise PictureRefusedError(
             f"crop reaches to {crop.right} x {crop.bottom}, and the picture ends at {size[0]} x {size[1]}"
         )
-
-
-def _repeats(image: Image.Image, format: Format) -> dict[str, int]:
-    # 0 means forever. A GIF without a number of repeats is played once.
-    times = image.info.get("loop", 1 if image.format == "GIF" else 0)
-    return {} if format is Format.GIF and times == 1 else {"loop": times}
 
 
 def _apply_shape(frame: Image.Image, size: tuple[int, int], shape: Shape) -> Image.Image:

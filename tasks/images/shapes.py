@@ -98,7 +98,7 @@ class Shape(Payload):
         description="Drop all metadata and convert colours to sRGB; false keeps EXIF and the colour profile.",
     )
     background: str = Field(
-        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="The colour behind transparent pixels."
+        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="For jpeg: the colour behind transparent pixels."
     )
 
     @model_validator(mode="after")

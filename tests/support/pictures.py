@@ -138,6 +138,26 @@ def sixteen_bit() -> bytes:
     return encoded(image, "PNG")
 
 
+def grey_png(bits: int, width: int, line: bytes, transparent: int) -> bytes:
+    """A grey PNG of equal lines in which one grey is transparent."""
+    return png(bits, 0, width, line, transparent.to_bytes(2, "big"))
+
+
+def png(bits: int, colour_type: int, width: int, line: bytes, transparent: bytes) -> bytes:
+    """A PNG of ten equal lines in which one colour is transparent."""
+    head = struct.pack(">IIBBBBB", width, 10, bits, colour_type, 0, 0, 0)
+    chunks = (
+        (b"IHDR", head),
+        (b"tRNS", transparent),
+        (b"IDAT", zlib.compress((b"\0" + line) * 10)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
 def declaring(width: int, height: int) -> bytes:
     """A PNG of a few bytes that says it is of this size."""
     png = encoded(Image.new("L", (1, 1)), "PNG")
@@ -153,9 +173,9 @@ def webp_declaring(side: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
-def gif_with_a_frame_of(width: int, height: int) -> bytes:
-    """A GIF of one by one pixel whose second frame is larger than that."""
-    return _gif(1, 1, [(1, 1), (width, height)])
+def gif_with_frames_of(sizes: Sequence[tuple[int, int]]) -> bytes:
+    """A GIF of one by one pixel whose frames may be larger than that."""
+    return _gif(1, 1, sizes)
 
 
 def animation_bomb(width: int, height: int, frames: int) -> bytes:

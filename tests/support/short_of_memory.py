@@ -1,5 +1,7 @@
 """Converts a sound picture with less and less room: `python -m tests.support.short_of_memory png avif`.
 
+Of a `gif` or an `apng` it makes an animation.
+
 Prints a line for each try: `made`, or the class of what was raised.
 """
 
@@ -19,7 +21,11 @@ ROOM_MIB = (400, 100, 70, 50, 35, 25, 18, 12, 8, 5, 3)
 
 def main(source: str, format: str) -> None:
     target = BytesIO()
-    Image.linear_gradient("L").resize(PIXELS).convert("RGB").save(target, source.upper(), progressive=True)
+    first = Image.linear_gradient("L").resize(PIXELS).convert("RGB")
+    is_animated = source in ("gif", "apng")
+    rest = [first.rotate(180)] if is_animated else []
+    options = {"save_all": True, "append_images": rest} if is_animated else {"progressive": True}
+    first.save(target, source.upper().replace("APNG", "PNG"), **options)
     print(_outcome(target.getvalue(), format))  # once with all the room there is, so that all is loaded
     for room in ROOM_MIB:
         _leave_room(room * 1024 * 1024)

@@ -18,10 +18,12 @@ from tests.support.pictures import (
     decoded,
     durations,
     encoded,
+    grey_png,
     half_transparent_palette,
     has_place,
     is_near,
     noise,
+    png,
     quarters,
     sixteen_bit,
     swapped_profile,
@@ -204,6 +206,34 @@ def test_one_transparent_colour_is_transparency_too(mode: str, black: int) -> No
     assert is_near(colour_at(made(picture, "jpeg"), 0.5, 0.5), WHITE)
 
 
+@pytest.mark.parametrize("format", ["png", "webp", "avif", "gif", "jpeg"])
+def test_one_of_sixteen_bits_of_grey_is_transparency_too(format: str) -> None:
+    # 0x1234 and 0x1235 are the same in eight bits.
+    line = b"".join(value.to_bytes(2, "big") * 10 for value in (0x1234, 0x1235, 0x8000, 0xFFFF))
+    image = made(grey_png(16, 40, line, transparent=0x1234), format)
+    if format == "jpeg":
+        assert is_near(colour_at(image, 0.1, 0.5), WHITE)
+    else:
+        assert [image.convert("RGBA").getpixel((x, 5))[3] for x in (5, 15, 25, 35)] == [0, 255, 255, 255]  # type: ignore[index]
+    assert is_near(colour_at(image, 0.4, 0.5), (18, 18, 18))
+    assert is_near(colour_at(image, 0.6, 0.5), (128, 128, 128))
+
+
+@pytest.mark.parametrize(
+    ("bits", "line", "transparent"),
+    [(2, b"\x00" * 4 + b"\x55" * 4 + b"\xff" * 4, 1), (4, b"\x22" * 8 + b"\x55" * 8 + b"\xff" * 8, 5)],
+)
+def test_one_of_few_bits_of_grey_is_transparency_too(bits: int, line: bytes, transparent: int) -> None:
+    image = made(grey_png(bits, 48, line, transparent))
+    assert [image.getpixel((x, 5))[3] for x in (5, 20, 40)] == [255, 0, 255]  # type: ignore[index]
+
+
+def test_one_colour_of_sixteen_bits_is_transparency_too() -> None:
+    line = b"\x12\x34\x56\x78\x9a\xbc" * 20 + b"\xff\x00\x00\x00\x00\x00" * 20
+    image = made(png(16, 2, 40, line, b"\xff\x00\x00\x00\x00\x00"))
+    assert [image.getpixel((x, 5))[3] for x in (5, 35)] == [255, 0]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("source", ["GIF", "WEBP", "PNG", "AVIF"])
 @pytest.mark.parametrize("format", ["gif", "webp"])
 def test_an_animation_stays_one_in_gif_and_webp(source: str, format: str) -> None:
@@ -227,19 +257,6 @@ def test_the_first_frame_is_found_again_after_the_last() -> None:
     again = render(picture, Shape(format=Format.WEBP))
     assert is_near(colour_at(decoded(still.content), 0.5, 0.5), (40, 90, 0), 12)
     assert durations(again.content) == durations(whole.content)
-
-
-@pytest.mark.parametrize("source", ["GIF", "WEBP"])
-@pytest.mark.parametrize("format", ["gif", "webp"])
-@pytest.mark.parametrize("times", [0, 3])
-def test_an_animation_is_repeated_as_often_as_before(source: str, format: str, times: int) -> None:
-    assert made(animation(source, loop=times), format).info["loop"] == times
-
-
-def test_a_gif_that_plays_once_plays_once() -> None:
-    once = animation("GIF")
-    assert "loop" not in made(once, "gif").info
-    assert made(once, "webp").info["loop"] == 1
 
 
 @pytest.mark.parametrize("source", ["MPO", "TIFF"])
