@@ -39,12 +39,13 @@ def refuse_errors(message: str) -> Iterator[None]:
         raise PictureRefusedError(f"{message}: {error or type(error).__name__}") from error
 
 
-def identify(content: bytes) -> ImageFile.ImageFile:
+def identify(file: BytesIO) -> ImageFile.ImageFile:
     """Open a picture without decoding it; raises `PictureRefusedError` for formats not in `OPENED`."""
+    content = file.getvalue()
     if not content:
         raise PictureRefusedError("the picture has zero bytes")
     try:
-        return Image.open(BytesIO(content), formats=OPENED)
+        return Image.open(file, formats=OPENED)
     except UnidentifiedImageError:
         raise PictureRefusedError(f"the picture is {_describe_content(content)}") from None
 

@@ -5,7 +5,7 @@ The declared size is checked before a pixel is decoded; `tasks/images/checks.py`
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -30,6 +30,7 @@ from tasks.images.colours import (
     widen_transparent_colour,
     without_alpha,
 )
+from tasks.images.decoding_cost import DecodingClock, TimedFile, check_scans, check_tiles
 from tasks.images.gif_reader import is_gif, read_gif
 from tasks.images.gif_writer import encode_gif
 from tasks.images.memory import (
@@ -57,6 +58,7 @@ class Picture:
     max_pixels: int
     plays: int = 0
     animation: Animation | None = None
+    clock: DecodingClock = field(default_factory=DecodingClock)
 
     @property
     def format(self) -> str:
@@ -83,8 +85,11 @@ def open_picture(content: bytes, max_pixels: int, shapes: Sequence[Shape] = ()) 
             check_pixels(DECLARES, *webp, 1, max_pixels)
             check_memory_to_open_webp(webp[0] * webp[1])
         animation = read_gif(content, max_pixels) if is_gif(content) else None
-        image = identify(content)
+        image = identify(TimedFile(content))
         check_pixels(DECLARES, image.width, image.height, 1, max_pixels)
+        if image.format in ("JPEG", "MPO"):
+            check_scans(content, image.size, max_pixels)
+        check_tiles(image, max_pixels)
         widen_transparent_colour(image)
         size = _upright_size(image)
         _draft(image, size, shapes)
@@ -167,7 +172,7 @@ def _frames(picture: Picture, format: Format) -> Iterator[tuple[Image.Image, flo
     frames = picture.animation.draw() if picture.animation else _decode(picture.image)
     number = picture.frames if format.has_animation else 1
     info = {name: value for name, value in picture.image.info.items() if name != "transparency"}
-    for frame, duration_ms in islice(frames, number):
+    for frame, duration_ms in picture.clock.limit(islice(frames, number)):
         if picture.animation:
             frame.info = info.copy()
         yield frame, duration_ms

@@ -33,6 +33,7 @@ from tests.support.pictures import (
     durations,
     encoded,
     is_near,
+    jpeg_of_scans,
     noise,
     quarters,
     telltale,
@@ -229,6 +230,7 @@ def test_no_picture_is_fetched_from_the_inside(darkroom: Darkroom, server: HttpS
         pytest.param(EPS, "an EPS or PostScript program", id="eps"),
         pytest.param(declaring(100_000, 100_000), "JOBYARD_IMAGES__MAX_PIXELS", id="too-many-pixels"),
         pytest.param(animation_bomb(5000, 5000, 1000), "5000 x 5000 x 3 frames", id="animation-bomb"),
+        pytest.param(jpeg_of_scans(1000, 1000, 5001), "pixels in 5001 scans", id="scans"),
         pytest.param(b"This is a text.\n", "its content counts, not its name", id="text"),
     ],
 )

@@ -178,6 +178,31 @@ def gif_with_frames_of(sizes: Sequence[tuple[int, int]]) -> bytes:
     return _gif(1, 1, sizes)
 
 
+def jpeg_of_scans(width: int, height: int, scans: int) -> bytes:
+    """A small progressive JPEG that decodes its last scan again and again."""
+    jpeg = encoded(Image.new("L", (width, height), 128), "JPEG", progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    more = scans - jpeg.count(b"\xff\xda")
+    return jpeg[:-2] + jpeg[last:-2] * more + jpeg[-2:]
+
+
+def tiff_with_tiles_of(side: int) -> bytes:
+    """A TIFF of 16 by 16 pixels in one tile of this side."""
+    data = zlib.compress(bytes(side * side))
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 0, 325: len(data)}
+    tags[324] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
+def avif_of_larger_frames(side: int, frames: int) -> bytes:
+    """An AVIF that says it is of 16 by 16 pixels, and has frames of this side."""
+    avif = animation("AVIF", [100] * frames, (side, side), speed=10)
+    for format in (">II", ">HH"):
+        avif = avif.replace(struct.pack(format, side, side), struct.pack(format, 16, 16))
+    return avif
+
+
 def animation_bomb(width: int, height: int, frames: int) -> bytes:
     """A GIF of this many frames, each a single pixel on a canvas of this size."""
     return _gif(width, height, [(1, 1)] * frames)

@@ -12,7 +12,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 
 from jobyard.jobs.errors import Discard
+from tasks.images import decoding_cost
 from tasks.images.checks import FRAMES_LIMIT, PictureRefusedError, webp_size
+from tasks.images.decoding_cost import count_scans
 from tasks.images.render import open_picture, render
 from tasks.images.shapes import Crop, Format, Mode, Shape
 from tests.support.pictures import (
@@ -20,12 +22,15 @@ from tests.support.pictures import (
     SVG,
     animation,
     animation_bomb,
+    avif_of_larger_frames,
     declaring,
     encoded,
     gif_with_frames_of,
+    jpeg_of_scans,
     noise,
     quarters,
     text_bomb,
+    tiff_with_tiles_of,
     webp_declaring,
 )
 from tests.support.processes import ROOT
@@ -126,6 +131,59 @@ def test_an_animation_is_counted_no_further_than_needed() -> None:
 
 def test_an_animation_of_tiny_frames_has_an_end_too() -> None:
     assert f"more than {FRAMES_LIMIT} frames" in refusal(animation_bomb(1, 1, frames=FRAMES_LIMIT + 1))
+
+
+def test_a_jpeg_whose_scans_go_over_too_many_pixels_is_refused() -> None:
+    words = refusal(jpeg_of_scans(200, 100, 5001))
+    assert "declares 200 x 100 pixels in 5001 scans" in words
+    assert "at most 100000000 pixels in all scans are decoded (100 times JOBYARD_IMAGES__MAX_PIXELS)" in words
+
+
+def test_a_jpeg_of_as_many_scans_as_may_be_is_taken() -> None:
+    assert open_picture(jpeg_of_scans(200, 100, 5000), MAX_PIXELS).size == (200, 100)
+
+
+@pytest.mark.parametrize(("progressive", "scans"), [(False, 1), (True, 10)])
+def test_the_scans_of_a_jpeg_are_counted_and_those_of_its_thumbnail_are_not(
+    progressive: bool, scans: int
+) -> None:
+    picture = encoded(noise(), "JPEG", progressive=progressive)
+    thumbnail = encoded(noise(40, 30), "JPEG", progressive=True)
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    assert count_scans(picture) == scans
+    assert count_scans(picture[:2] + segment + b"\xff" * 9 + picture[2:] + thumbnail) == scans
+
+
+def test_tiles_far_larger_than_the_picture_are_refused() -> None:
+    words = refusal(tiff_with_tiles_of(16_384))
+    assert "the tiles of the picture have 16384 x 16384 pixels, and at most 1000000" in words
+    assert open_picture(tiff_with_tiles_of(512), MAX_PIXELS).size == (16, 16)
+
+
+def test_a_picture_of_millions_of_parts_is_given_up_at_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = encoded(quarters(), "JPEG")
+    padded = picture[:2] + b"\xff" * (1 << 20) + picture[2:]
+    assert open_picture(padded, MAX_PIXELS).size == (80, 60)
+    monkeypatch.setattr(decoding_cost, "DECODING_SECONDS", 0.2)
+    assert "takes more than 0.2 s to decode, far more than its pixels need" in refusal(padded)
+
+
+def test_frames_that_are_larger_inside_than_they_say_are_given_up_at_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deceptive = avif_of_larger_frames(2048, 4)
+    assert open_picture(deceptive, MAX_PIXELS).size == (16, 16)
+    assert render(open_picture(deceptive, MAX_PIXELS), Shape(format=Format.GIF)).width == 16
+    monkeypatch.setattr(decoding_cost, "DECODING_SECONDS", 0.005)
+    assert "far more than its pixels need" in refusal(deceptive, Shape(format=Format.GIF))
+
+
+def test_the_time_to_decode_is_that_of_all_outputs_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding_cost, "DECODING_SECONDS", 0.5)
+    picture = open_picture(avif_of_larger_frames(2048, 4), MAX_PIXELS)
+    with pytest.raises(PictureRefusedError, match=r"takes more than 0\.5 s"):  # noqa: PT012 (one of them)
+        for _ in range(1000):
+            render(picture, Shape(format=Format.GIF))
 
 
 def test_a_picture_whose_comment_is_a_bomb_is_refused() -> None:
