@@ -204,7 +204,20 @@ class NotStarted:
     attempt: int
 
 
-Outcome = Succeeded | Failed | HandedBack | NotStarted
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """The end of an attempt that never began, because the job is of another version of the code.
+
+    The job waits in its queue, with this failure, for a worker that knows its task and can read its payload;
+    without one it is dead after `KEEPER__UNKNOWN_FOR`.
+    """
+
+    job_id: str
+    attempt: int
+    failure: Failure
+
+
+Outcome = Succeeded | Failed | HandedBack | NotStarted | PutOff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

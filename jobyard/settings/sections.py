@@ -162,7 +162,9 @@ class KeeperSettings(SettingsSection):
         "doubles each time.",
     )
     unknown_for: Duration = Field(
-        timedelta(days=1), description="A job whose task no worker has known for this long is dead."
+        timedelta(days=1),
+        description="A job whose task no worker has known, or whose payload none could read, for this long "
+        "is dead.",
     )
     replay_rate: float = Field(
         50, gt=0, description="Most dead jobs a second that one replay order puts back into their queues."

@@ -8,6 +8,7 @@ from celery.signals import task_unknown
 from jobyard.broker.message_ids import job_ids_of
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
+from jobyard.worker.execution.other_version import unknown_task
 
 log = structlog.get_logger()
 
@@ -20,12 +21,8 @@ def _put_off_unknown(name: str, message: Any, **_: Any) -> None:
     except (TypeError, ValueError, LookupError):
         argument = None
     job_ids = job_ids_of(argument)
-    task_name = f"{name!r}"[:200]
-    reason = (
-        f"no worker knows the task {task_name}: deploy one that does, give the task an alias, or discard it"
-    )
-    log.warning("task unknown to this worker, left to others", task=task_name, jobs=len(job_ids))
+    log.warning("task unknown to this worker, left to others", task=f"{name!r:.200}", jobs=len(job_ids))
     try:
-        get_ledger().put_off_unknown(job_ids, reason)
+        get_ledger().put_off_unknown(job_ids, unknown_task(name))
     except LedgerUnavailableError as error:
         log.warning("not noted, the keeper will notice", reason=str(error))

@@ -85,7 +85,7 @@ job = Table(
     Column("publish_count", Integer, nullable=False, server_default="0"),
     # When the keeper may publish the job (again), if no worker has claimed it by then.
     Column("resend_at", UtcDateTime, nullable=False),
-    # When a worker first fetched the job without knowing its task.
+    # Since when each worker that fetched the job did not know its task, or could not read its payload.
     Column("unknown_since", UtcDateTime),
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64)),

@@ -77,7 +77,6 @@ def _claim_where(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
         .values(
             status=Status.RUNNING,
             attempt=job.c.attempt + 1,
-            unknown_since=None,
             worker=bindparam("its_worker"),
             started_at=db_now(),
             lease_until=db_now(plus=bindparam("lease", type_=Float)),

@@ -26,6 +26,9 @@ class FaultKind(StrEnum):
     LATE_RESULT = "late_result"  # a superseded attempt tried to write its outcome
     BAD_MESSAGE = "bad_message"  # a message cannot be read, or names no job
     UNKNOWN_TASK = "unknown_task"  # a worker fetched a message for a task that it does not know
+    OTHER_VERSION = (
+        "other_version"  # a worker could not read the payload of a job, which then waits for another
+    )
     THREAD_LEFT_BEHIND = "thread_left_behind"  # a task blocked its thread past its hard limit
     LOST_WORKER = "lost_worker"  # a job was taken back from a worker that no longer renewed its lease
 

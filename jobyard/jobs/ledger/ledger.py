@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, func, update
+from sqlalchemy import Connection, update
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
@@ -21,10 +21,11 @@ from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import (
     WAITING,
     Acceptance,
-    Cause,
     ClaimedJob,
+    Failure,
     NewJob,
     Outcome,
+    PutOff,
     QueuedJob,
     Status,
     Succeeded,
@@ -34,7 +35,8 @@ from jobyard.jobs.ledger import dead_letters, pruning, replay_orders
 from jobyard.jobs.ledger.accept import accept, commit_untagged
 from jobyard.jobs.ledger.claim import claim, mark_published, renew
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, count_fault_and_commit
-from jobyard.jobs.ledger.settle import AttemptKey, queued_again, settle, settle_succeeded
+from jobyard.jobs.ledger.put_off import put_off_queued, settle_put_off
+from jobyard.jobs.ledger.settle import AttemptKey, settle, settle_succeeded
 from jobyard.jobs.reading.job_queries import missing, status_of
 from jobyard.settings import Settings, get_settings
 from jobyard.settings.locked_cache import locked_cache
@@ -99,31 +101,15 @@ class Ledger:
             return ours
         with self.database.writing() as connection:
             ours = settle(connection, outcomes)
+            put_off = [o for o in outcomes if isinstance(o, PutOff) and (o.job_id, o.attempt) in ours]
+            settle_put_off(connection, put_off, self._settings.keeper)
             count_fault(connection, FaultKind.LATE_RESULT, len(outcomes) - len(ours))
             return ours
 
-    def put_off_unknown(self, job_ids: Sequence[str], message: str) -> None:
+    def put_off_unknown(self, job_ids: Sequence[str], failure: Failure) -> None:
         """Keep queued jobs for a worker that knows their task; without one, they die after `unknown_for`."""
-        is_among_them = job.c.id.in_(job_ids) & (job.c.status == Status.QUEUED)
-        keeper = self._settings.keeper
         with self.database.writing() as connection:
-            count_fault(connection, FaultKind.UNKNOWN_TASK)
-            connection.execute(
-                update(job)
-                .where(is_among_them, job.c.unknown_since < db_now(plus=-keeper.unknown_for))
-                .values(
-                    status=Status.DEAD,
-                    finished_at=db_now(),
-                    failure_cause=Cause.UNKNOWN_TASK,
-                    failure_type="UnknownTask",
-                    failure_message=message,
-                )
-            )
-            statement = update(job).where(is_among_them).values(queued_again())
-            since = func.coalesce(job.c.unknown_since, db_now())
-            connection.execute(
-                statement.values(resend_at=db_now(plus=keeper.resend_after), unknown_since=since)
-            )
+            put_off_queued(connection, job_ids, failure, self._settings.keeper)
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""

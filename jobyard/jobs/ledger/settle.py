@@ -50,6 +50,7 @@ def settle_succeeded(database: LedgerDatabase, outcomes: Sequence[Succeeded]) ->
 def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[AttemptKey]:
     """Record how attempts ended; return the keys of those that were still running, which alone count.
 
+    What becomes of a `PutOff` is in `put_off.py`.
     The rows are locked first, so that they are locked in one order for every mixture of outcomes.
     """
     ours = _lock_running(connection, outcomes)
@@ -58,7 +59,7 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> set[AttemptKe
         connection.execute(
             _succeed_statement(connection.dialect.name), _results(connection.dialect.name, succeeded)
         )
-    _settle_failed(connection, [o for o in current if isinstance(o, Failed)])
+    settle_failed(connection, [o for o in current if isinstance(o, Failed)])
     _settle_handed_back(connection, [o.job_id for o in current if isinstance(o, HandedBack)])
     _settle_not_started(connection, [o.job_id for o in current if isinstance(o, NotStarted)])
     return ours
@@ -124,19 +125,23 @@ def _results(dialect: str, outcomes: Sequence[Succeeded]) -> Mapping[str, str]:
 
 
 _job_id = bindparam("job_id", type_=Id)
+IS_THIS_JOB: Final = job.c.id == _job_id
 
 
-def _settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
+def settle_failed(connection: Connection, outcomes: Sequence[Failed]) -> None:
+    """Record attempts that failed, of jobs whose rows are locked: each is retried, or dead."""
     record_attempts(connection, outcomes)
     retried = [outcome for outcome in outcomes if outcome.retry_in is not None]
     dead = [outcome for outcome in outcomes if outcome.retry_in is None]
     if retried:
         retry_at = db_now(plus=bindparam("retry_in", type_=Float))
-        statement = _failed(Status.RETRYING).values(run_at=retry_at, published_at=None, publish_count=0)
-        connection.execute(statement, [_failure_row(outcome) for outcome in retried])
+        later = {"run_at": retry_at, "published_at": None, "publish_count": 0, "unknown_since": None}
+        connection.execute(
+            _failed(Status.RETRYING).values(later), [failure_row(outcome) for outcome in retried]
+        )
     if dead:
         statement = _failed(Status.DEAD).values(finished_at=db_now())
-        connection.execute(statement, [_failure_row(outcome) for outcome in dead])
+        connection.execute(statement, [failure_row(outcome) for outcome in dead])
 
 
 def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
@@ -144,9 +149,7 @@ def _settle_handed_back(connection: Connection, job_ids: Sequence[str]) -> None:
 
 
 def _settle_not_started(connection: Connection, job_ids: Sequence[str]) -> None:
-    # No task has got the number of this attempt, so the next attempt may have it.
-    as_before = {"attempt": job.c.attempt - 1, "started_at": case((job.c.attempt > 1, job.c.started_at))}
-    _queue_again(connection, job_ids, queued_again() | as_before)
+    _queue_again(connection, job_ids, queued_again() | NOT_STARTED | {"unknown_since": job.c.unknown_since})
 
 
 def _queue_again(connection: Connection, job_ids: Sequence[str], values: dict[str, Any]) -> None:
@@ -169,26 +172,35 @@ def queued_again(unsent_after: timedelta = timedelta(0)) -> dict[str, Any]:
         "published_at": None,
         "publish_count": 0,
         "resend_at": db_now(plus=unsent_after),
+        "unknown_since": None,
     }
 
 
+# The values of a job whose attempt never began: no task has got its number, so the next attempt may have it.
+NOT_STARTED: Final[dict[str, Any]] = {
+    "attempt": job.c.attempt - 1,
+    "started_at": case((job.c.attempt > 1, job.c.started_at)),
+}
+# The values of a job that keeps a failure, with the parameters of `failure_row`.
+FAILURE: Final[dict[str, Any]] = {
+    "failure_cause": bindparam("cause"),
+    "failure_type": bindparam("type"),
+    "failure_message": bindparam("message"),
+}
+
+
 def _failed(status: Status) -> Update:
-    return (
-        update(job)
-        .where(job.c.id == _job_id)
-        .values(
-            status=status,
-            failures=job.c.failures + bindparam("counted", type_=Integer),
-            lost=job.c.lost + bindparam("newly_lost", type_=Integer),
-            failure_cause=bindparam("cause"),
-            failure_type=bindparam("type"),
-            failure_message=bindparam("message"),
-            lease_until=None,
-        )
-    )
+    values = {
+        "status": status,
+        "failures": job.c.failures + bindparam("counted", type_=Integer),
+        "lost": job.c.lost + bindparam("newly_lost", type_=Integer),
+        "lease_until": None,
+    }
+    return update(job).where(IS_THIS_JOB).values(values | FAILURE)
 
 
-def _failure_row(outcome: Failed) -> dict[str, Any]:
+def failure_row(outcome: Failed) -> dict[str, Any]:
+    """Return the parameters of the statements that record a failure."""
     row: dict[str, Any] = {
         "job_id": outcome.job_id,
         "cause": outcome.failure.cause,

@@ -19,11 +19,12 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import ClaimCheckError, Discard, ResultRefusedError, RetryLater
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
-from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, Succeeded
+from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, PutOff, Succeeded
 from jobyard.jobs.retry import retry_delay
 from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.worker.execution.other_version import unreadable_payload
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
@@ -38,7 +39,7 @@ _CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
 class _UnusablePayloadError(Exception):
     """The payload cannot be used, so the attempt ends with `outcome` before the task is called."""
 
-    def __init__(self, outcome: Failed) -> None:
+    def __init__(self, outcome: Failed | PutOff) -> None:
         super().__init__()
         self.outcome = outcome
 
@@ -102,8 +103,9 @@ def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
     try:
         return task.decode(get_claim_checks().fetch(job.id, job.payload))
     except ValidationError as error:
-        failure = Failure(Cause.INVALID_PAYLOAD, "ValidationError", _shorten(str(error)))
-        raise _UnusablePayloadError(_dead_outcome(job, failure)) from error
+        failure = unreadable_payload(error)
+        shortened = replace(failure, message=_shorten(failure.message))
+        raise _UnusablePayloadError(PutOff(job.id, job.attempt, shortened)) from error
     except ClaimCheckError as error:
         raise _UnusablePayloadError(_outcome_without_payload(task, job, error)) from error
 

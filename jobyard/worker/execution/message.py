@@ -21,6 +21,7 @@ from jobyard.jobs.job import (
     HandedBack,
     NotStarted,
     Outcome,
+    PutOff,
     Status,
 )
 from jobyard.jobs.ledger import get_ledger
@@ -30,6 +31,7 @@ from jobyard.jobs.reading.job_queries import status_of
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.isolated import is_quarantined
+from jobyard.worker.execution.other_version import unknown_task
 from jobyard.worker.execution.outcome_log import log_outcomes, reason_of
 from jobyard.worker.execution.supervisor import run_attempts, run_quarantined_attempt
 
@@ -92,7 +94,7 @@ def _run_next_group(
     # The message only names the job; the ledger decides which task it belongs to.
     task = message_task if job.task == message_task.name else known_task(job.task)
     if task is None:
-        yield [HandedBack(job.id, job.attempt, f"this worker does not know its task, {job.task!r}")]
+        yield [PutOff(job.id, job.attempt, unknown_task(job.task))]
     elif is_quarantined(job):
         yield [run_quarantined_attempt(task, job, lease)]
     else:
@@ -172,6 +174,8 @@ def _tell_celery(outcome: Outcome) -> None:
     match outcome:
         case HandedBack(reason=reason):
             raise Retry(reason)
+        case PutOff(failure=failure):
+            raise Retry(reason_of(failure))
         case Failed(retry_in=None, failure=failure):
             raise AttemptFailedError(reason_of(failure))
         case Failed(retry_in=timedelta() as delay, failure=failure):

@@ -5,30 +5,33 @@ from datetime import timedelta
 
 import structlog
 
-from jobyard.jobs.job import Failed, Failure, HandedBack, NotStarted, Outcome, Succeeded
+from jobyard.jobs.job import Failed, Failure, HandedBack, NotStarted, Outcome, PutOff, Succeeded
 
 log = structlog.get_logger()
 
 
 def log_outcomes(outcomes: Sequence[Outcome], tasks: Mapping[str, str]) -> None:
     """Write what became of these attempts to the log; `tasks` are the names of their tasks by job id."""
-    # One log entry for all that succeeded: a bundle may hold 200 jobs, and the ledger has each.
-    succeeded = [outcome for outcome in outcomes if isinstance(outcome, Succeeded)]
-    if len(succeeded) > 1:
-        first = succeeded[0].job_id
-        log.info("succeeded", job_id=first, task=tasks[first], jobs=len(succeeded))
-        outcomes = [outcome for outcome in outcomes if not isinstance(outcome, Succeeded)]
+    # One log entry for all that succeeded, and one for all that were put off: a bundle may hold 200 jobs, and
+    # the ledger has each.
+    for kind in (Succeeded, PutOff):
+        alike = [outcome for outcome in outcomes if isinstance(outcome, kind)]
+        if alike:
+            _log_outcome(alike[0], tasks[alike[0].job_id], {"jobs": len(alike)} if len(alike) > 1 else {})
     for outcome in outcomes:
-        _log_outcome(outcome, tasks[outcome.job_id])
+        if not isinstance(outcome, (Succeeded, PutOff)):
+            _log_outcome(outcome, tasks[outcome.job_id], {})
 
 
-def _log_outcome(outcome: Outcome, task_name: str) -> None:
-    fields = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt}
+def _log_outcome(outcome: Outcome, task_name: str, more: Mapping[str, int]) -> None:
+    fields = {"job_id": outcome.job_id, "task": task_name, "attempt": outcome.attempt, **more}
     match outcome:
         case NotStarted():
             log.debug("not started, for others to run", **fields)
         case HandedBack():
             log.warning("handed back", **fields, reason=outcome.reason)
+        case PutOff():
+            log.warning("left to workers of another version", **fields, reason=reason_of(outcome.failure))
         case Failed(retry_in=None):
             log.error("dead", **fields, cause=outcome.failure.cause, reason=reason_of(outcome.failure))
         case Failed(retry_in=timedelta() as delay):

@@ -110,7 +110,7 @@ def test_a_job_comes_goes_and_ends_without_a_look_at_the_others(busy_ledger: Led
         "hand back": lambda: busy_ledger.settle([HandedBack(*held.pop(), "going"), NotStarted(*held.pop())]),
         "fail": lambda: busy_ledger.settle([Failed(*held.pop(), FAILURE, retry) for retry in (None, SOON)]),
         "succeed": lambda: busy_ledger.settle([Succeeded(*one, "1") for one in held]),
-        "put off": lambda: busy_ledger.put_off_unknown(ids[-2:], "unknown"),
+        "put off": lambda: busy_ledger.put_off_unknown(ids[-2:], FAILURE),
         "cancel": lambda: busy_ledger.cancel(ids[-1]),
     }
     for what, step in steps.items():

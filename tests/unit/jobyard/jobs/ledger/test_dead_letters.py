@@ -190,13 +190,12 @@ def test_an_unknown_order_is_said_to_be_unknown(own_ledger: Ledger) -> None:
 
 def test_a_job_of_a_task_that_nobody_knows_waits_and_is_dead_in_the_end(own_ledger: Ledger) -> None:
     fresh, old = accepted(own_ledger), accepted(own_ledger)
-    own_ledger.put_off_unknown([fresh, old], "nobody knows it")
-    assert found(own_ledger, fresh).status is Status.QUEUED
+    unknown = Failure(Cause.UNKNOWN_TASK, "UnknownTask", "nobody knows it")
+    own_ledger.put_off_unknown([fresh, old], unknown)
+    assert (found(own_ledger, fresh).status, found(own_ledger, fresh).failure) == (Status.QUEUED, unknown)
     own_ledger._settings = own_ledger._settings.model_copy(
         update={"keeper": own_ledger._settings.keeper.model_copy(update={"unknown_for": timedelta(0)})}
     )
-    own_ledger.put_off_unknown([old], "nobody knows it")
+    own_ledger.put_off_unknown([old], unknown)
     job = found(own_ledger, old)
-    assert job.status is Status.DEAD
-    assert job.failure is not None
-    assert (job.failure.cause, job.failure.message) == (Cause.UNKNOWN_TASK, "nobody knows it")
+    assert (job.status, job.failure) == (Status.DEAD, unknown)

@@ -13,7 +13,7 @@ from obstore.store import LocalStore
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.jobs.files.claim_checks import ClaimChecks
-from jobyard.jobs.job import Cause, ClaimedJob, Failed, Succeeded, new_id
+from jobyard.jobs.job import Cause, ClaimedJob, Failed, PutOff, Succeeded, new_id
 from jobyard.tasks.context import current_job
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import Payload
@@ -128,9 +128,9 @@ def test_a_result_of_the_wrong_type_is_refused() -> None:
     assert failed("not a number").failure.cause is Cause.RESULT_REFUSED
 
 
-def test_a_stored_payload_that_no_longer_fits_is_final() -> None:
+def test_a_stored_payload_that_does_not_fit_this_version_is_left_to_another() -> None:
     outcome = attempt(doing(1), claimed('{"number": "many"}'))
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, PutOff)
     assert outcome.failure.cause is Cause.INVALID_PAYLOAD
     assert "number" in outcome.failure.message
 
