@@ -129,6 +129,10 @@ class FilesSettings(SettingsSection):
 
 class TasksSettings(SettingsSection):
     modules: Modules = Field((), description="Comma-separated modules with your own tasks.")
+    time_limit: Duration = Field(
+        timedelta(days=1),
+        description="Limit of the tasks that declare neither `time_limit` nor `soft_time_limit`.",
+    )
     max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
 
 

@@ -38,8 +38,8 @@ class TaskDefinition(Generic[In, Out]):
         self._is_round_trip_checked = False
         hard, soft = declaration.time_limit, declaration.soft_time_limit
         # A single limit is the soft one, because a task can catch its exception and clean up.
-        self.soft_limit = soft or hard
-        self.hard_limit = hard if soft or not hard else hard + CLEAN_UP_SECONDS
+        self.soft_limit = soft or hard or get_settings().tasks.time_limit.total_seconds()
+        self.hard_limit = hard if hard and soft else self.soft_limit + CLEAN_UP_SECONDS
 
     @property
     def location(self) -> str:

@@ -69,8 +69,7 @@ class JobTask(CeleryTask, Generic[In, Out]):
         self.name = definition.name
         self.__doc__ = definition.function.__doc__
         # Celery's own limit applies to a message, not a job, and on prefork only, so ours is reached first.
-        hard = definition.hard_limit
-        self.time_limit = hard + KILL_GRACE_SECONDS if hard else None
+        self.time_limit = definition.hard_limit + KILL_GRACE_SECONDS
 
     def __call__(self, payload: In) -> Out:
         """Overridden so that `task(payload)` is a plain call of the function, checked against its types.

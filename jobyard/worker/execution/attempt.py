@@ -127,7 +127,10 @@ def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseExceptio
     requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
     progress = error.progress if isinstance(error, RetryLater) else None
-    is_retryable = isinstance(error, (RetryLater, *task.policy.autoretry_for))
+    # `Discard` is an Exception, which `autoretry_for` may name as a whole.
+    is_retryable = isinstance(error, (RetryLater, *task.policy.autoretry_for)) and not isinstance(
+        error, Discard
+    )
     has_attempts_left = job.failures + counts < job.max_attempts
     if not (is_retryable and has_attempts_left):
         return _dead_outcome(job, failure, progress)

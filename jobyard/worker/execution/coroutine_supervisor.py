@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import thread_time
-from typing import Final
 
 import structlog
 
@@ -34,9 +33,6 @@ from jobyard.worker.execution.next_step import (
 
 log = structlog.get_logger()
 
-# How soon to check again whether an attempt has begun, because its limits count from then.
-LOOK_AGAIN_SECONDS: Final = 0.05
-
 
 class Running:
     """One attempt: the loop's thread sets `began` and the result, the worker's thread sets the rest."""
@@ -44,6 +40,7 @@ class Running:
     def __init__(self, job: ClaimedJob, lease: Lease) -> None:
         self.job, self.lease = job, lease
         self.began: float | None = None
+        self.seconds_taken_before = 0.0  # by others from this job, before it began
         self.value: Outcome | None = None
         self.error: BaseException | None = None
         self.is_over = False
@@ -61,7 +58,7 @@ class CoroutineSupervisor:
         self._task = task
         self._attempts = [Running(job, lease) for job, lease in leased_jobs]
         self._begins_before = monotonic() + patience_seconds
-        self._limits = Limits.of(task.soft_limit, task.hard_limit)
+        self._limits = Limits(task.soft_limit, task.hard_limit)
         self._changed = threading.Event()
         self._lock = threading.Lock()
         self._unfinished = len(self._attempts)
@@ -98,12 +95,14 @@ class CoroutineSupervisor:
     def _may_begin(self, running: Running) -> bool:
         with self._lock:
             if not running.is_withdrawn:
+                running.seconds_taken_before = self._loop.stalls.seconds_taken_from(running.job.id)
                 running.began = monotonic()
             return not running.is_withdrawn
 
     def _on_ended(self, running: Running) -> None:
         self._loop.ended += running.began is not None
         self._busy = thread_time() - self._cpu, self._loop.ended - self._ended
+        self._loop.stalls.forget(running.job.id)
         running.is_over = True
         self._unfinished -= 1
         if not self._unfinished or monotonic() >= self._begins_before:
@@ -142,7 +141,7 @@ class CoroutineSupervisor:
             return self._outcome(running)
         step = next_step(
             now,
-            began=running.began,
+            began=self._fair_beginning(running),
             last_sent=running.last_sent,
             reason_to_stop=running.lease.reason_to_stop(now),
             fenced_at=running.lease.fenced_at,
@@ -162,8 +161,15 @@ class CoroutineSupervisor:
                 self._leave_behind(running, str(stop))
                 return self._hand_back(running, str(stop))
             case Wait(until):
-                will_have_limits = running.began is None and self._limits != Limits()
-                return Wait(min(until, now + LOOK_AGAIN_SECONDS) if will_have_limits else until)
+                # One that begins after this reaches no limit sooner.
+                return Wait(min(until, now + self._limits.soft) if running.began is None else until)
+
+    def _fair_beginning(self, running: Running) -> float | None:
+        # The seconds for which other jobs have blocked the loop do not count.
+        if running.began is None:
+            return None
+        taken = self._loop.stalls.seconds_taken_from(running.job.id) - running.seconds_taken_before
+        return running.began + taken
 
     def _wait(self, until: float) -> None:
         self._changed.wait(max(0.0, until - monotonic()))

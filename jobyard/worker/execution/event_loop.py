@@ -6,15 +6,13 @@ left behind with the coroutine that blocks it, and later attempts get a new loop
 
 import asyncio
 import os
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Coroutine
+from time import sleep
 from typing import Final, TypeVar, cast
 
 import structlog
 
-from jobyard.jobs.clock import monotonic
 from jobyard.settings import get_settings
 from jobyard.worker.execution.attempt_thread import (
     current_call,
@@ -23,12 +21,12 @@ from jobyard.worker.execution.attempt_thread import (
     raise_in,
 )
 from jobyard.worker.execution.interruptions import AttemptStopped
+from jobyard.worker.execution.loop_stalls import HEARTBEAT_SECONDS, LoopStalls
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
-HEARTBEAT_SECONDS: Final = 0.5  # between two heartbeats of a loop
 BLOCKED_AFTER_SECONDS: Final = 5.0  # without a heartbeat
 RESPONSE_SECONDS: Final = 0.5  # within which a loop that is not blocked runs a call
 
@@ -40,10 +38,11 @@ class EventLoop:
         self.loop = asyncio.new_event_loop()
         self.slots = asyncio.Semaphore(most_at_once)
         self.ended = 0
-        self._last_heartbeat = monotonic()
+        self.stalls = LoopStalls(self.loop)
         self.is_left_behind = False
         self._thread = threading.Thread(target=self._run, name="async tasks", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._watch, name="watch of async tasks", daemon=True).start()
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function on the loop's thread as soon as the loop is free."""
@@ -51,7 +50,7 @@ class EventLoop:
 
     @property
     def is_blocked(self) -> bool:
-        return monotonic() > self._last_heartbeat + BLOCKED_AFTER_SECONDS
+        return self.stalls.is_late(BLOCKED_AFTER_SECONDS)
 
     @property
     def is_this_thread(self) -> bool:
@@ -66,19 +65,12 @@ class EventLoop:
         """Abandon the blocked loop; its thread ends when all coroutines on it have ended."""
         self.is_left_behind = True
         leave_thread_behind(self._thread)
-        job_id, where = self._blocking_call()
+        job_id, where = self.stalls.blocking_call()
         log.error("the event loop stands still, later jobs get another", job_id=job_id, where=where)
 
     def interrupt(self) -> None:
         """Raise `AttemptStopped` in the code that blocks the loop, or once it returns from C."""
         raise_in(self._thread.ident or 0, AttemptStopped)
-
-    def _blocking_call(self) -> tuple[str | None, str | None]:
-        task = asyncio.current_task(self.loop)
-        frame = sys._current_frames().get(self._thread.ident or 0)
-        calls = traceback.extract_stack(frame)[-1:] if frame else []
-        where = next((f"{call.filename}:{call.lineno} in {call.name}" for call in calls), None)
-        return (task.get_name() if task else None), where
 
     def _run(self) -> None:
         process = os.getpid()
@@ -95,8 +87,13 @@ class EventLoop:
             self.loop.close()
         forget_thread_left_behind(self._thread)
 
+    def _watch(self) -> None:
+        while not self.loop.is_closed():
+            sleep(HEARTBEAT_SECONDS)
+            self.stalls.look()
+
     def _heartbeat(self) -> None:
-        self._last_heartbeat = monotonic()
+        self.stalls.heartbeat()
         if self.is_left_behind and not asyncio.all_tasks(self.loop):
             self.loop.stop()
         else:

@@ -21,7 +21,7 @@ SoftLimitReached.__qualname__ = SoftTimeLimitExceeded.__qualname__  # the name t
 class TimeLimitExceeded(SoftTimeLimitExceeded):
     """An attempt ignored its soft limit and was abandoned at its hard limit."""
 
-    def __init__(self, soft_limit: float | None, hard_limit: float | None) -> None:
+    def __init__(self, soft_limit: float, hard_limit: float) -> None:
         super().__init__(
             f"not done after {hard_limit} s, and it did not heed its soft limit of {soft_limit} s"
         )

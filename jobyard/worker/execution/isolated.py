@@ -61,7 +61,7 @@ def _run(task: AnyDefinition, job: ClaimedJob, folder: Path) -> Outcome:
         start_new_session=True,  # so that a signal to its process group reaches only this process
     )
     # The process enforces the task's limits itself, unless even its supervisor hangs.
-    deadline = monotonic() + (task.hard_limit + LONGEST_START_SECONDS if task.hard_limit else FOREVER_SECONDS)
+    deadline = monotonic() + task.hard_limit + LONGEST_START_SECONDS
     try:
         while process.poll() is None and monotonic() < deadline:
             sleep(POLL_SECONDS)

@@ -74,7 +74,7 @@ def run_message(task: AnyDefinition, job_ids: Sequence[str], worker: str) -> Non
 
 def _longest_seconds(task: AnyDefinition, claimed: Sequence[ClaimedJob]) -> float | None:
     # A quarantined job cannot hang this process, and its isolated process may take long to start.
-    if task.hard_limit is None or any(is_quarantined(job) for job in claimed):
+    if any(is_quarantined(job) for job in claimed):
         return None
     return task.hard_limit * len(claimed)
 

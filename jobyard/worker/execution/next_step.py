@@ -17,10 +17,6 @@ class Limits(NamedTuple):
     soft: float = math.inf
     hard: float = math.inf
 
-    @classmethod
-    def of(cls, soft: float | None, hard: float | None) -> "Limits":
-        return cls(soft or math.inf, hard or math.inf)
-
 
 class SentInterruption(NamedTuple):
     """An interruption that was raised in an attempt, and when (monotonic)."""

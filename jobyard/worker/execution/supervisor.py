@@ -53,7 +53,7 @@ def run_attempts(
         supervisor = CoroutineSupervisor(task, leased_jobs, patience_seconds)
     else:
         functions = [partial(_run_unless_stopped, attempt, task, job, lease) for job, lease in leased_jobs]
-        limits = Limits.of(task.soft_limit, task.hard_limit)
+        limits = Limits(task.soft_limit, task.hard_limit)
         supervisor = ThreadSupervisor(task, leased_jobs, functions, limits, patience_seconds)
     yield from supervisor.outcomes()
     get_run_time_recorder().record(task.name, *supervisor.run_time())

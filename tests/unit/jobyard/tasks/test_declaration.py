@@ -11,6 +11,7 @@ from jobyard.tasks.payload import Payload
 from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.task import task
 from tests.support.bad_tasks import deed
+from tests.support.changed_settings import changed_settings
 
 
 class Order(Payload):
@@ -89,6 +90,26 @@ def test_a_declared_task_is_still_a_function() -> None:
         assert echo.definition.payload_schema["properties"]["text"]["type"] == "string"
     finally:
         unregister("test.echo")
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, (7200, 7205)),
+        ({"time_limit": 30}, (30, 35)),
+        ({"soft_time_limit": 30}, (30, 35)),
+        ({"soft_time_limit": 30, "time_limit": 31}, (30, 31)),
+    ],
+)
+def test_every_task_has_limits(options: Any, limits: tuple[float, float]) -> None:
+    name = f"test.limited_by_{'_and_'.join(options) or 'a_setting'}"
+    with changed_settings(TASKS__TIME_LIMIT="PT2H"):
+        definition = task(name, **options)(_secretless).definition
+        unregister(name)
+    assert (definition.soft_limit, definition.hard_limit) == limits
+
+
+def _secretless(order: Order) -> None: ...
 
 
 class Secretive(Payload):

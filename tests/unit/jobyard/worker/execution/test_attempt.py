@@ -102,6 +102,19 @@ def test_what_would_end_a_worker_is_a_failed_attempt(raised: BaseException, caus
     assert failed(raised).failure.cause is cause
 
 
+def test_a_discarded_job_is_not_tried_again_where_every_exception_is_worth_it() -> None:
+    class NoSuchCustomerError(Discard):
+        pass
+
+    @task(next(_names), autoretry_for=(Exception,), max_retries=5)
+    def do(order: Order) -> None:
+        raise NoSuchCustomerError("no such customer")
+
+    outcome = attempt(do.definition, claimed())
+    assert isinstance(outcome, Failed)
+    assert (outcome.retry_in, outcome.failure.cause) == (None, Cause.DISCARDED)
+
+
 def test_a_task_may_ask_to_be_tried_later() -> None:
     outcome = failed(RetryLater(timedelta(minutes=7), "busy"))
     assert (outcome.retry_in, outcome.counts) == (timedelta(minutes=7), True)
