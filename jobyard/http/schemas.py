@@ -100,8 +100,8 @@ class JobDetail(JobView):
     ) -> Self:
         return cls(
             **_job_fields(job, JobView),
-            payload=pydantic_core.from_json(job.payload),
-            result=pydantic_core.from_json(job.result) if job.result is not None else None,
+            payload=_parsed(job.payload),
+            result=_parsed(job.result) if job.result is not None else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
             interventions=[InterventionView.model_validate(intervention) for intervention in interventions],
         )
@@ -110,6 +110,13 @@ class JobDetail(JobView):
 def _job_fields(job: Job, view: type[BaseModel]) -> dict[str, Any]:
     fields = {name: getattr(job, name) for name in view.model_fields if name not in ("failure", "links")}
     return fields | {"failure": _failure(job.failure), "links": job_links(job.id)}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError as error:  # a number of thousands of digits, which SQL has handed in
+        return {"unavailable": f"cannot be shown: {error}"}
 
 
 def _failure(failure: Failure | None) -> FailureView | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.jobs.retry import RetryPolicy
@@ -85,20 +85,55 @@ def _first_secret(schema: dict[str, Any]) -> str | None:
     return None
 
 
-def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], Any]:
-    """Return the model of the function's one parameter and its return annotation."""
+def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], TypeAdapter[Any]]:
+    """Return the model of the function's one parameter, and the adapter of what it returns."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TaskDeclarationError(
+            f"task {name!r}: the function has a yield, so a call of it would run nothing: return a list, or "
+            "hand in a job for each part"
+        )
     parameters = list(inspect.signature(function).parameters)
-    hints = get_type_hints(function, include_extras=True)
+    hints = _hints_of(name, function)
     model = hints.get(parameters[0]) if len(parameters) == 1 else None
     if not (inspect.isclass(model) and issubclass(model, BaseModel)):
         raise TaskDeclarationError(
-            f"task {name!r}: the function must take exactly one parameter, annotated with a pydantic model"
+            f"task {name!r}: the function must take exactly one parameter, annotated with a pydantic model "
+            "(for a union, with a RootModel of it)"
         )
-    if secret := _first_secret(model.model_json_schema()):
+    if secret := _first_secret(_schema_of(name, model)):
         raise TaskDeclarationError(
             f"task {name!r}: the field {secret!r} is a secret, and secrets are stored as asterisks: "
             "keep it in a setting, or use a plain str, which the ledger stores in the clear"
         )
     if "return" not in hints:
         raise TaskDeclarationError(f"task {name!r}: annotate the function's return type (None is a type too)")
-    return model, hints["return"]
+    try:
+        return model, TypeAdapter(hints["return"])
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise TaskDeclarationError(
+            f"task {name!r}: pydantic does not know the return type {hints['return']!r:.200}: return a "
+            f"model, a dataclass or plain values ({_first_line(error)})"
+        ) from error
+
+
+def _hints_of(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise TaskDeclarationError(
+            f"task {name!r}: an annotation of the function cannot be resolved: {error}; import its type in "
+            "the function's module, and not under TYPE_CHECKING alone"
+        ) from error
+
+
+def _schema_of(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return model.model_json_schema()
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise TaskDeclarationError(
+            f"task {name!r}: its payload {model.__name__} has no JSON schema: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, SchemaValidator
+from pydantic_core import PydanticSerializationError, SchemaValidator, from_json
 
 from jobyard.jobs.errors import ResultRefusedError, TaskDeclarationError
 from jobyard.settings.settings import get_settings
@@ -22,20 +22,28 @@ Out = TypeVar("Out")
 
 # Between the soft limit, which a task may catch to clean up, and the hard limit, where one limit is declared.
 CLEAN_UP_SECONDS: Final = 5
+# Python reads no number of more digits (CVE-2020-10735), although pydantic writes it.
+MAX_DIGITS: Final = 4300
+# Most sets of fields for which a process remembers that they come back as they were.
+MOST_CHECKED_FILLINGS: Final = 1000
 
 
 class TaskDefinition(Generic[In, Out]):
     """A declared function that reads and writes its payloads and results as JSON."""
 
     def __init__(
-        self, function: Callable[[In], Any], declaration: Declaration, model: type[In], result: Any
+        self,
+        function: Callable[[In], Any],
+        declaration: Declaration,
+        model: type[In],
+        result: TypeAdapter[Out],
     ) -> None:
         self.function, self.declaration, self.payload_model = function, declaration, model
         self.name, self.aliases, self.policy = declaration.name, declaration.aliases, declaration.policy
         self.doc = inspect.cleandoc(function.__doc__ or "")
         self.is_async = inspect.iscoroutinefunction(function)
-        self.result_adapter: TypeAdapter[Out] = TypeAdapter(result)
-        self._is_round_trip_checked = False
+        self.result_adapter = result
+        self._checked_fillings = set[frozenset[str]]()
         hard, soft = declaration.time_limit, declaration.soft_time_limit
         # A single limit is the soft one, because a task can catch its exception and clean up.
         self.soft_limit = soft or hard or get_settings().tasks.time_limit.total_seconds()
@@ -68,20 +76,30 @@ class TaskDefinition(Generic[In, Out]):
                 f"task {self.name!r} takes a {self.payload_model.__name__}, not a {type(payload).__name__}"
             )
         text = payload.model_dump_json(by_alias=True, round_trip=True)
-        if not self._is_round_trip_checked:
-            self._check_round_trip(text)
+        filled = frozenset(name for name, value in payload.__dict__.items() if value)
+        if filled not in self._checked_fillings:
+            self._check_round_trip(payload, text)
+            if len(self._checked_fillings) < MOST_CHECKED_FILLINGS:
+                self._checked_fillings.add(filled)
         return text
 
-    def _check_round_trip(self, text: str) -> None:
-        # Once per process: with a model that cannot read its own JSON every job would fail in the worker.
+    def _check_round_trip(self, payload: In, text: str) -> None:
+        # Once for each set of fields that hold something: such a model would fail with every payload, and
+        # reading each payload twice would double what accepting costs.
+        model = self.payload_model.__name__
         try:
-            self.decode(text)
+            read = self.decode(text)
         except ValidationError as error:
             raise TaskDeclarationError(
-                f"task {self.name!r}: {self.payload_model.__name__} cannot read the JSON that it writes, "
+                f"task {self.name!r}: {model} cannot read the JSON that it writes, "
                 f"so no worker could run its jobs: {error}"
             ) from error
-        self._is_round_trip_checked = True
+        if read != payload:
+            raise TaskDeclarationError(
+                f"task {self.name!r}: {model} reads the JSON that it writes as another payload, and its jobs "
+                f"would run with that: {_difference(payload, read)}. Let validators leave their own results "
+                "alone, exclude no field, and give classes of your own an __eq__"
+            )
 
     @cached_property
     def _fail_fast_validator(self) -> SchemaValidator:
@@ -107,8 +125,7 @@ class TaskDefinition(Generic[In, Out]):
             text = self.result_adapter.dump_json(returned, warnings="error").decode()
         except PydanticSerializationError as error:
             raise ResultRefusedError(f"the result does not fit the task's return type: {error}") from error
-        if "null" in text:
-            self._check_result_reads_back(text)
+        self._check_is_readable(returned, text)
         limit = get_settings().tasks.max_result_bytes
         if len(text) > limit:
             raise ResultRefusedError(
@@ -117,14 +134,41 @@ class TaskDefinition(Generic[In, Out]):
             )
         return text
 
-    def _check_result_reads_back(self, text: str) -> None:
-        # JSON has no NaN and no infinity: pydantic writes them as null, which a float cannot be read from.
+    def _check_is_readable(self, returned: Out, text: str) -> None:
+        has_null = "null" in text
+        if not has_null and "NaN" not in text and "Infinity" not in text and len(text) <= MAX_DIGITS:
+            return
         try:
-            self.result_adapter.validate_json(text)
-        except ValidationError as error:
+            read = from_json(text, allow_inf_nan=False)
+        except ValueError as error:
             raise ResultRefusedError(
-                f"the result cannot be read back as the task's return type (NaN or infinity in it?): {error}"
+                f"the result cannot be read again as JSON (NaN, infinity or a huge number in it?): {error}"
             ) from error
+        # JSON has no NaN and no infinity: pydantic writes them as null.
+        if has_null and _has_lost_number(self.result_adapter.dump_python(returned, warnings=False), read):
+            raise ResultRefusedError("the result holds NaN or infinity, which JSON cannot write")
+
+
+def _difference(payload: BaseModel, read: BaseModel) -> str:
+    for name in type(payload).model_fields:
+        before, after = getattr(payload, name), getattr(read, name)
+        if before != after:
+            return f"{name!r} is {before!r:.200} and comes back as {after!r:.200}"
+    return "not equal, although every field is"
+
+
+def _has_lost_number(dumped: object, read: object) -> bool:
+    """Tell whether a number in pydantic's Python form of a value is null in its JSON."""
+    rest = [(dumped, read)]
+    while rest:
+        match rest.pop():
+            case float(), None:
+                return True
+            case dict() as items, dict() as read_items:
+                rest += zip(items.values(), read_items.values(), strict=False)
+            case (list() | tuple() | set() | frozenset()) as items, list() as read_items:
+                rest += zip(items, read_items, strict=False)
+    return False
 
 
 AnyDefinition: TypeAlias = TaskDefinition[Any, Any]

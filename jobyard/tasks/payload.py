@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,8 @@ from jobyard.jobs.errors import FileNotStoredError
 
 FILE_ID_FORMAT = "file-id"
 NUL = "\x00"
+# Numbers of more bits may have more than 4300 digits, and Python reads no such number (CVE-2020-10735).
+MAX_INTEGER_BITS: Final = (10**4300).bit_length() - 1
 
 
 class Payload(BaseModel):
@@ -25,23 +28,24 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @field_validator("*", mode="before")
+    # After the field's own validation, because pydantic takes no other validator at a union's discriminator.
+    @field_validator("*", mode="after")
     @classmethod
     def _can_be_stored(cls, value: Any) -> Any:
-        for part in _parts_of(value) if isinstance(value, (dict, list, tuple)) else (value,):
+        for part in _parts_of(value) if isinstance(value, _WITH_PARTS) else (value,):
             match part:
-                # PostgreSQL cannot store a NUL in text, and both ledgers must accept the same payloads.
-                case str() if NUL in part:
+                # PostgreSQL cannot search JSON with a NUL, and both ledgers must accept the same payloads.
+                case str() | PurePath() if NUL in str(part):
                     raise ValueError("holds a NUL character (\\u0000), which cannot be stored")
                 # 1e999 is read as infinity, and would be stored as null.
                 case float() if not isfinite(part):
                     raise ValueError("holds a number that is not finite, which JSON cannot write")
+                case int() if part.bit_length() > MAX_INTEGER_BITS:
+                    raise ValueError("holds a number of 4300 digits or more, which cannot be read again")
         return value
 
 
-def is_storable_check(function: Any) -> bool:
-    """Tell whether a validator in pydantic's schema is the one that every payload has for each field."""
-    return getattr(function, "__func__", None) is Payload._can_be_stored.__func__  # type: ignore[attr-defined]
+_WITH_PARTS: Final = (dict, list, tuple, set, frozenset, BaseModel)
 
 
 def _parts_of(value: object) -> Iterator[object]:
@@ -51,8 +55,10 @@ def _parts_of(value: object) -> Iterator[object]:
         match rest.pop():
             case dict() as items:
                 rest += [*items.keys(), *items.values()]
-            case list() | tuple() as items:
+            case list() | tuple() | set() | frozenset() as items:
                 rest += items
+            case BaseModel() as model:
+                rest += model.__dict__.values()
             case part:
                 yield part
 

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from jobyard.tasks.payload import is_storable_check
-
 Location = tuple[str | int, ...]
 
 # A schema of one of these kinds takes the JSON that the schema in it takes.
@@ -36,9 +34,6 @@ def _in(schema: Any, value: Any, location: Location, definitions: Mapping[str, A
     match schema, value:
         case {"type": kind, "schema": inner}, _ if kind in _TRANSPARENT:
             yield from _in(inner, value, location, definitions)
-        case {"type": "function-before", "function": {"function": check}, "schema": inner}, _:
-            if is_storable_check(check):
-                yield from _in(inner, value, location, definitions)
         case {"type": "definition-ref", "schema_ref": name}, _ if name in definitions:
             yield from _in(definitions[name], value, location, definitions)
         case {"type": "list", "items_schema": item}, list():

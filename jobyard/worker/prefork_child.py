@@ -1,5 +1,6 @@
 """Prepares each child process of the prefork pool: its memory limit, its signals, and when it ends."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -39,6 +40,15 @@ def _leave_process_group(**_: Any) -> None:
     if sys.platform == "linux":
         os.setpgid(0, 0)
     end_with_parent()
+
+
+@worker_process_init.connect
+def _allow_child_processes(**_: Any) -> None:
+    # billiard marks its children as daemons, which multiprocessing lets have no children of their own, and
+    # gives them a key that cannot be handed to a spawned child.
+    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    config["daemon"] = False
+    config["authkey"] = multiprocessing.process.AuthenticationString(config["authkey"])  # type: ignore[attr-defined]
 
 
 @worker_process_init.connect

@@ -266,6 +266,15 @@ def test_a_task_that_waits_for_another_job_is_told_not_to(own: OwnYard) -> None:
     assert worker.process.poll() is None
 
 
+@pytest.mark.parametrize(("pool", "start"), [("prefork", "fork"), ("prefork", "spawn"), ("threads", "spawn")])
+def test_a_task_may_have_processes_of_its_own(own: OwnYard, pool: str, start: str) -> None:
+    worker = own.start_worker(pool, 2)
+    job_ids = own.hand_in("pool", 2, text=start)
+    own.wait_for(job_ids, Status.SUCCEEDED, 60)
+    assert {own.job(job_id).result for job_id in job_ids} == {'{"said":"45"}'}
+    assert worker.stop() == 0
+
+
 def test_a_child_that_a_task_forks_ends_where_the_task_does(own: OwnYard) -> None:
     own.start_worker("threads", 1)
     job_ids = [own.hand_in("fork", text=end)[0] for end in ("return", "exit", "raise")]

@@ -1,6 +1,7 @@
 """Tasks whose payload says how they are to end, so that a failure test is one line."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ class Deed(Payload):
         "wait_for_another",
         "hand_in",
         "fork",
+        "pool",
     ] = "return"
     seconds: float = 0
     journal: str | None = None
@@ -140,6 +142,9 @@ def deed(order: Deed) -> Done:
             return Done(said=deed.delay(Deed()).id)
         case "fork":
             return Done(said=str(_forked(order.text)))
+        case "pool":
+            with multiprocessing.get_context(order.text).Pool(2) as pool:
+                return Done(said=f"{sum(pool.map(abs, range(-9, 0)))}")
         case "raise_odd":
             raise odd_error(order.odd)
         case "allocate":

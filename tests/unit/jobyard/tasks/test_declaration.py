@@ -1,10 +1,11 @@
 """What a task may say of itself, and that a wrong word fails at import with the right one beside it."""
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, ValidationError, field_validator
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.tasks.payload import Payload
@@ -139,6 +140,160 @@ def test_a_model_that_does_not_read_what_it_writes_is_refused_before_a_job_is_ac
             renamed.definition.dump(Renamed.model_validate({"no": 1}))
     finally:
         unregister("test.renamed")
+
+
+class Priced(Payload):
+    price: float = 0
+
+    @field_validator("price")
+    @classmethod
+    def _with_tax(cls, value: float) -> float:
+        return value * 1.19
+
+
+class Forgetful(Payload):
+    name: str = ""
+    note: str = Field("", exclude=True)
+
+
+class OneWay(Payload):
+    model_config = ConfigDict(validate_by_name=True)
+    number: int = Field(0, serialization_alias="no")
+
+
+class Loose(Payload):
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
+def _priced(order: Priced) -> None: ...
+
+
+def _forgetful(order: Forgetful) -> None: ...
+
+
+def _one_way(order: OneWay) -> None: ...
+
+
+def _loose(order: Loose) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "unharmed", "changed", "words"),
+    [
+        (_priced, Priced(), Priced(price=100), r"'price' is 119.0 and comes back as 141.6"),
+        (
+            _forgetful,
+            Forgetful(name="a"),
+            Forgetful(name="a", note="b"),
+            "'note' is 'b' and comes back as ''",
+        ),
+        (_one_way, None, OneWay(number=1), "cannot read the JSON"),
+        (_loose, Loose(values={}), Loose(values={"at": (1, 2)}), "comes back as"),
+    ],
+)
+def test_a_payload_that_would_come_back_as_another_is_refused_every_time(
+    function: Any, unharmed: Payload | None, changed: Payload, words: str
+) -> None:
+    name = f"test.back{function.__name__}"
+    definition = task(name)(function).definition
+    unregister(name)
+    if unharmed is not None:
+        assert definition.decode(definition.dump(unharmed)) == unharmed
+    for _ in range(2):
+        with pytest.raises(TaskDeclarationError, match=words):
+            definition.dump(changed)
+
+
+class Circle(Payload):
+    kind: Literal["circle"] = "circle"
+    radius: float = 1
+
+
+class Square(Payload):
+    kind: Literal["square"] = "square"
+    name: str = ""
+
+
+Shape = Annotated[Circle | Square, Field(discriminator="kind")]
+
+
+class Drawing(Payload):
+    shapes: list[Shape]
+
+
+class AnyShape(RootModel[Shape]):
+    pass
+
+
+def _draw(drawing: Drawing) -> None: ...
+
+
+def _draw_one(shape: AnyShape) -> None: ...
+
+
+def test_payloads_may_be_told_apart_by_a_field() -> None:
+    draw, draw_one = task("test.draw")(_draw).definition, task("test.draw_one")(_draw_one).definition
+    for name in ("test.draw", "test.draw_one"):
+        unregister(name)
+    drawing = Drawing(shapes=[Square(name="a"), Circle(radius=2)])
+    assert draw.decode(draw.dump(drawing)) == drawing
+    assert draw_one.decode(draw_one.dump(AnyShape(Square()))).root == Square()
+    with pytest.raises(ValidationError, match=r"shapes.0.square.name\n.*NUL"):
+        Drawing.model_validate_json('{"shapes": [{"kind": "square", "name": "\\u0000"}]}')
+
+
+def _generator(order: Order) -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator(order: Order) -> AsyncIterator[int]:
+    yield 1
+
+
+def _unknown_type(order: Order) -> threading.Thread: ...  # type: ignore[empty-body]
+
+
+def _unresolved(order: Order) -> "Nowhere": ...  # type: ignore[name-defined]  # noqa: F821
+
+
+class Callback(Payload):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    function: Callable[[], None] | None = None
+
+
+def _callback(order: Callback) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (_generator, "a yield"),
+        (_async_generator, "a yield"),
+        (_unknown_type, "return type"),
+        (_unresolved, "Nowhere"),
+        (_callback, "Callback has no JSON schema"),
+    ],
+)
+def test_a_function_that_cannot_be_a_task_is_refused_in_a_sentence(function: Any, words: str) -> None:
+    with pytest.raises(TaskDeclarationError, match=f"'test.impossible'.*{words}"):
+        task("test.impossible")(function)
+
+
+@pytest.mark.parametrize("value", ["a\0b", float("inf"), 10**5000], ids=["nul", "infinity", "huge"])
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [{"deep": (v,)}], lambda v: {v: 1}, lambda v: {v}])
+def test_what_no_ledger_can_keep_is_refused_wherever_it_is(value: Any, wrap: Any) -> None:
+    with pytest.raises(ValidationError, match="holds a"):
+        Anything(value=wrap(value))
+    with pytest.raises(ValidationError, match="holds a"):
+        Anything(value=Plain(value=wrap(value)))
+
+
+class Plain(BaseModel):
+    value: Any
+
+
+class Anything(Payload):
+    value: Any
 
 
 def test_only_the_tasks_own_payload_is_taken() -> None:

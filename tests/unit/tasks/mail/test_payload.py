@@ -77,7 +77,7 @@ def test_a_hundred_recipients_are_taken_and_one_more_is_refused() -> None:
         ({"to": "ada@example.org, Eve <eve@example.org>"}, "not a mail address"),
         ({"to": "ada@@example.org"}, "not a mail address"),
         ({"reply_to": "dörte@example.org"}, "ASCII before the @"),
-        ({"subject": "a\x00b"}, "NUL"),
+        ({"text": "a\x00b"}, "NUL"),
         ({"variables": {"deep": [{"in": "\x00"}]}}, "NUL"),
         ({"bbc": "eve@example.org"}, "bbc"),
         ({"attachments": [{"file": "../../etc/passwd"}]}, "file"),

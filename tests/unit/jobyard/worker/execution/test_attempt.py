@@ -1,6 +1,7 @@
 """One attempt: what a task does, and what becomes of the job."""
 
 import asyncio
+import math
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from obstore.store import LocalStore
+from pydantic import BaseModel, ConfigDict
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.jobs.files.claim_checks import ClaimChecks
-from jobyard.jobs.job import Cause, ClaimedJob, Failed, PutOff, Succeeded, new_id
+from jobyard.jobs.job import Cause, ClaimedJob, Failed, Outcome, PutOff, Succeeded, new_id
 from jobyard.tasks.context import current_job
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import Payload
@@ -180,16 +182,72 @@ def test_a_coroutine_is_run_to_its_end() -> None:
     assert outcome.result == '"awaited"'
 
 
-@pytest.mark.parametrize("returned", [float("nan"), float("inf"), [1.0, float("nan")]])
-def test_a_result_that_json_cannot_hold_is_refused(returned: Any) -> None:
-    @task(next(_names))
-    def do(_: Order) -> float | list[float]:
-        return returned  # type: ignore[no-any-return]
+class Reading(BaseModel):
+    celsius: float | None = None
+    others: tuple[Any, ...] = ()
 
-    outcome = attempt(do.definition, claimed())
+
+class Infinite(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+    number: float = math.inf
+
+
+class InWords(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+    number: float = math.inf
+    note: str | None = None
+
+
+def attempt_returning(returned: Any, kind: Any) -> Outcome:
+    @task(next(_names))
+    def do(_: Order) -> kind:
+        return returned
+
+    return attempt(do.definition, claimed())
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda number: number, float),
+        (lambda number: number, float | None),
+        (lambda number: [1.0, number], list[float]),
+        (lambda number: {"a": None, "b": [{"c": number}]}, dict[str, Any]),
+        (lambda number: Reading(celsius=number), Any),
+        (lambda number: Reading(others=(None, number)), Reading),
+        (lambda number: Infinite(number=number), Infinite),
+    ],
+)
+def test_a_result_that_json_cannot_hold_is_refused(number: float, make: Any, kind: Any) -> None:
+    outcome = attempt_returning(make(number), kind)
     assert isinstance(outcome, Failed)
     assert outcome.failure.cause is Cause.RESULT_REFUSED
     assert "NaN" in outcome.failure.message
+
+
+@pytest.mark.parametrize("kind", [int, Any, dict[str, Any]])
+def test_a_number_that_no_page_could_show_is_refused(kind: Any) -> None:
+    outcome = attempt_returning({"n": 10**5000} if kind == dict[str, Any] else 10**5000, kind)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.cause is Cause.RESULT_REFUSED
+    assert "huge number" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("returned", "kind", "text"),
+    [
+        (None, float | None, "null"),
+        (Reading(others=(None, 1.5)), Reading, '{"celsius":null,"others":[null,1.5]}'),
+        (InWords(), InWords, '{"number":"Infinity","note":null}'),
+        (["null", "NaN"], list[str], '["null","NaN"]'),
+        (10**4000, int, str(10**4000)),
+    ],
+)
+def test_what_json_can_hold_is_kept_as_it_is(returned: Any, kind: Any, text: str) -> None:
+    outcome = attempt_returning(returned, kind)
+    assert isinstance(outcome, Succeeded), outcome
+    assert outcome.result == text
 
 
 def test_a_payload_that_cannot_be_fetched_now_puts_the_job_off_and_uses_no_attempt_up(
