@@ -19,6 +19,7 @@ from jobyard.jobs.errors import (
     ClaimCheckError,
     FileNotStoredError,
     FileTooLargeError,
+    HousekeepingTaskError,
     IdempotencyConflictError,
     IllegalMoveError,
     JobNotFoundError,
@@ -107,6 +108,7 @@ def _message(error: Mapping[str, Any]) -> str:
 
 _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     TaskNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-task"),
+    HousekeepingTaskError: (HTTPStatus.FORBIDDEN, "housekeeping-task"),
     QueueNotFoundError: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"),
     JobNotFoundError: (HTTPStatus.NOT_FOUND, "unknown-job"),
     JobPrunedError: (HTTPStatus.GONE, "pruned-job"),
@@ -121,6 +123,7 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
 }
 _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
+    HousekeepingTaskError: "task",
     QueueNotFoundError: "queue",
     JobNotFoundError: "job_id",
     JobPrunedError: "job_id",

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from jobyard.tasks.registry import load_tasks
+from jobyard.tasks.registry import public_tasks
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -45,7 +45,7 @@ def describe_bodies(app: FastAPI, *others: type[BaseModel]) -> None:
 @cache
 def _payload_schemas() -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     # In one call, so that two models with the same name (such as a user's own Email) get different names.
-    models = dict.fromkeys(task.payload_model for task in load_tasks().values())
+    models = dict.fromkeys(task.payload_model for task in public_tasks().values())
     references, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template=REFERENCE
     )

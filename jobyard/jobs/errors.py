@@ -21,6 +21,17 @@ class TaskNotFoundError(JobyardError):
         super().__init__(f"there is no task {name!r}; the tasks are: {', '.join(known)}")
 
 
+class HousekeepingTaskError(JobyardError):
+    """A caller has asked for a job of Jobyard's own housekeeping, which schedules alone hand in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} is Jobyard's own housekeeping: its schedules hand it in, and no caller does; how long "
+            "jobs are kept is set by JOBYARD_LEDGER__RETENTION"
+        )
+
+
 class QueueNotFoundError(JobyardError):
     """No process has declared a queue of that name."""
 

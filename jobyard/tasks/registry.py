@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Final
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.errors import TaskDeclarationError, TaskNotFoundError
+from jobyard.jobs.errors import HousekeepingTaskError, TaskDeclarationError, TaskNotFoundError
 from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare_tasks
 from jobyard.settings import get_settings
@@ -63,16 +63,33 @@ def known_task(name: str) -> AnyDefinition | None:
 
 def find_task(name: str) -> AnyDefinition:
     """Return the task with this name or alias; raises `TaskNotFoundError`."""
-    tasks = load_tasks()
+    tasks = public_tasks()
     task = known_task(name)
     if task is None:
         raise TaskNotFoundError(name, list(tasks))
     return task
 
 
+def public_tasks() -> dict[str, AnyDefinition]:
+    """Return the tasks whose jobs callers may hand in: all but Jobyard's own housekeeping."""
+    return {name: task for name, task in load_tasks().items() if not _is_housekeeping(task)}
+
+
+def find_public_task(name: str) -> AnyDefinition:
+    """Return the task with this name or alias; raises `TaskNotFoundError` or `HousekeepingTaskError`."""
+    task = find_task(name)
+    if _is_housekeeping(task):
+        raise HousekeepingTaskError(name)
+    return task
+
+
+def _is_housekeeping(task: AnyDefinition) -> bool:
+    return task.function.__module__ == HOUSEKEEPING
+
+
 def declare_all(database: LedgerDatabase) -> None:
-    """Write queues and tasks, with all their names, to the ledger for other processes and for SQL."""
-    tasks = load_tasks()
+    """Write queues and public tasks, with all their names, to the ledger for other processes and for SQL."""
+    tasks = public_tasks()
     declare_queues(database, declared_queues())
     declare_tasks(
         database,

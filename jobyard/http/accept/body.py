@@ -19,7 +19,7 @@ from jobyard.jobs.job import Job
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES
 from jobyard.tasks.payload import FILE_ID_FORMAT
-from jobyard.tasks.registry import find_task
+from jobyard.tasks.registry import find_public_task
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
@@ -133,7 +133,7 @@ async def read_model(request: Request, model: type[Model], limit_bytes: int, par
 
 def dump_edited_payload(job: Job, payload: dict[str, Any], parts: Parts) -> str:
     """Return an edited payload as the job's task writes it; raises a 422 `Problem` that names the field."""
-    task = find_task(job.task)
+    task = find_public_task(job.task)
     context = {"files": parts.files}
     try:
         model: BaseModel = task.validate_json(json.dumps(payload).encode(), context)

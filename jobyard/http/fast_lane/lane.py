@@ -27,7 +27,7 @@ from jobyard.settings.settings import is_loopback
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES
 from jobyard.tasks.options import JobOptions
-from jobyard.tasks.registry import load_tasks
+from jobyard.tasks.registry import public_tasks
 from jobyard.tasks.submission import has_large_payload, new_job
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -55,7 +55,7 @@ class FastLane:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        tasks = load_tasks()
+        tasks = public_tasks()
         self._task_of_path = {f"/v1/tasks/{name}/jobs".encode(): task for name, task in tasks.items()} | {
             path.encode(): task for path, task in tasks_by_short_path().items()
         }

@@ -18,7 +18,7 @@ from jobyard.settings import SettingsError
 from jobyard.settings.application import get_application
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions, Key
-from jobyard.tasks.registry import find_task, load_tasks
+from jobyard.tasks.registry import find_public_task, public_tasks
 
 IdempotencyKey = Annotated[
     Key | None,
@@ -41,8 +41,8 @@ router = APIRouter(tags=["tasks"])
 
 @router.get("/v1/tasks")
 async def list_tasks() -> list[dict[str, Any]]:
-    """Every task with the schema of its payload."""
-    return [_describe(task) for task in load_tasks().values()]
+    """Every task whose jobs can be handed in, with the schema of its payload."""
+    return [_describe(task) for task in public_tasks().values()]
 
 
 def _describe(task: AnyDefinition) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def tasks_by_short_path() -> dict[str, AnyDefinition]:
     """Return the application's tasks that have a short path, by path; raises `SettingsError`."""
     application = get_application()
     paths: Mapping[str, str] = application.load(application.doors, "DOORS", {})
-    tasks = load_tasks()
+    tasks = public_tasks()
     if unknown := sorted(set(paths.values()) - tasks.keys()):
         raise SettingsError(f"{application.doors} names {unknown[0]!r}, which is no task of this application")
     return {path: tasks[name] for path, name in paths.items()}
@@ -77,7 +77,7 @@ def tasks_by_short_path() -> dict[str, AnyDefinition]:
 def task_router() -> APIRouter:
     """Return the endpoints of every loaded task."""
     typed = APIRouter(tags=["tasks"])
-    for task in load_tasks().values():
+    for task in public_tasks().values():
         _add_route(typed, f"/v1/tasks/{task.name}/jobs", _submit_endpoint(task), task, _single_body(task))
         _add_route(
             typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_endpoint(task), task, _bulk_body(task), bulk=True
@@ -151,7 +151,9 @@ def _add_fallback_routes(router: APIRouter) -> None:
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        return await _submit_endpoint(find_task(task))(request, parts, options, idempotency_key, prefer)
+        return await _submit_endpoint(find_public_task(task))(
+            request, parts, options, idempotency_key, prefer
+        )
 
     async def bulk_by_alias(
         task: str,
@@ -160,7 +162,7 @@ def _add_fallback_routes(router: APIRouter) -> None:
         options: Options,
         idempotency_key: BulkIdempotencyKey = None,
     ) -> Response:
-        return await _bulk_endpoint(find_task(task))(request, parts, options, idempotency_key)
+        return await _bulk_endpoint(find_public_task(task))(request, parts, options, idempotency_key)
 
     router.add_api_route("/v1/tasks/{task}/jobs", by_alias, methods=["POST"], include_in_schema=False)
     router.add_api_route(

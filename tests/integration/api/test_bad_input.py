@@ -38,6 +38,15 @@ def test_an_unknown_task_is_named_with_those_that_there_are(api: httpx.Client) -
         assert "bad.deed" in told["detail"]
 
 
+def test_housekeeping_is_not_handed_in_by_callers(api: httpx.Client) -> None:
+    for name, payload in (("upkeep.prune", {"keep": "PT1M"}), ("upkeep.heartbeat", {})):
+        for path, body in (("jobs", payload), ("jobs/bulk", [payload])):
+            told = problem(api.post(f"/v1/tasks/{name}/{path}", json=body), 403, "task")
+            assert "JOBYARD_LEDGER__RETENTION" in told["detail"]
+    assert "upkeep." not in api.get("/openapi.json").text
+    assert "upkeep." not in api.get("/v1/tasks").text
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [
@@ -230,7 +239,7 @@ def test_a_control_character_in_a_header_is_no_http(api: httpx.Client) -> None:
         ({"reply_to": "ada@example.org\nX: y"}, "reply_to"),
         ({"subject": "a\x00b"}, "subject"),
         ({"text": "a\x00b"}, "text"),
-        ({"to": "a\x00@example.org"}, "to"),
+        ({"to": "a\x00@example.org"}, "to.0"),
         ({"template": "welcome", "text": None, "variables": {"a\x00": 1}}, "variables"),
         ({"template": "welcome", "text": None, "variables": {"a": [{"b": "\x00"}]}}, "variables"),
         ({"template": "../../etc/passwd", "text": None}, "template"),
@@ -278,7 +287,7 @@ def test_an_address_that_is_not_public(
         problem(strict_api.post("/collect", json={"url": url}), 422, "url")
         problem(strict_api.post(COLLECT, json={"url": url}), 422, "url")
         order = {"source": {"url": url}, "outputs": [{"format": "webp"}]}
-        problem(strict_api.post("/images", json=order), 422, "source.url" if "\x00" not in url else "source")
+        problem(strict_api.post("/images", json=order), 422, "source.url")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,12 @@ def test_a_job_of_an_unknown_task_cannot_be_mended_but_replayed(api: httpx.Clien
     assert api.post(f"/v1/jobs/{job_id}/replay").status_code == 202
 
 
+def test_a_job_of_housekeeping_is_replayed_as_it_is(api: httpx.Client, ledger: Ledger) -> None:
+    job_id = dead(ledger, task="upkeep.heartbeat")
+    problem(api.post(f"/v1/jobs/{job_id}/replay", json={"payload": {}}), 403, "task")
+    assert api.post(f"/v1/jobs/{job_id}/replay").status_code == 202
+
+
 def test_only_a_dead_job_is_mended(api: httpx.Client) -> None:
     job_id = deed(api, {"delay": 3600})
     problem(api.post(f"/v1/jobs/{job_id}/replay", json={"payload": {"text": "x"}}), 409, "job_id")
