@@ -14,11 +14,12 @@ from sqlalchemy import delete
 from bench.sides.contenders import Contender, jobyard, jobyard_on_postgresql
 from bench.sides.jobyard_side import Jobyard
 from bench.tools.ledgers import opened_ledger
-from bench.tools.machine import LOCAL
 from jobyard.jobs.database.schema import worker as worker_table
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.living_workers import list_workers
+from jobyard.settings import Settings
 from jobyard.settings.queues import PRIORITIES
+from jobyard.settings.sections import ValkeySettings
 
 # `worker-io` serves this queue, and `worker-cpu` is a worker, with its keeper, that takes nothing from it.
 QUEUE = "default"
@@ -54,7 +55,8 @@ class WholeJobyard(Jobyard):
 
     @cached_property
     def broker(self) -> "redis.Redis":
-        return redis.Redis(LOCAL, self.valkey_port, decode_responses=True)
+        settings = Settings(home=self.machine.folder, valkey=ValkeySettings(port=self.valkey_port))
+        return redis.Redis.from_url(settings.embedded_redis_url, decode_responses=True)
 
     def messages(self) -> int:
         """Return how many messages wait in the queue."""

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 from jobyard.broker.checks.broker import broker_fault, separate_redis_fault
 from jobyard.broker.checks.fault import Fault
@@ -11,6 +13,10 @@ from jobyard.jobs.database.migrate import migrate
 from jobyard.local.processes import LocalProcess, needs_valkey
 from jobyard.local.valkey import NoServerError, find_server
 from jobyard.settings import Settings
+from jobyard.settings.private_files import close_to_others
+
+# The default ledger, file store and Valkey, and the mails that were caught.
+DATA_IN_HOME: Final = ("jobyard.db*", "files", "valkey", "mails")
 
 
 def prepare(settings: Settings, processes: Sequence[LocalProcess]) -> None:
@@ -23,6 +29,14 @@ def prepare(settings: Settings, processes: Sequence[LocalProcess]) -> None:
         sys.exit("Jobyard cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
     flower_password(settings)
     migrate(get_database())
+    close_home_to_others(settings.home)
+
+
+def close_home_to_others(home: Path) -> None:
+    """Close the data, which earlier versions left readable to every user of the machine."""
+    for pattern in DATA_IN_HOME:
+        for path in home.glob(pattern):
+            close_to_others(path)
 
 
 def start_faults(settings: Settings, processes: Sequence[LocalProcess]) -> Iterator[str]:
@@ -43,8 +57,7 @@ def start_faults(settings: Settings, processes: Sequence[LocalProcess]) -> Itera
 
 def _broker_faults(settings: Settings) -> Iterator[Fault]:
     # The embedded Valkey has not been started yet; the check of its port is above.
-    embedded = settings.embedded_redis_url
-    if settings.broker_url != embedded and (fault := broker_fault(settings)):
+    if not settings.is_broker_embedded and (fault := broker_fault(settings)):
         yield fault
-    if settings.redis_url != embedded and (fault := separate_redis_fault(settings)):
+    if not settings.is_redis_embedded and (fault := separate_redis_fault(settings)):
         yield fault

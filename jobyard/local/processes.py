@@ -77,4 +77,4 @@ def valkey_listener(settings: Settings) -> Listener:
 
 def needs_valkey(settings: Settings) -> bool:
     """Tell whether a setting leads to the embedded Valkey."""
-    return settings.embedded_redis_url in (settings.broker_url, settings.redis_url)
+    return settings.is_broker_embedded or settings.is_redis_embedded

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from jobyard.settings import SettingsError, load_settings
+from jobyard.settings.private_files import PRIVATE_UMASK, make_private_folder
 
 OLDEST_VERSION = (6, 2)
 
@@ -73,11 +74,24 @@ def main() -> None:
     try:
         settings = load_settings()
         server = find_server()
+        password = settings.valkey_password
     except (SettingsError, NoServerError) as error:
         sys.exit(str(error))
-    folder = settings.home / "valkey"
-    folder.mkdir(parents=True, exist_ok=True)
-    os.execv(server, server_command(server, settings.valkey.port, folder.absolute()))
+    folder = (settings.home / "valkey").absolute()
+    make_private_folder(folder)
+    _write_to_standard_input(f"requirepass {password}\n")
+    os.umask(PRIVATE_UMASK)
+    # The last word makes the server read the rest of its options from its standard input: other users of the
+    # machine can read a command line.
+    os.execv(server, [*server_command(server, settings.valkey.port, folder), "-"])
+
+
+def _write_to_standard_input(text: str) -> None:
+    read, write = os.pipe()
+    os.write(write, text.encode())  # less than a pipe holds
+    os.close(write)
+    os.dup2(read, sys.stdin.fileno())
+    os.close(read)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,12 @@ def setting_rows(section: BaseModel, prefix: str = ENV_PREFIX) -> Iterator[tuple
 
 def default_urls(settings: Settings) -> dict[str, str]:
     """Return the URLs in effect where none is set, by environment variable."""
+    # Without the password of the embedded Valkey: to show the settings generates nothing.
+    embedded = f"redis://127.0.0.1:{settings.valkey.port}/0"
     return {
         f"{ENV_PREFIX}LEDGER__URL": settings.ledger_url,
-        f"{ENV_PREFIX}BROKER__URL": settings.broker_url,
-        f"{ENV_PREFIX}REDIS__URL": settings.redis_url,
+        f"{ENV_PREFIX}BROKER__URL": embedded if settings.is_broker_embedded else settings.broker_url,
+        f"{ENV_PREFIX}REDIS__URL": embedded if settings.is_redis_embedded else settings.redis_url,
         f"{ENV_PREFIX}FILES__URL": settings.files_url,
     }
 

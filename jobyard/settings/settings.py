@@ -7,7 +7,7 @@ The application adds sections of its own (`jobyard/settings/application.py`).
 
 import os
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
@@ -31,6 +31,7 @@ from jobyard.settings.application import (
     get_application,
 )
 from jobyard.settings.errors import SettingsError
+from jobyard.settings.generated_password import generated_password
 from jobyard.settings.sections import (
     ApiSettings,
     BrokerSettings,
@@ -96,8 +97,23 @@ class Settings(BaseSettings):
         return f"postgresql+psycopg://{url[13:]}" if url.startswith("postgresql://") else url
 
     @property
+    def valkey_password(self) -> str:
+        """The password of the embedded Valkey, generated when it is first asked for; `SettingsError`."""
+        return generated_password(self.home / "valkey.password")
+
+    @cached_property
     def embedded_redis_url(self) -> str:
-        return f"redis://127.0.0.1:{self.valkey.port}/0"
+        return f"redis://:{self.valkey_password}@127.0.0.1:{self.valkey.port}/0"
+
+    @property
+    def is_broker_embedded(self) -> bool:
+        return self.broker.url is None
+
+    @property
+    def is_redis_embedded(self) -> bool:
+        """Tell whether schedules and live state are in the embedded Valkey."""
+        has_redis_broker = self.broker.url and urlsplit(self.broker.url).scheme in REDIS_SCHEMES
+        return self.redis.url is None and not has_redis_broker
 
     @property
     def broker_url(self) -> str:
@@ -105,10 +121,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_url(self) -> str:
-        if self.redis.url:
-            return self.redis.url
-        is_redis_broker = urlsplit(self.broker_url).scheme in REDIS_SCHEMES
-        return self.broker_url if is_redis_broker else self.embedded_redis_url
+        return self.embedded_redis_url if self.is_redis_embedded else self.redis.url or self.broker_url
 
     @property
     def key_prefix(self) -> str:

@@ -15,7 +15,7 @@ KEY = f"jobyard:beat:{ticking.HEARTBEAT}"
 
 
 def make_due(own: OwnYard) -> None:
-    ticking.make_due(f"redis://127.0.0.1:{own.port('VALKEY')}/0")
+    ticking.make_due(own.valkey_url)
 
 
 def has_ticked(own: OwnYard, times: int = 1) -> bool:

@@ -54,7 +54,7 @@ def another(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def embedded(own: OwnYard) -> str:
-    return f"redis://127.0.0.1:{own.port('VALKEY')}/0"
+    return own.valkey_url
 
 
 def settle_at(own: OwnYard, url: str) -> None:

@@ -88,7 +88,7 @@ class OwnYard(YardProcesses):
     @property
     def redis(self) -> "redis.Redis":
         """A client of the yard's Valkey, for what only Redis has."""
-        return redis.Redis(port=self.port("VALKEY"), socket_timeout=5)
+        return redis.Redis.from_url(self.valkey_url, socket_timeout=5)
 
     def hand_in(self, then: str = "return", how_many: int = 1, **more: Any) -> list[str]:
         """Accept jobs of `bad.deed`; the keeper of the yard publishes them."""

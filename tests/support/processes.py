@@ -13,6 +13,8 @@ from time import monotonic
 
 import psutil
 
+from jobyard.settings import Settings
+from jobyard.settings.sections import ValkeySettings
 from tests.support.waiting import wait_until
 
 ALL_QUEUES = "default,email,collect,images"
@@ -106,6 +108,11 @@ class YardProcesses:
 
     def port(self, name: str) -> int:
         return int(self.settings[f"JOBYARD_{name}__PORT"])
+
+    @property
+    def valkey_url(self) -> str:
+        """The embedded Valkey's URL, with the password that is generated for it."""
+        return Settings(home=self.home, valkey=ValkeySettings(port=self.port("VALKEY"))).embedded_redis_url
 
     def run(self, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a Python module to its end."""

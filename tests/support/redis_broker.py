@@ -29,12 +29,12 @@ class RedisBroker(Broker):
         return {}
 
     def url_by(self, port: int) -> str:
-        return f"redis://127.0.0.1:{port}/0"
+        return self._yard.valkey_url.replace(f":{self.port}/", f":{port}/")
 
     @property
     def client(self) -> "redis.Redis":
         """A client, for what only Redis has."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis.from_url(self._yard.valkey_url, socket_timeout=5)
 
     @property
     def process_id(self) -> int | None:

@@ -17,6 +17,7 @@ from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.driver_errors import sqlalchemy_errors
 from jobyard.jobs.database.engines import READ_ONLY, Durability, Engines
 from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.settings.private_files import make_private_file
 from jobyard.settings.sections import LedgerSettings
 
 # The key in a connection's `info` under which it keeps how many seconds it waits for other writers.
@@ -53,8 +54,7 @@ def make_sqlite_file(url: URL) -> None:
     if url.get_backend_name() != "sqlite" or not path:
         return
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
+        make_private_file(Path(path))
     except OSError as error:
         raise LedgerUnavailableError(
             f"the ledger {path} cannot be created: {error.strerror} (JOBYARD_HOME, JOBYARD_LEDGER__URL)"

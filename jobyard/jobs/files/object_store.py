@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from jobyard.jobs.errors import ObjectStoreError
 from jobyard.settings.extras import missing_extras_fault
+from jobyard.settings.private_files import make_private_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -23,7 +24,9 @@ def open_store(url: str) -> "ObjectStore":
         from obstore.store import LocalStore, from_url
 
         if urlsplit(url).scheme == "file":
-            return LocalStore(prefix=Path(unquote(urlsplit(url).path)), mkdir=True)
+            folder = Path(unquote(urlsplit(url).path))
+            make_private_folder(folder)
+            return LocalStore(prefix=folder)
         return from_url(url)
 
 

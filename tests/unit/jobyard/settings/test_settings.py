@@ -60,11 +60,13 @@ def refused(loaded: Any) -> Any:
     return load
 
 
-def test_everything_has_a_default() -> None:
+def test_everything_has_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     settings = load_settings()
     assert (settings.api.host, settings.api.port, settings.flower.port) == ("127.0.0.1", 8000, 5555)
     assert settings.ledger_url == f"sqlite:///{Path('var').absolute()}/jobyard.db"
-    assert settings.broker_url == settings.redis_url == "redis://127.0.0.1:6399/0"
+    password = (tmp_path / "var" / "valkey.password").read_text
+    assert settings.broker_url == settings.redis_url == f"redis://:{password()}@127.0.0.1:6399/0"
     assert settings.files_url == (Path("var").absolute() / "files").as_uri()
 
 
@@ -215,14 +217,23 @@ def test_what_is_made_in_python_is_held_to_the_same_rules() -> None:
         Settings().home = Path("/")  # type: ignore[misc]
 
 
-def test_redis_is_the_broker_where_that_is_one_and_the_embedded_valkey_elsewhere(loaded: Any) -> None:
+def test_redis_is_the_broker_where_that_is_one_and_the_embedded_valkey_elsewhere(
+    loaded: Any, tmp_path: Path
+) -> None:
     for broker in ("rediss://example.org/1", "sentinel://example.org/1?master=yard"):
         assert loaded(BROKER__URL=broker).redis_url == broker
         assert not needs_valkey(loaded())
     for broker in ("amqp://example.org", "sqs://?region=eu-central-1"):
-        assert loaded(BROKER__URL=broker).redis_url == "redis://127.0.0.1:6399/0"
+        settings = loaded(BROKER__URL=broker, HOME=str(tmp_path))
+        assert settings.redis_url == f"redis://:{settings.valkey_password}@127.0.0.1:6399/0"
         assert needs_valkey(loaded())
     assert loaded(REDIS__URL="redis://other/2", VALKEY__PORT="7000").redis_url == "redis://other/2"
+
+
+def test_a_password_that_cannot_be_kept_is_said_in_a_sentence(loaded: Any, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, and no folder")
+    with pytest.raises(SettingsError, match=r"JOBYARD_HOME: the password in .* cannot be read or generated"):
+        loaded(HOME=str(tmp_path / "home")).broker_url  # noqa: B018
 
 
 def test_a_postgresql_url_gets_the_driver_that_is_installed(loaded: Any) -> None:
