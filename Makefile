@@ -16,7 +16,7 @@ help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 run: $(VENV)/.runs ## Start everything in the foreground, on the embedded default; Ctrl-C ends it (RELOAD=1 EXTRAS=postgresql)
-	@exec jobyard run $(if $(RELOAD),--reload)
+	@exec jobyard run --end-with-parent $(if $(RELOAD),--reload)
 
 test: $(VENV)/.tests ## Run the unit and integration tests (T=path runs one)
 	@python -m pytest -n 2 --dist worksteal $(T)

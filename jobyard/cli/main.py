@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "Start everything on this machine, with an embedded broker, until Ctrl-C")
     run.add_argument("--reload", action="store_true", help="start API, workers and beat again after an edit")
+    run.add_argument(
+        "--end-with-parent", action="store_true", help="stop when the process that has started this one ends"
+    )
     command("api", _api, "Serve the HTTP API")
     others = "Other options are Celery's: see `celery worker --help`."
     worker = command("worker", _worker, "Run jobs", takes_extra=True, epilog=others)
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, _: list[str]) -> None:
     from jobyard.local.run import main as run
 
-    run(reload=options.reload)
+    run(reload=options.reload, ends_with_parent=options.end_with_parent)
 
 
 def _api(_: argparse.Namespace, __: list[str]) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobyard.jobs.errors import JobyardError
+from jobyard.local.left_over import left_over
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from jobyard.settings.extras import missing_extras_fault
 
 # Of what is always started; Flower is left out where it is not installed.
 EXTRAS: Final = ("api", "worker", "redis", "local")
 LOCK: Final = "jobyard.lock"
+RUNNING: Final = "running"
 # What holds here where a setting does not say otherwise. Workers have 3 s to finish their jobs after Ctrl-C,
 # because a person waits.
 DEFAULTS: Final = {("worker", "grace"): "3"}
@@ -43,6 +45,7 @@ def make_plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
         prepare(settings, processes)
     return {
         "lock": str(settings.home.absolute() / LOCK),
+        "running": str(settings.home.absolute() / RUNNING),
         "broker": BROKER,
         "environment": dict(added_environment(settings)) | _defaults(settings),
         "processes": [asdict(process) for process in processes],
@@ -59,7 +62,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
 
 
 def refuse_second_start(home: Path) -> None:
-    """End the program if another supervisor runs in this folder."""
+    """End the program if another supervisor runs in this folder, or has left processes behind."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = (home / LOCK).open("a+")
@@ -71,6 +74,13 @@ def refuse_second_start(home: Path) -> None:
         except OSError:
             file.seek(0)
             sys.exit(f"Jobyard already runs in {home} (process {file.read().strip()}); Ctrl-C there ends it")
+    if left := left_over(home / RUNNING):
+        names = ", ".join(f"{name} (process {process_id})" for name, process_id in left.items())
+        groups = " ".join(f"-{process_id}" for process_id in left.values())
+        sys.exit(
+            f"an earlier start in {home} was killed, and of its processes are left: {names}. They are being "
+            f"stopped; `kill -KILL {groups}` ends them at once"
+        )
 
 
 def main() -> None:

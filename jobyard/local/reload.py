@@ -16,8 +16,8 @@ from jobyard.local.supervisor import Supervisor, read_plan
 class ReloadingSupervisor(Supervisor):
     """A supervisor that watches the working directory."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: dict[str, Any], parent_id: int | None = None) -> None:
+        super().__init__(plan, parent_id)
         self._changed: set[str] = set()
         threading.Thread(target=self._watch_files, name="reload", daemon=True).start()
 

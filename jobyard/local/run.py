@@ -9,21 +9,22 @@ from typing import TextIO
 from jobyard.local.supervisor import Supervisor, read_plan
 
 
-def main(*, reload: bool = False) -> None:
+def main(*, reload: bool = False, ends_with_parent: bool = False) -> None:
     """Run until every process has ended; ends the program with the exit code."""
+    parent_id = os.getppid() if ends_with_parent else None
     plan = read_plan()
     if plan is None:
         sys.exit(1)
     with lock_folder(Path(plan["lock"])):
-        sys.exit(_supervisor(plan, reload=reload).run())
+        sys.exit(_supervisor(plan, parent_id, reload=reload).run())
 
 
-def _supervisor(plan: "dict[str, object]", *, reload: bool) -> Supervisor:
+def _supervisor(plan: "dict[str, object]", parent_id: int | None, *, reload: bool) -> Supervisor:
     if not reload:
-        return Supervisor(plan)
+        return Supervisor(plan, parent_id)
     from jobyard.local.reload import ReloadingSupervisor
 
-    return ReloadingSupervisor(plan)
+    return ReloadingSupervisor(plan, parent_id)
 
 
 def lock_folder(path: Path) -> TextIO:

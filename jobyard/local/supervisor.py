@@ -13,8 +13,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
+
+from jobyard.local.guard import Guard
+from jobyard.local.left_over import open_process_file, write_process_id
 
 # The longest that a process may take to stop: more than a worker needs for its grace (3 s here), for handing
 # back (5 s), and for its last log lines.
@@ -28,19 +32,22 @@ COLOURS: Final = (36, 33, 32, 35, 34, 31, 96, 93, 92, 95)
 class Process:
     """A process of the plan, in a session of its own, and its output."""
 
-    def __init__(self, planned: dict[str, Any], environment: dict[str, str]) -> None:
-        self.name, self.planned = planned["name"], planned
-        self._popen = subprocess.Popen(
+    def __init__(self, planned: dict[str, Any], environment: dict[str, str], folder: Path) -> None:
+        self.name: str = planned["name"]
+        self.reloads: bool = planned.get("reloads", False)
+        process_file = open_process_file(folder, self.name)
+        self.popen = subprocess.Popen(
             planned["command"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | environment | planned.get("environment", {}),
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the processes in order
-            preexec_fn=_end_with_supervisor,
+            pass_fds=[process_file],
         )
-        assert self._popen.stdout is not None
-        self.output = self._popen.stdout
+        write_process_id(process_file, self.popen.pid)
+        assert self.popen.stdout is not None
+        self.output = self.popen.stdout
         os.set_blocking(self.output.fileno(), False)
         self._partial_line = b""
 
@@ -55,31 +62,24 @@ class Process:
 
     def returncode(self) -> int | None:
         """Return the exit code, or None while the process runs."""
-        return self._popen.poll()
+        return self.popen.poll()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process; SIGKILL goes to all that it has started, too."""
-        if self._popen.poll() is not None:
+        if self.popen.poll() is not None:
             return
         if number is signal.SIGKILL:
-            os.killpg(self._popen.pid, number)
+            os.killpg(self.popen.pid, number)
         else:
-            self._popen.send_signal(number)
-
-
-def _end_with_supervisor() -> None:
-    # If the supervisor is killed, no process is left behind. In prctl(2), 1 is PR_SET_PDEATHSIG.
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+            self.popen.send_signal(number)
 
 
 class Supervisor:
-    """Runs the processes until one ends unexpectedly, or until `stop` is called."""
+    """Runs the processes until one ends unexpectedly, `stop` is called, or the parent of a given id ends."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
-        self._plan = plan
+    def __init__(self, plan: dict[str, Any], parent_id: int | None = None) -> None:
+        self._plan, self._parent_id = plan, parent_id
+        self._guard = Guard(LONGEST_STOP_SECONDS)
         self._running: dict[str, Process] = {}
         self._selector = selectors.DefaultSelector()
         self._width = max(len(planned["name"]) for planned in plan["processes"])
@@ -94,6 +94,7 @@ class Supervisor:
         if code is None:
             code = self._watch()
         self._stop_all()
+        self._guard.close()
         return code
 
     def stop(self) -> None:
@@ -113,7 +114,9 @@ class Supervisor:
 
     def start(self, planned: dict[str, Any]) -> None:
         """Start one process."""
-        process = self._running[planned["name"]] = Process(planned, self._plan["environment"])
+        process = Process(planned, self._plan["environment"], Path(self._plan["running"]))
+        self._guard.add(process.popen)
+        self._running[process.name] = process
         self._selector.register(process.output, selectors.EVENT_READ, process)
 
     def _wait_for_port(self, planned: dict[str, Any]) -> bool:
@@ -134,6 +137,9 @@ class Supervisor:
         while not self._is_stopping:
             self._print_output(POLL_SECONDS)
             self.on_poll()
+            if self._parent_id not in (None, os.getppid()):
+                self.print_line("supervisor", "the process that started this one has ended")
+                return 1
             for name, process in list(self._running.items()):
                 if (code := process.returncode()) is not None:
                     del self._running[name]
@@ -147,7 +153,7 @@ class Supervisor:
 
     def restart(self, planned_processes: Sequence[dict[str, Any]]) -> None:
         """Stop the processes that reload, and start the planned ones."""
-        old = [process for process in self._running.values() if process.planned.get("reloads")]
+        old = [process for process in self._running.values() if process.reloads]
         for process in old:
             del self._running[process.name]
         self.stop_processes(old)
@@ -160,11 +166,12 @@ class Supervisor:
         return False
 
     def _stop_all(self) -> None:
-        broker = self._running.pop(self._plan["broker"], None)
-        self.stop_processes(list(self._running.values()))
-        # The broker stops last: the others may still need it.
-        if broker is not None:
-            self.stop_processes([broker])
+        # A running job may need the application's own processes (a mail server), and all need the broker.
+        processes = list(self._running.values())
+        brokers = [process for process in processes if process.name == self._plan["broker"]]
+        servers = [process for process in processes if process not in brokers and not process.reloads]
+        for group in ([process for process in processes if process.reloads], servers, brokers):
+            self.stop_processes(group)
 
     def stop_processes(self, processes: Sequence[Process]) -> None:
         """Send SIGTERM to processes, wait, and kill those that have not ended."""

@@ -5,6 +5,8 @@ import os
 import resource
 import signal
 import sys
+import threading
+from time import sleep
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -13,9 +15,18 @@ MOST_FILE_DESCRIPTORS: Final = 65_536
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends (Linux)."""
+    """Kill this process when its parent ends: by the kernel on Linux, elsewhere within a second."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        watcher = threading.Thread(target=_end_without, args=[os.getppid()], name="parent", daemon=True)
+        watcher.start()
+
+
+def _end_without(parent_id: int) -> None:
+    while os.getppid() == parent_id:
+        sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def raise_descriptor_limit() -> int:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest
 
 from jobyard.local.valkey import find_server
 from tests.support.certificates import Certificate
+from tests.support.children import start_child
 from tests.support.processes import answers, free_port
 from tests.support.rabbitmq_node import RabbitMQNode
 from tests.support.waiting import wait_until
@@ -72,7 +72,7 @@ class GuardedRedis:
         } | (tls if tls_port else {})
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with (self.folder / "redis.log").open("ab") as log:
-            process = subprocess.Popen([server, *words], stdout=log, stderr=log)
+            process = start_child([server, *words], stdout=log, stderr=log)
         ports = [self.port, *([tls_port] if tls_port else [])]
         wait_until(lambda: process.poll() is not None or all(map(answers, ports)), 20, "Redis to answer")
         self._process, self._tls_port = process, tls_port

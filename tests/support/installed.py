@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import start_child
 from tests.support.processes import ROOT, Program, answers, free_port
 from tests.support.waiting import wait_until
 
@@ -81,13 +82,12 @@ class Repository:
         name = "-".join(Path(part).name for part in command[:2])
         log = self.folder / f"{name}-{len(self.programs)}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            process = start_child(
                 [str(self.environment.bin / command[0]), *command[1:]],
                 env=self.environment.variables(self.settings | {"PYTHONUNBUFFERED": "1"}),
                 cwd=self.folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         program = Program(name, process, log)
         self.programs.append(program)

@@ -15,6 +15,7 @@ import psutil
 
 from jobyard.settings import Settings
 from jobyard.settings.sections import ValkeySettings
+from tests.support.children import start_child
 from tests.support.waiting import wait_until
 
 ALL_QUEUES = "default,email,collect,images"
@@ -140,13 +141,8 @@ class YardProcesses:
     def start_command(self, name: str, *command: str) -> Program:
         log = self.home / f"{name}-{len(self.programs)}.log"
         with log.open("wb") as sink:
-            process = subprocess.Popen(
-                command,
-                env=self.environment,
-                cwd=ROOT,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            process = start_child(
+                command, env=self.environment, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT
             )
         program = Program(name, process, log)
         self.programs.append(program)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.children import start_child
 from tests.support.processes import answers, free_port
 from tests.support.waiting import wait_until
 
@@ -57,14 +58,13 @@ class RabbitMQNode:
         """Start it with what its disk remembers, and wait until it has booted."""
         self._port_mapper  # noqa: B018 (starts it)
         with (self.home / "node.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = start_child(
                 [_program("rabbitmq-server") or ""],
                 env=self._environment | {"RABBITMQ_DIST_PORT": str(free_port())},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         process = self._process
         wait_until(lambda: answers(self.port) or process.poll() is not None, 60, "RabbitMQ to answer")
@@ -128,7 +128,7 @@ class RabbitMQNode:
     def _port_mapper(self) -> "subprocess.Popen[bytes]":
         command = [_program("epmd") or "", "-port", str(self._port_mapper_port), "-address", "127.0.0.1"]
         quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, env=self._environment, stdin=quiet, stdout=quiet, stderr=quiet)
+        process = start_child(command, env=self._environment, stdin=quiet, stdout=quiet, stderr=quiet)
         wait_until(lambda: answers(self._port_mapper_port), 10, "Erlang's port mapper")
         return process
 

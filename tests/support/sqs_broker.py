@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 
 from tests.support.broker import Broker, RawMessage
+from tests.support.children import start_child
 from tests.support.processes import answers, free_port
 from tests.support.redis_broker import read, written
 from tests.support.waiting import wait_until
@@ -49,7 +50,7 @@ class SqsBroker(Broker):
     def start(self) -> None:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._process = start_child(command, stdout=log, stderr=log)
         wait_until(lambda: answers(self.port), 30, "SQS to answer")
 
     def stop(self) -> None:
