@@ -3,7 +3,9 @@
 import sys
 from urllib.parse import urlsplit
 
+from flower.views.monitor import Metrics
 from kombu.transport import TRANSPORT_ALIASES
+from tornado import web
 
 from jobyard.broker.broadcast import no_broadcast_reason
 from jobyard.broker.celery_app import app
@@ -26,6 +28,9 @@ if app.conf.broker_transport:
     app.conf.broker_transport = None
     if broker_kind(get_settings().broker_url) is BrokerKind.RABBITMQ:
         app.conf.update(broker_url=";".join(plain_urls(get_settings().broker_url)))
+
+# Flower shows the names of tasks and workers there without its login.
+Metrics.get = web.authenticated(Metrics.get)
 
 address = _settings.host
 port = _settings.port

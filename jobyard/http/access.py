@@ -1,6 +1,7 @@
 """Checks the caller: it needs an API key, or where no key is set, it must be on this machine."""
 
 import hmac
+from base64 import b64decode
 from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -15,17 +16,55 @@ from jobyard.settings.settings import is_loopback
 
 async def check_caller(request: Request, parts: TheParts) -> None:
     """Raise a 401 `Problem` for a caller without a key, or 403 for a remote one where no key is set."""
-    keys, headers = parts.keys, request.headers
-    if not keys:
+    if not parts.keys:
         _must_be_local(request)
-    elif not has_key(keys, headers.get("authorization", ""), headers.get("x-api-key", "")):
-        raise Problem(
-            HTTPStatus.UNAUTHORIZED,
-            "send one of the keys in JOBYARD_API__KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
-            kind="unauthorized",
-            field="Authorization",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+    elif not _has_key(request, parts.keys):
+        raise _unauthorized("Bearer")
+
+
+async def check_reader(request: Request, parts: TheParts) -> None:
+    """Check as `check_caller` does; a key may be the password of HTTP Basic, too, which a browser asks for.
+
+    Only for what changes nothing: from then on a browser sends the password with every request to this
+    address, also on behalf of another site.
+    """
+    if not parts.keys:
+        _must_be_local(request)
+    elif not _has_key(request, parts.keys) and not _has_basic_key(request, parts.keys):
+        raise _unauthorized('Basic realm="Jobyard: any name, and a key as the password"')
+
+
+async def is_trusted(request: Request, parts: TheParts) -> bool:
+    """Tell whether `check_caller` lets the caller pass."""
+    try:
+        await check_caller(request, parts)
+    except Problem:
+        return False
+    return True
+
+
+def _has_key(request: Request, keys: Sequence[SecretStr]) -> bool:
+    headers = request.headers
+    return has_key(keys, headers.get("authorization", ""), headers.get("x-api-key", ""))
+
+
+def _has_basic_key(request: Request, keys: Sequence[SecretStr]) -> bool:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    try:
+        _, _, password = b64decode(credentials, validate=True).partition(b":")
+    except ValueError:
+        return False
+    return scheme.lower() == "basic" and _is_key(keys, password)
+
+
+def _unauthorized(challenge: str) -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "send one of the keys in JOBYARD_API__KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+        kind="unauthorized",
+        field="Authorization",
+        headers={"WWW-Authenticate": challenge},
+    )
 
 
 def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool:
@@ -33,6 +72,10 @@ def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool
     scheme, _, token = authorization.partition(" ")
     # Headers are raw bytes as Latin-1, where the last byte of a key may look like a space to `strip()`.
     given = (token.strip(" \t") if scheme.lower() == "bearer" else api_key).encode("latin-1")
+    return _is_key(keys, given)
+
+
+def _is_key(keys: Sequence[SecretStr], given: bytes) -> bool:
     return any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in keys)
 
 

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jobyard.broker.checks.broker import broker_fault, log_faults
 from jobyard.broker.publisher import get_publisher
-from jobyard.http.access import check_caller
+from jobyard.http.access import check_caller, check_reader
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
 from jobyard.http.commit.committer import Committer
 from jobyard.http.commit.waiting import JobWaiter
@@ -22,7 +24,7 @@ from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
 from jobyard.http.head_requests import HeadRequests
 from jobyard.http.openapi import describe_bodies
-from jobyard.http.parts import Parts
+from jobyard.http.parts import Parts, get_parts
 from jobyard.http.query_options import check_query
 from jobyard.http.repeated_headers import check_headers
 from jobyard.http.routes import (
@@ -67,6 +69,7 @@ def create_app() -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=guarded)
     app.get("/", include_in_schema=False)(_front_page)
+    _guard_documentation(app)
     add_error_handlers(app)
     describe_bodies(app, dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
     return app
@@ -97,6 +100,24 @@ def _start_broker_check(settings: Settings) -> None:
         target=lambda: log_faults(broker_fault(settings)), name="broker check", daemon=True
     )
     check.start()
+
+
+def _guard_documentation(app: FastAPI) -> None:
+    # FastAPI's own routes for its documentation take no dependencies.
+    pages = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    for route in app.routes:
+        if isinstance(route, Route) and route.path in pages:
+            route.app = _Guarded(route.app)
+
+
+class _Guarded:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await check_reader(request, await get_parts(request))
+        await self._app(scope, receive, send)
 
 
 def _front_page() -> RedirectResponse:

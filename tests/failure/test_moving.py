@@ -108,7 +108,7 @@ def test_a_dry_run_says_what_waits_where_and_moves_nothing(moving: OwnYard, anot
     queue_up(moving, 30)
     settle_at(moving, another.url())
     said = moved(moving, "--from", embedded(moving), "--empty", "--dry-run")
-    assert "messages at the old broker, redis://127.0.0.1" in said
+    assert "messages at the old broker, redis://:***@127.0.0.1" in said
     assert "default 3\n" in said
     assert "default 30\n" in said
     assert (depth(moving, embedded(moving)), depth(moving, another.url())) == (3, 0)

@@ -51,6 +51,10 @@ def test_a_declared_queue_is_served_by_the_workers_of_its_kind_without_a_list(de
     reports, gpu = (post(declared, queue).json()["id"] for queue in ("reports", "gpu"))
     declared.wait_for([reports], Status.SUCCEEDED, 20)
     assert declared.job(gpu).status is Status.QUEUED
+    assert unserved(declared) == (
+        "no living worker serves gpu, images; jobs wait in gpu (1): "
+        "start `jobyard worker --kind prefork -Q gpu`"
+    )
     start_worker(declared, "--kind", "prefork", "-c", "1")
     declared.wait_for([gpu], Status.SUCCEEDED, 20)
     wait_until(lambda: unserved(declared) == "ok", 20, "the announcement")

@@ -66,7 +66,9 @@ def known_workers(flower: httpx.Client) -> list[str]:
 
 
 def test_flower_wants_its_password(flower: httpx.Client) -> None:
-    assert httpx.get(f"{flower.base_url}/api/workers").status_code == 401
+    for path in ("api/workers", "metrics"):
+        assert httpx.get(f"{flower.base_url}/{path}").status_code == 401
+        assert flower.get(f"/{path}").status_code == 200
     assert httpx.get(f"{flower.base_url}/api/workers", auth=("jobyard", "wrong")).status_code == 401
 
 

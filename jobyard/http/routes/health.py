@@ -1,23 +1,37 @@
 """Health: whether this process answers, and whether ledger, broker and workers can do their work."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from jobyard.broker.checks.broker import broker_fault
 from jobyard.broker.redis.eviction import eviction_warning
+from jobyard.http.access import is_trusted
 from jobyard.http.errors import RETRY_AFTER_SECONDS
 from jobyard.http.parts import Parts, TheParts
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema_version import check_takes_writes
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.reading.declared_queues import known_queues
+from jobyard.jobs.reading.job_queries import count_messages, queues_with_messages
 from jobyard.jobs.reading.living_workers import list_workers
-from jobyard.settings.queues import DEFAULT_QUEUE
+from jobyard.settings.queues import DEFAULT_QUEUE, Queue, QueueKind
 
 router = APIRouter(tags=["health"])
 
 
+# Addresses and names in a fault are for callers who could read them elsewhere.
+HIDDEN_FAULT: Final = "not ok: a caller with a key is told why"
+# The most waiting jobs that are counted in a queue that no worker serves.
+MOST_COUNTED: Final = 1000
+
+
 class Readiness(BaseModel):
-    """Each part with `ok` or its fault. Only the ledger decides: without it no job can be accepted."""
+    """Each part with `ok` or its fault. Only the ledger decides: without it no job can be accepted.
+
+    A caller without a key, or from elsewhere where none is set, is not told what the fault is.
+    """
 
     ready: bool
     checks: dict[str, str]
@@ -30,7 +44,7 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
-def readyz(parts: TheParts, response: Response) -> Readiness:
+def readyz(parts: TheParts, response: Response, is_told: Annotated[bool, Depends(is_trusted)]) -> Readiness:
     """Jobs can be accepted (200) or not (503); a silent broker only delays them."""
     ledger = _ledger(parts)
     checks = {"ledger": ledger, "broker": _broker(parts)}
@@ -39,6 +53,8 @@ def readyz(parts: TheParts, response: Response) -> Readiness:
     else:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if not is_told:
+        checks = {part: state if state == "ok" else HIDDEN_FAULT for part, state in checks.items()}
     return Readiness(ready=ledger == "ok", checks=checks)
 
 
@@ -62,7 +78,26 @@ def _broker(parts: Parts) -> str:
 
 
 def _workers(parts: Parts) -> str:
-    known = list_workers(parts.ledger.database, parts.settings.worker.lease)
-    served = {queue for worker in known if worker.is_live for queue in worker.queues.split(",")}
-    unserved = [queue for queue in known_queues(parts.ledger.database) if queue not in served]
-    return f"no living worker serves {', '.join(unserved)}" if unserved else "ok"
+    database = parts.ledger.database
+    living = [worker for worker in list_workers(database, parts.settings.worker.lease) if worker.is_live]
+    served = {queue for worker in living for queue in worker.queues.split(",")}
+    known = known_queues(database)
+    # A job that was inserted with SQL may wait in a queue that no process has declared.
+    waiting = [queue for queue in queues_with_messages(database) if queue not in served]
+    unserved = sorted({*known, *waiting} - served)
+    if not unserved:
+        return "ok"
+    fault = f"no living worker serves {', '.join(unserved)}"
+    if not waiting:
+        return fault
+    counts = ", ".join(f"{queue} ({_count(database, queue)})" for queue in waiting)
+    by_kind: dict[QueueKind, list[str]] = {}
+    for queue in waiting:
+        by_kind.setdefault(known.get(queue, Queue(queue)).kind, []).append(queue)
+    commands = (f"`jobyard worker --kind {kind} -Q {','.join(queues)}`" for kind, queues in by_kind.items())
+    return f"{fault}; jobs wait in {counts}: start {' and '.join(commands)}"
+
+
+def _count(database: LedgerDatabase, queue: str) -> str:
+    count = count_messages(database, queue, at_most=MOST_COUNTED)
+    return f"{count} or more" if count == MOST_COUNTED else str(count)

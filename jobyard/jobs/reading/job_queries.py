@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select, union_all
 
@@ -13,6 +13,10 @@ from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
 
 _JOB_FIELDS = [name for name in Job.__slots__ if name in job.c]
+
+
+# As in the condition of the index that serves these queries.
+_IS_PUBLISHED: Final = (has_status(Status.QUEUED), job.c.published_at.is_not(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,24 @@ def queue_figures(database: LedgerDatabase) -> dict[str, QueueFigures]:
             oldest_queued_at = oldest if status == Status.QUEUED else so_far.oldest_queued_at
             figures[queue] = QueueFigures({**so_far.counts, Status(status): count}, oldest_queued_at)
     return figures
+
+
+def queues_with_messages(database: LedgerDatabase) -> list[str]:
+    """Return the queues in which published jobs wait, by name, at a cost that does not grow with the jobs."""
+    queues = [""]
+    with database.reading() as connection:
+        while queue := connection.execute(
+            select(func.min(job.c.queue)).where(*_IS_PUBLISHED, job.c.queue > queues[-1])
+        ).scalar():
+            queues.append(queue)
+    return queues[1:]
+
+
+def count_messages(database: LedgerDatabase, queue: str, at_most: int) -> int:
+    """Return how many published jobs wait in a queue, or `at_most` if there are more."""
+    some = select(job.c.queue).where(*_IS_PUBLISHED, job.c.queue == queue).limit(at_most).subquery()
+    with database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
 def load(connection: Connection, statement: Select[Any]) -> list[Job]:

@@ -114,9 +114,35 @@ def test_each_key_opens_in_either_header_and_by_any_name(guarded: httpx.Client, 
         assert accepted(answer)["status"] == "queued"
 
 
-def test_health_is_told_without_a_key(guarded: httpx.Client) -> None:
+def test_health_is_told_without_a_key_and_why_it_is_bad_only_with_one(guarded: httpx.Client) -> None:
     assert guarded.get("/healthz").status_code == 200
-    assert guarded.get("/readyz").json()["ready"] is True
+    told = guarded.get("/readyz").json()
+    hidden = "not ok: a caller with a key is told why"
+    assert told == {"ready": True, "checks": {"ledger": "ok", "broker": hidden, "workers": hidden}}
+    checks = guarded.get("/readyz", headers={"X-API-Key": KEY}).json()["checks"]
+    assert "JOBYARD_BROKER__URL" in checks["broker"]
+    assert "no living worker serves" in checks["workers"]
+
+
+def test_where_no_key_is_set_others_are_not_told_why_health_is_bad(strict_api: httpx.Client) -> None:
+    answer = strict_api.get("/readyz", headers={"Host": "evil.example"})
+    assert answer.json()["checks"]["workers"] == "not ok: a caller with a key is told why"
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
+def test_the_documentation_wants_a_key_which_a_browser_may_send_as_a_password(
+    guarded: httpx.Client, api: httpx.Client, path: str
+) -> None:
+    answer = guarded.get(path)
+    problem(answer, 401, "Authorization")
+    assert answer.headers["www-authenticate"].startswith("Basic realm=")
+    problem(guarded.get(path, auth=("anybody", KEY[:-1])), 401, "Authorization")
+    for key in (KEY, OTHER_KEY):
+        assert guarded.get(path, auth=("anybody", key)).status_code == 200
+        assert guarded.get(path, headers=[(b"X-API-Key", key.encode())]).status_code == 200
+    problem(guarded.get("/v1/jobs", auth=("anybody", KEY)), 401, "Authorization")
+    assert api.get(path).status_code == 200
+    problem(api.get(path, headers={"Host": "evil.example"}), 403, "Host")
 
 
 def test_a_wrong_key_is_refused_before_the_body_is_read(guarded_yard: YardProcesses) -> None:

@@ -15,7 +15,7 @@ from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.job_filter import JobFilter
-from jobyard.jobs.reading.job_queries import queue_figures
+from jobyard.jobs.reading.job_queries import count_messages, queue_figures, queues_with_messages
 from jobyard.jobs.reading.search import list_jobs
 from tests.support.ledger_jobs import FAILURE, SOON, accepted, claimed, dead
 from tests.support.looking import looking
@@ -133,6 +133,13 @@ def test_the_keeper_looks_at_what_it_takes(busy_ledger: Ledger) -> None:
                 duties.rescue_lost_jobs(connection, 10, 3, SOON)
                 duties.expire_late(connection, 10)
         assert look.rows < A_FEW, empty_queues
+
+
+def test_the_queues_with_messages_are_found_without_a_look_at_each_job(busy_ledger: Ledger) -> None:
+    with looking(busy_ledger.database) as look:
+        found = queues_with_messages(busy_ledger.database)
+        assert [count_messages(busy_ledger.database, queue, at_most=10) for queue in found[:1]] == [10]
+    assert look.rows < A_FEW
 
 
 def test_what_is_counted_by_status_is_counted_without_a_look_at_the_past(old_ledger: Ledger) -> None:

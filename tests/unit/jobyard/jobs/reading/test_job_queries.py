@@ -8,7 +8,12 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_filter import JobFilter
-from jobyard.jobs.reading.job_queries import finished_among, queue_figures
+from jobyard.jobs.reading.job_queries import (
+    count_messages,
+    finished_among,
+    queue_figures,
+    queues_with_messages,
+)
 from jobyard.jobs.reading.search import BadCursorError, decode_cursor, encode_cursor, list_jobs
 from tests.support.ledger_jobs import accepted, claimed, dead
 
@@ -62,6 +67,17 @@ def test_the_figures_of_the_queues_count_what_moves(own_ledger: Ledger) -> None:
     oldest = figures["email"].oldest_queued_at
     assert oldest is not None
     assert abs(utc_now() - oldest) < timedelta(seconds=30)
+
+
+def test_the_queues_with_messages_are_found_and_their_jobs_counted_up_to_a_bound(own_ledger: Ledger) -> None:
+    for queue in ("email", "images", "images", "images"):
+        own_ledger.mark_published([accepted(own_ledger, queue=queue)])
+    accepted(own_ledger, queue="unpublished")
+    own_ledger.mark_published([claimed(own_ledger, queue="running")[0]])
+    assert queues_with_messages(own_ledger.database) == ["email", "images"]
+    counts = [count_messages(own_ledger.database, "images", at_most=most) for most in (2, 3, 4)]
+    assert counts == [2, 3, 3]
+    assert count_messages(own_ledger.database, "running", at_most=5) == 0
 
 
 def test_only_what_has_ended_is_among_the_finished(own_ledger: Ledger) -> None:
