@@ -1,6 +1,7 @@
 """Flower's configuration file, which `jobyard flower` names: its address, its password and its broker."""
 
 import sys
+from logging import WARNING, getLogger
 from urllib.parse import urlsplit
 
 from flower.views.monitor import Metrics
@@ -12,6 +13,7 @@ from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.flower_password import flower_password
 from jobyard.settings import get_settings
+from jobyard.settings.log_setup import set_up_logging
 from jobyard.settings.urls.amqp import management_api, plain_urls
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
@@ -36,7 +38,10 @@ address = _settings.host
 port = _settings.port
 basic_auth = [f"{_settings.user}:{flower_password(get_settings())}"]
 max_tasks = 10_000
-logging = "warning"
+logging = "none"  # Tornado's own format
+set_up_logging(get_settings().log)
+for _library in ("flower", "tornado"):
+    getLogger(_library).setLevel(max(WARNING, getLogger().level))
 if _settings.broker_api is not None:
     broker_api = _settings.broker_api.get_secret_value()
 elif broker_kind(get_settings().broker_url) is BrokerKind.RABBITMQ:

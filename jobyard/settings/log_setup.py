@@ -32,6 +32,7 @@ def set_up_logging(settings: LogSettings) -> None:
     )
     # A task may have closed the stream, and a record that cannot be written must not fail the caller.
     logging.raiseExceptions = False
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level)

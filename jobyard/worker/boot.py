@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -12,10 +13,10 @@ from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, se
 from jobyard.broker.malformed_messages import refuse_compressed
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.schema_version import check_is_migrated
-from jobyard.jobs.errors import JobyardError
+from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import declare_queues
-from jobyard.jobs.reading.living_workers import Announcement, announce
+from jobyard.jobs.reading.living_workers import Announcement, announce, withdraw
 from jobyard.settings import get_settings
 from jobyard.settings.application import application_source
 from jobyard.settings.garbage_collection import freeze_objects
@@ -56,6 +57,7 @@ class KeeperStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         raise_descriptor_limit()
+        self._is_announced = self._has_warned = False
         try:
             check_is_migrated(get_ledger().database)
             declare_all(get_ledger().database)
@@ -72,7 +74,7 @@ class KeeperStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         def announce_sometimes(pass_number: int) -> None:
             if pass_number % ANNOUNCE_EVERY_PASSES == 0:
-                announce(get_ledger().database, _announcement(worker))
+                self._announce(worker)
             if pass_number % DECLARE_EVERY_PASSES == DECLARE_EVERY_PASSES - 1:
                 declare_queues(get_ledger().database, declared_queues())
 
@@ -80,8 +82,17 @@ class KeeperStep(bootsteps.StartStopStep):
         self._keeper = KeeperThread(announce_sometimes)
         self._keeper.start()
 
+    def _announce(self, worker: Any) -> None:
+        is_new = announce(get_ledger().database, _announcement(worker))
+        if is_new and self._is_announced and not self._has_warned:
+            log.warning("another worker has this one's name: give each its own with -n", name=worker.hostname)
+            self._has_warned = True
+        self._is_announced = True
+
     def stop(self, worker: Any) -> None:
         self._keeper.stop()
+        with suppress(LedgerUnavailableError):  # where it is forgotten after a while
+            withdraw(get_ledger().database, _announcement(worker))
 
 
 def _announcement(worker: Any) -> Announcement:

@@ -43,6 +43,7 @@ def _load_tasks(sender: Any = None, **_: Any) -> None:
 def _prepare_worker(instance: Any = None, options: Any = None, **_: Any) -> None:
     if instance.app is not app:
         return
+    set_up_logging(get_settings().log)  # before Celery warns of anything
     # Imported here, because beat and Flower run no jobs.
     from jobyard.worker.boot import served_queues
 

@@ -72,7 +72,7 @@ def main() -> None:
         sys.exit(str(error))
     exit_if_misconfigured(broker_fault(get_settings()))
     done = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signal_number, lambda *_: done.set())
     keeper = KeeperThread()
     keeper.start()

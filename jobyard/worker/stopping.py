@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import Any, Final
 
+import celery.apps.worker
 import structlog
 from celery import bootsteps
 from celery.signals import worker_shutting_down
@@ -25,6 +26,15 @@ log = structlog.get_logger()
 CLEAN_UP_SECONDS: Final = 5.0
 
 _worker: Any = None
+
+
+def _log_in_thread(message: str, *_: Any) -> None:
+    # Called in a signal handler, where this thread may be in the middle of writing a line.
+    threading.Thread(target=log.info, args=[message.strip()], name="say", daemon=True).start()
+
+
+# Celery writes what it does about a signal to the terminal, past the log and its form.
+celery.apps.worker.safe_say = _log_in_thread  # type: ignore[attr-defined]
 
 
 class StoppingStep(bootsteps.Step):

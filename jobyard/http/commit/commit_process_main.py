@@ -24,8 +24,8 @@ from jobyard.settings.log_setup import set_up_logging
 
 def main() -> None:
     """Serve until the server closes its end, or has ended."""
-    # After a Ctrl-C the server may have requests to finish, so this process outlives the signal.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # After such a signal the server may have requests to finish, so this process outlives it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     set_up_logging(get_settings().log)
     ledger = get_ledger()

@@ -33,8 +33,8 @@ class KnownWorker(Announcement):
     is_live: bool
 
 
-def announce(database: LedgerDatabase, worker: Announcement) -> None:
-    """Note that a worker is alive; if its process id is new, it has started now."""
+def announce(database: LedgerDatabase, worker: Announcement) -> bool:
+    """Note that a worker is alive; if its process id is new, it has started now. Return whether it is new."""
     new = asdict(worker)
     is_this_one = worker_table.c.name == worker.name
     seen = (
@@ -43,11 +43,20 @@ def announce(database: LedgerDatabase, worker: Announcement) -> None:
         .values(new | {"seen_at": db_now()})
     )
     with database.writing() as connection:
-        if connection.execute(seen).rowcount == 0:
+        is_new = connection.execute(seen).rowcount == 0
+        if is_new:
             connection.execute(delete(worker_table).where(is_this_one))
             connection.execute(
                 insert(worker_table).values(new | {"started_at": db_now(), "seen_at": db_now()})
             )
+    return is_new
+
+
+def withdraw(database: LedgerDatabase, worker: Announcement) -> None:
+    """Forget a worker that stops, unless another has announced itself by its name since."""
+    columns = worker_table.c
+    with database.writing() as connection:
+        connection.execute(delete(worker_table).where(columns.name == worker.name, columns.pid == worker.pid))
 
 
 def list_workers(database: LedgerDatabase, live_for: timedelta) -> list[KnownWorker]:

@@ -33,7 +33,9 @@ def _log_outcome(outcome: Outcome, task_name: str, more: Mapping[str, int]) -> N
         case PutOff():
             log.warning("left to workers of another version", **fields, reason=reason_of(outcome.failure))
         case Failed(retry_in=None):
-            log.error("dead", **fields, cause=outcome.failure.cause, reason=reason_of(outcome.failure))
+            traceback = {"exception": outcome.failure.traceback} if outcome.failure.traceback else {}
+            reason = reason_of(outcome.failure)
+            log.error("dead", **fields, cause=outcome.failure.cause, reason=reason, **traceback)
         case Failed(retry_in=timedelta() as delay):
             seconds = round(delay.total_seconds(), 1)
             log.warning("failed, will retry", **fields, retry_in_s=seconds, reason=reason_of(outcome.failure))
