@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parser().error(f"unrecognized arguments: {' '.join(extra_arguments)}")
     try:
         options.run(options, extra_arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What reads the output has seen enough, like `head`; Python would write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         # Imported here, because the supervisor of `jobyard run` stays in this process and loads no library.
         from jobyard.settings.errors import SettingsError
@@ -136,7 +140,7 @@ def _keeper(_: argparse.Namespace, __: list[str]) -> None:
 
 
 def _migrate(_: argparse.Namespace, __: list[str]) -> None:
-    _exit_without_extras("migrate", "worker")
+    _exit_without_extras("migrate", "worker", broker=False)
     from jobyard.jobs.database.migrate import main as migrate
 
     migrate()
@@ -155,8 +159,12 @@ def _move_broker(_: argparse.Namespace, extra_arguments: list[str]) -> None:
     move(extra_arguments)
 
 
-def _exit_without_extras(command: str, *extras: str) -> None:
-    from jobyard.settings.extras import missing_extras_fault
+def _exit_without_extras(command: str, *extras: str, broker: bool = True) -> None:
+    from jobyard.settings import get_settings
+    from jobyard.settings.extras import broker_extras, ledger_extras, missing_extras_fault
 
-    if fault := missing_extras_fault(f"`jobyard {command}`", extras):
+    # All are named at once, with those that the settings need.
+    settings = get_settings()
+    needed = dict.fromkeys((*extras, *ledger_extras(settings), *(broker_extras(settings) if broker else [])))
+    if fault := missing_extras_fault(f"`jobyard {command}`", list(needed)):
         sys.exit(fault)

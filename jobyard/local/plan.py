@@ -15,7 +15,8 @@ from typing import Any, Final
 from jobyard.jobs.errors import JobyardError
 from jobyard.local.left_over import left_over
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
-from jobyard.settings.extras import missing_extras_fault
+from jobyard.settings.application import environment_file
+from jobyard.settings.extras import broker_extras, ledger_extras, missing_extras_fault
 
 # Of what is always started; Flower is left out where it is not installed.
 EXTRAS: Final = ("api", "worker", "redis", "local")
@@ -46,6 +47,7 @@ def make_plan(settings: Settings, *, is_reload: bool) -> dict[str, Any]:
     return {
         "lock": str(settings.home.absolute() / LOCK),
         "running": str(settings.home.absolute() / RUNNING),
+        "settings_file": str(Path(environment_file() or ".env").absolute()),
         "broker": BROKER,
         "environment": dict(added_environment(settings)) | _defaults(settings),
         "processes": [asdict(process) for process in processes],
@@ -85,10 +87,11 @@ def refuse_second_start(home: Path) -> None:
 
 def main() -> None:
     is_reload = "--reload" in sys.argv
-    if fault := missing_extras_fault("`jobyard run`", EXTRAS):
-        sys.exit(fault)
     try:
         settings = load_settings()
+        needed = dict.fromkeys((*EXTRAS, *ledger_extras(settings), *broker_extras(settings)))
+        if fault := missing_extras_fault("`jobyard run`", list(needed)):
+            sys.exit(fault)
         if not is_reload:
             refuse_second_start(settings.home)
         plan = make_plan(settings, is_reload=is_reload)

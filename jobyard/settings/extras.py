@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobyard.settings.errors import SettingsError
-from jobyard.settings.urls.broker_kind import BrokerKind
+from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
+
+if TYPE_CHECKING:
+    from jobyard.settings import Settings
 
 # Packages of each extra that nothing else installs.
 PACKAGES_OF_EXTRA: Final = {
@@ -30,6 +33,16 @@ EXTRA_OF_BROKER: Final = {
 def is_installed(extra: str) -> bool:
     """Tell whether the packages of an extra are there."""
     return all(find_spec(package) is not None for package in PACKAGES_OF_EXTRA[extra])
+
+
+def ledger_extras(settings: "Settings") -> list[str]:
+    """Return the extras for the ledger of the settings."""
+    return ["postgresql"] if (settings.ledger.url or "").startswith("postgresql") else []
+
+
+def broker_extras(settings: "Settings") -> list[str]:
+    """Return the extras for the broker of the settings."""
+    return [EXTRA_OF_BROKER[broker_kind(settings.broker.url) if settings.broker.url else BrokerKind.REDIS]]
 
 
 def missing_extras_fault(what: str, extras: Sequence[str]) -> str | None:

@@ -74,6 +74,6 @@ Queues = Annotated[tuple[InstanceOf[Queue], ...], NoDecode, BeforeValidator(_as_
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_commas)]
 RedisChecked = AfterValidator(_check_redis)
 SqsChecked = AfterValidator(check_sqs_url)
-KeyPrefix = Annotated[str, Field(pattern=r"^[\w.:-]*$", max_length=100)]
+KeyPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]*$", max_length=100)]
 ManagementApi = Annotated[SecretStr, AfterValidator(_check_management_api)]
 AmqpChecked = AfterValidator(_check_amqp)

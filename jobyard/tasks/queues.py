@@ -1,5 +1,7 @@
 """The known queues: those of the application, of `JOBYARD_QUEUES`, and of the loaded tasks."""
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 from typing import Final
 
@@ -14,8 +16,11 @@ from jobyard.settings.queues import DEFAULT_QUEUE, Queue, merge_queues, queues_b
 # How long a process trusts the ledger's entry for a queue that only another process has declared.
 LEDGER_ENTRY_SECONDS: Final = 60.0
 
+# The similarity, from 0 to 1, from which a name counts as misspelt: two letters of five may be swapped.
+NEARLY_EQUAL: Final = 0.8
+
 _declared_by_tasks: dict[str, tuple[Queue, str]] = {}
-_named_by_tasks: set[str] = set()
+_named_by_tasks: dict[str, str] = {}
 _trusted_until: dict[str, float] = {}
 _recorded: set[str] = set()
 
@@ -27,7 +32,7 @@ def declare_queue(queue: Queue | str, task: str) -> str:
             name = Queue(queue).name
         except SettingsError as error:
             raise TaskDeclarationError(f"task {task!r}: {error}") from error
-        _named_by_tasks.add(name)
+        _named_by_tasks.setdefault(name, task)
         return name
     declared, other_task = _declared_by_tasks.setdefault(queue.name, (queue, task))
     if _differ(declared, queue):
@@ -53,6 +58,28 @@ def declared_queues() -> dict[str, Queue]:
     for name in _named_by_tasks:
         found.setdefault(name, Queue(name))
     return dict(sorted(merge_queues(found, get_settings().queues).items()))
+
+
+def misspelt_queues() -> Iterator[str]:
+    """Yield a sentence for each queue that a task alone names, and that is nearly one which is declared."""
+    declared = {
+        *_queues_of_application(),
+        *_declared_by_tasks,
+        *(queue.name for queue in get_settings().queues),
+    }
+    for name, task in _named_by_tasks.items():
+        for nearest in [] if name in declared else get_close_matches(name, declared, 1, NEARLY_EQUAL):
+            if not _is_numbered(name, nearest):
+                yield (
+                    f"task {task!r} names the queue {name!r}, which nothing declares; is it {nearest!r}? "
+                    f"If it is a queue of its own, declare it: queue=Queue({name!r})"
+                )
+
+
+def _is_numbered(name: str, other: str) -> bool:
+    # Such as images2 or images-large beside images.
+    end = name.removeprefix(other) if name.startswith(other) else other.removeprefix(name)
+    return end != other and not end[0].isalpha()
 
 
 @cache

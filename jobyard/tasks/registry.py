@@ -4,6 +4,8 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
+import structlog
+
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import HousekeepingTaskError, TaskDeclarationError, TaskNotFoundError
 from jobyard.jobs.reading.declared_queues import declare_queues
@@ -11,7 +13,9 @@ from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare_tasks
 from jobyard.settings import get_settings
 from jobyard.settings.application import get_application, missing_module_reason
 from jobyard.tasks.definition import AnyDefinition
-from jobyard.tasks.queues import declared_queues
+from jobyard.tasks.queues import declared_queues, misspelt_queues
+
+log = structlog.get_logger()
 
 HOUSEKEEPING: Final = "jobyard.tasks.housekeeping"
 # Modules that tasks imported before the engine was a package, and what they import now.
@@ -90,6 +94,8 @@ def _is_housekeeping(task: AnyDefinition) -> bool:
 def declare_all(database: LedgerDatabase) -> None:
     """Write queues and public tasks, with all their names, to the ledger for other processes and for SQL."""
     tasks = public_tasks()
+    for sentence in misspelt_queues():
+        log.warning("queue", warning=sentence)
     declare_queues(database, declared_queues())
     declare_tasks(
         database,

@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from time import sleep
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
 from tests.support.installed import Environment, Repository
-from tests.support.processes import Program, lives
+from tests.support.processes import Program, answers, lives
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -130,6 +131,30 @@ def test_an_edit_is_run_by_new_processes_and_loses_no_job(shop: Repository) -> N
     assert results.keys() == {"old", "new", "mended"}
     assert jobs[-1]["result"] == "mended"
     assert {job["attempt"] for job in jobs} == {1}, "a job that was handed back counts no attempt"
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_an_edited_setting_holds_for_the_new_processes(
+    shop: Repository, is_elsewhere: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("settings") if is_elsewhere else shop.folder
+    file = folder / ".env"
+    file.write_text("JOBYARD_API__MAX_BULK_JOBS=5\n")
+    shop.settings["JOBYARD_ENV_FILE"] = str(file) if is_elsewhere else ".env"
+    running = shop.start("jobyard", "run", "--reload", until="Ctrl-C")
+    file.write_text("JOBYARD_API__MAX_BULK_JOBS=1\nJOBYARD_WORKER__GRACE=7\n")
+    wait_for_text(running, "changed: ")
+    wait_for_worker(running, 2)
+    wait_until(lambda: answers(shop.port("API")), 60, "the API to answer")
+    with pytest.raises(HTTPError, match="422"):
+        ask(shop, "/v1/tasks/shop.work/jobs/bulk", [{"number": 1}] * 2)
+    [worker] = (
+        process
+        for process in psutil.Process(running.process.pid).children()
+        if "threads" in process.cmdline()
+    )
+    assert "JOBYARD_WORKER__GRACE" not in worker.environ()
     assert running.stop() == 0
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,31 @@ def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "Jobyard needs Python 3.11 or newer; say which with make PYTHON=python3.11" in ended.stderr
+
+
+def test_output_that_nothing_reads_any_more_is_no_fault() -> None:
+    command = f"{sys.executable} -m jobyard config | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout.startswith("JOBYARD_APP")
+    assert ended.stderr == ""
+
+
+def test_a_pipe_that_is_closed_from_the_beginning_is_no_fault() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobyard", "config"],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert ended.stderr == b""

@@ -5,8 +5,17 @@ import tomllib
 
 import pytest
 
-from jobyard.settings import SettingsError
-from jobyard.settings.extras import EXTRA_OF_BROKER, PACKAGES_OF_EXTRA, check_extra, missing_extras_fault
+from jobyard.cli.main import main
+from jobyard.settings import Settings, SettingsError
+from jobyard.settings.extras import (
+    EXTRA_OF_BROKER,
+    PACKAGES_OF_EXTRA,
+    broker_extras,
+    check_extra,
+    ledger_extras,
+    missing_extras_fault,
+)
+from jobyard.settings.sections import BrokerSettings, LedgerSettings
 from jobyard.settings.urls.broker_kind import BrokerKind
 from tests.support.processes import ROOT
 
@@ -50,3 +59,32 @@ def test_what_is_installed_is_not_asked_for_and_what_is_not_is_named(monkeypatch
     )
     with pytest.raises(SettingsError, match=r"^JOBYARD_BROKER__URL needs more .*'jobyard\[redis\]'$"):
         check_extra("JOBYARD_BROKER__URL", "redis")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "broker", "extras"),
+    [
+        (None, None, ["redis"]),
+        ("sqlite:///x.db", "sentinel://host/?master=m", ["redis"]),
+        ("postgresql://host/db", "amqps://host", ["postgresql", "rabbitmq"]),
+        ("postgresql+psycopg://host/db", "sqs://?region=eu-central-1", ["postgresql", "sqs"]),
+    ],
+)
+def test_the_servers_of_the_settings_need_their_extras(
+    ledger: str | None, broker: str | None, extras: list[str]
+) -> None:
+    settings = Settings(ledger=LedgerSettings(url=ledger), broker=BrokerSettings(url=broker))
+    assert [*ledger_extras(settings), *broker_extras(settings)] == extras
+
+
+def test_all_that_a_command_needs_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        ledger=LedgerSettings(url="postgresql://host/db"), broker=BrokerSettings(url="amqp://x")
+    )
+    monkeypatch.setattr("jobyard.settings.get_settings", lambda: settings)
+    for extra in ("worker", "postgresql", "rabbitmq"):
+        monkeypatch.setitem(PACKAGES_OF_EXTRA, extra, ("no_such_package",))
+    with pytest.raises(SystemExit, match=r"pip install 'jobyard\[worker,postgresql,rabbitmq\]'"):
+        main(["worker"])
+    with pytest.raises(SystemExit, match=r"pip install 'jobyard\[worker,postgresql\]'"):
+        main(["migrate"])

@@ -170,7 +170,7 @@ def test_a_section_given_as_a_whole_is_refused_and_not_a_traceback(refused: Any)
             for value in ("localhost", "10.0.0.0/33", "127.0.0.1:0", "10.0.0.0/8:99999")
         ),
         ("WORKER__CHILD_MEMORY_BYTES", "1000"),
-        *(("REDIS__PREFIX", value) for value in ("a b", "shop*", "{shop}", "x" * 101)),
+        *(("REDIS__PREFIX", value) for value in ("a b", "shop*", "{shop}", "x" * 101, "yärd:x:", "店:")),
         ("LOG__FORMAT", "xml"),
         ("API__MAX_BODY_BYTES", "1"),
     ],

@@ -9,7 +9,13 @@ from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.declared_queues import declare_queues, known_queues
 from jobyard.settings.queues import DEFAULT_QUEUE, Queue, QueueKind, queues_by_name
 from jobyard.tasks import queues as module
-from jobyard.tasks.queues import check_queue, declare_queue, declared_queues, record_queue
+from jobyard.tasks.queues import (
+    check_queue,
+    declare_queue,
+    declared_queues,
+    misspelt_queues,
+    record_queue,
+)
 
 GPU = Queue("gpu", "previews", QueueKind.PREFORK)
 
@@ -19,10 +25,9 @@ pytestmark = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 @pytest.fixture(autouse=True)
 def nothing_declared(monkeypatch: pytest.MonkeyPatch, own_ledger: Ledger) -> None:
     """A process without tasks, whose ledger is a test's own."""
-    for name in ("_declared_by_tasks", "_trusted_until"):
+    for name in ("_declared_by_tasks", "_named_by_tasks", "_trusted_until"):
         monkeypatch.setattr(module, name, {})
-    for name in ("_named_by_tasks", "_recorded"):
-        monkeypatch.setattr(module, name, set())
+    monkeypatch.setattr(module, "_recorded", set())
     monkeypatch.setattr(module, "get_ledger", lambda: own_ledger)
     set_up(monkeypatch)
 
@@ -39,6 +44,25 @@ def test_a_queue_that_a_task_names_is_known_and_served_by_threads() -> None:
     assert declare_queue("reports", "report.write") == "reports"
     assert declared_queues()["reports"] == Queue("reports")
     check_queue("reports")
+
+
+def test_a_queue_that_is_nearly_a_declared_one_is_a_warning_that_names_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_up(monkeypatch, application=(Queue("email"), Queue("images")), settings=(Queue("reports"),))
+    declare_queue(GPU, "preview.draw")
+    for name in ("email", "images", "reports", "gpu", "images2", "email-bulk", "thumbnails"):
+        declare_queue(name, "task.right")
+    assert list(misspelt_queues()) == []
+    for name in ("emial", "report", "imagse"):
+        declare_queue(name, "task.wrong")
+    assert [sentence.partition("?")[0] for sentence in misspelt_queues()] == [
+        "task 'task.wrong' names the queue 'emial', which nothing declares; is it 'email'",
+        "task 'task.wrong' names the queue 'report', which nothing declares; is it 'reports'",
+        "task 'task.wrong' names the queue 'imagse', which nothing declares; is it 'images'",
+    ]
+    declare_queue(Queue("report"), "task.other")
+    assert len(list(misspelt_queues())) == 2
 
 
 def test_a_queue_that_a_task_declares_has_its_kind_and_purpose() -> None:
