@@ -4,17 +4,15 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import RedirectResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import Depends, FastAPI
 
 from jobyard.broker.checks.broker import broker_fault, log_faults
 from jobyard.broker.publisher import get_publisher
-from jobyard.http.access import check_caller, check_reader
+from jobyard.http.access import check_caller
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
 from jobyard.http.commit.committer import Committer
 from jobyard.http.commit.waiting import JobWaiter
@@ -23,8 +21,10 @@ from jobyard.http.connections.sweeper import SWEEPER, ConnectionSweeper
 from jobyard.http.errors import add_error_handlers
 from jobyard.http.fast_lane.lane import STATE, FastLane
 from jobyard.http.head_requests import HeadRequests
-from jobyard.http.openapi import describe_bodies
-from jobyard.http.parts import Parts, get_parts
+from jobyard.http.openapi.document import build_document
+from jobyard.http.openapi.routes import add_documentation
+from jobyard.http.operation import COMMON, problems
+from jobyard.http.parts import Parts
 from jobyard.http.query_options import check_query
 from jobyard.http.repeated_headers import check_headers
 from jobyard.http.routes import (
@@ -56,7 +56,13 @@ def create_app() -> FastAPI:
     """Return the application with an endpoint for every task that is loaded."""
     settings = get_settings()
     set_up_logging(settings.log)
-    app = FastAPI(title="Jobyard", version=version("jobyard"), description=DESCRIPTION, lifespan=_lifespan)
+    app = FastAPI(
+        title="Jobyard",
+        version=version("jobyard"),
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url=None,  # `add_documentation` serves the document, and builds it on a thread
+    )
     app.state.settings = settings
     app.include_router(health.router)
     app.add_middleware(HeadRequests)
@@ -67,11 +73,10 @@ def create_app() -> FastAPI:
         *(files.router, replays.router, queues.router, workers.router, faults.router),
     )
     for router in routers:
-        app.include_router(router, dependencies=guarded)
-    app.get("/", include_in_schema=False)(_front_page)
-    _guard_documentation(app)
+        app.include_router(router, dependencies=guarded, responses=problems(*COMMON))
     add_error_handlers(app)
-    describe_bodies(app, dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
+    bodies = (dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
+    add_documentation(app, partial(build_document, app, bodies, needs_key=bool(settings.api.keys)))
     return app
 
 
@@ -100,25 +105,3 @@ def _start_broker_check(settings: Settings) -> None:
         target=lambda: log_faults(broker_fault(settings)), name="broker check", daemon=True
     )
     check.start()
-
-
-def _guard_documentation(app: FastAPI) -> None:
-    # FastAPI's own routes for its documentation take no dependencies.
-    pages = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
-    for route in app.routes:
-        if isinstance(route, Route) and route.path in pages:
-            route.app = _Guarded(route.app)
-
-
-class _Guarded:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        await check_reader(request, await get_parts(request))
-        await self._app(scope, receive, send)
-
-
-def _front_page() -> RedirectResponse:
-    return RedirectResponse("/docs")

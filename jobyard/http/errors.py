@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from jobyard.http.operation import PROBLEM_JSON
 from jobyard.jobs.errors import (
     ClaimCheckError,
     FileNotStoredError,
@@ -33,7 +34,6 @@ from jobyard.jobs.errors import (
 )
 from jobyard.jobs.reading.search import BadCursorError
 
-PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 # Errors that are sent with one answer, and that are built at most: each takes a kilobyte of memory.
 MOST_SENT_ERRORS = 100
@@ -64,7 +64,8 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         """Return the answer, with `more` members of RFC 9457."""
         body: dict[str, Any] = {
             "type": f"urn:jobyard:problem:{self.kind}",
-            "title": self.status.phrase,
+            # Of the type, and not of the status: Python renames its phrases for 413 and 422.
+            "title": self.kind.replace("-", " ").capitalize(),
             "status": self.status.value,
             "detail": self.detail,
             **(more or {}),

@@ -6,24 +6,34 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from jobyard.http.cursors import Cursor
 from jobyard.http.errors import wrong_option
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.reading.job_filter import JobFilter
-from jobyard.tasks.options import QueueName, Tag
+from jobyard.tasks.options import Moment, QueueName, Tag
 from jobyard.tasks.queues import check_queue
 
 PAYLOAD_PREFIX: Final = "payload."
 _PATH: Final = r"^[^.\x00]+(\.[^.\x00]+)*$"
+PAYLOAD_OPTION: Final = re.compile(r"^payload(\.[^.\x00]+)+$")
 MOST_CONDITIONS: Final = 10
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]+$")]
 SearchText = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Path = Annotated[str, Field(max_length=200, pattern=_PATH)]
 Value = Annotated[str, Field(max_length=500)]
+
+
+def _conditions_schema(names: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": names, "maxLength": 200},
+        "additionalProperties": {"type": "string", "maxLength": 500},
+        "maxProperties": MOST_CONDITIONS,
+    }
 
 
 def _check_declared(queue: str) -> str:
@@ -49,10 +59,10 @@ class FilterQuery(BaseModel):
         None, description="The worker that last ran it, with or without `/PID`."
     )
     parent: UUID | None = Field(None, description="The job that submitted it.")
-    since: AwareDatetime | None = Field(None, description="Accepted at this time or later.")
-    until: AwareDatetime | None = Field(None, description="Accepted before this time.")
-    ended_since: AwareDatetime | None = Field(None, description="Ended at this time or later.")
-    ended_until: AwareDatetime | None = Field(None, description="Ended before this time.")
+    since: Moment | None = Field(None, description="Accepted at this time or later.")
+    until: Moment | None = Field(None, description="Accepted before this time.")
+    ended_since: Moment | None = Field(None, description="Ended at this time or later.")
+    ended_until: Moment | None = Field(None, description="Ended before this time.")
 
 
 class BodyFilter(FilterQuery):
@@ -60,7 +70,7 @@ class BodyFilter(FilterQuery):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    payload: dict[Path, Value] = Field(
+    payload: Annotated[dict[Path, Value], WithJsonSchema(_conditions_schema(_PATH))] = Field(
         default_factory=dict,
         max_length=MOST_CONDITIONS,
         description="The required value, as text, of each field by its path (`to`, `options.size`). Numbers "
@@ -97,7 +107,7 @@ async def payload_conditions(request: Request) -> dict[str, str]:
     """Return the `payload.PATH=VALUE` options of a query; raises a 422 `Problem` that names a wrong one."""
     given = {name: value for name, value in request.query_params.items() if name.startswith(PAYLOAD_PREFIX)}
     for name, value in given.items():
-        if len(name) > 200 or not re.fullmatch(_PATH, name.removeprefix(PAYLOAD_PREFIX)):
+        if len(name) > 200 or not PAYLOAD_OPTION.fullmatch(name):
             raise wrong_option(name[:200], "does not name a field: write payload.to, or payload.options.size")
         if len(value) > 500:
             raise wrong_option(name, "is longer than 500 characters")
@@ -112,11 +122,14 @@ PayloadConditions = Annotated[dict[str, str], Depends(payload_conditions)]
 PAYLOAD_PARAMETER: Final[dict[str, Any]] = {
     "parameters": [
         {
-            "name": "payload.PATH",
+            "name": "payload",
             "in": "query",
             "required": False,
-            "schema": {"type": "string", "maxLength": 500},
-            "description": "The required value of a payload's field, as text: `payload.to=ada@example.org`, "
+            # In this style the object's own names are those of the options.
+            "style": "form",
+            "explode": True,
+            "schema": _conditions_schema(PAYLOAD_OPTION.pattern),
+            "description": "Values of fields of the payload, as text: `payload.to=ada@example.org`, "
             "`payload.options.size=5`. Numbers are compared as numbers: `5` is also 5.0. For a list, one "
             "matching element is enough.",
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,9 +11,17 @@ from jobyard.http.cursors import seal
 from jobyard.jobs.job import Attempt, Cause, Failure, Intervention, InterventionKind, Job, Status
 from jobyard.jobs.reading.search import Page
 
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Links = Annotated[
+    dict[str, Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]],
+    Field(description="Paths of this API."),
+]
+
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
+    model_config = ConfigDict(
+        frozen=True, from_attributes=True, json_schema_serialization_defaults_required=True
+    )
 
 
 class FailureView(View):
@@ -51,7 +59,7 @@ class AttemptView(FailureView):
 class JobView(View):
     """A job without its payload and result."""
 
-    id: str
+    id: Id
     task: str
     queue: str
     priority: int
@@ -62,7 +70,7 @@ class JobView(View):
     replays: int
     tags: tuple[str, ...]
     unique_key: str | None
-    parent: str | None = Field(description="The job that submitted it.")
+    parent: Id | None = Field(description="The job that submitted it.")
     created_at: datetime
     run_at: datetime
     expires_at: datetime | None
@@ -70,7 +78,7 @@ class JobView(View):
     finished_at: datetime | None
     worker: str | None
     failure: FailureView | None
-    links: dict[str, str]
+    links: Links
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -143,27 +151,36 @@ class BulkAccepted(View):
     """The ids of the accepted jobs, in the order of the payloads."""
 
     accepted: int
-    ids: list[str]
+    ids: list[Id]
 
 
 class FileView(View):
     """An uploaded file: give its id to a task."""
 
-    id: str
+    id: Id
     name: str
     media_type: str
     size: int = Field(description="In bytes.")
     sha256: str
     created_at: datetime
-    links: dict[str, str]
+    links: Links
+
+
+class WrongField(BaseModel):
+    """A field, an option or a header that is wrong, and why."""
+
+    field: str = Field(description="Its path: `to.0`, `delay`, `Idempotency-Key`; `body` for the whole body.")
+    message: str
 
 
 class ProblemView(BaseModel):
     """An error, after RFC 9457."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    errors: list[dict[str, str]] = []
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(description="What kind of error: `urn:jobyard:problem:invalid-request`.")
+    title: str = Field(description="The kind in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong, and what to do, in a sentence.")
+    instance: str | None = Field(None, description="The path that was asked for.")
+    errors: list[WrongField] = Field([], description="What is wrong, each by itself.")

@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -21,6 +22,18 @@ from jobyard.settings.durations import Duration, DurationOrZero
 from jobyard.settings.queues import HIGHEST_PRIORITY, LONGEST_NAME, LOWEST_PRIORITY
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _is_written_out(moment: object) -> object:
+    # Pydantic takes a number for seconds since 1970, and a large one for milliseconds.
+    try:
+        float(moment)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return moment
+    raise ValueError("must be a date and a time with its zone: 2030-01-31T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_written_out)]
 
 
 def _no_earlier(moment: datetime) -> datetime:
@@ -63,7 +76,7 @@ class JobOptions(BaseModel):
     delay: DurationOrZero | None = Field(
         None, description="Start no earlier than after this time: seconds, or ISO 8601 (PT5M)."
     )
-    run_at: Annotated[AwareDatetime, AfterValidator(_no_earlier)] | None = Field(
+    run_at: Annotated[Moment, AfterValidator(_no_earlier)] | None = Field(
         None, description="Start no earlier than this time, with its zone; a past time means now."
     )
     expires_in: Duration | None = Field(

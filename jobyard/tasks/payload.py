@@ -18,6 +18,7 @@ from pydantic import (
 from jobyard.jobs.errors import FileNotStoredError
 
 FILE_ID_FORMAT = "file-id"
+_FILE_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 NUL = "\x00"
 # Numbers of more bits may have more than 4300 digits, and Python reads no such number (CVE-2020-10735).
 MAX_INTEGER_BITS: Final = (10**4300).bit_length() - 1
@@ -76,9 +77,14 @@ def _is_stored(file_id: str, info: ValidationInfo) -> str:
 
 FileId = Annotated[
     str,
-    Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+    Field(pattern=_FILE_ID),
     AfterValidator(_is_stored),
     WithJsonSchema(
-        {"type": "string", "format": FILE_ID_FORMAT, "description": "The id of an uploaded file."}
+        {
+            "type": "string",
+            "format": FILE_ID_FORMAT,
+            "pattern": _FILE_ID,
+            "description": "The id of an uploaded file.",
+        }
     ),
 ]

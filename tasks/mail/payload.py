@@ -26,7 +26,8 @@ def _as_list(value: object) -> object:
 
 HeaderText = Annotated[str, Field(max_length=998), AfterValidator(check_header_text)]  # RFC 5322, 2.1.1
 Address = Annotated[str, Field(max_length=400), AfterValidator(check_address)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_as_list), Field(max_length=MAX_RECIPIENTS)]
+AddressList = Annotated[tuple[Address, ...], Field(max_length=MAX_RECIPIENTS)]
+Addresses = Annotated[AddressList, BeforeValidator(_as_list, json_schema_input_type=Address | AddressList)]
 Body = Annotated[str, Field(min_length=1, max_length=MAX_BODY_CHARACTERS)]
 
 

@@ -18,11 +18,11 @@ from jobyard.http.filters import (
     PayloadConditions,
     as_filter,
 )
-from jobyard.http.openapi import body_of
+from jobyard.http.operation import WITH_BODY, body_of, problems
 from jobyard.http.parts import Parts, TheParts
 from jobyard.http.routes.jobs import Reason
 from jobyard.http.routes.replays import ReplayView, replay_view
-from jobyard.http.schemas import JobList, View
+from jobyard.http.schemas import Id, JobList, View
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.search import list_jobs, matching_ids
@@ -68,7 +68,7 @@ class DiscardOrder(Selection):
 class Discarded(BaseModel):
     """The ids of the jobs that were discarded; the others were not dead."""
 
-    discarded: list[str]
+    discarded: list[Id]
 
 
 class CauseView(View):
@@ -80,11 +80,11 @@ class CauseView(View):
     count: int
     first_at: datetime
     last_at: datetime
-    example: str
+    example: Id
     message: str
 
 
-@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+@router.get("", operation_id="list_dead_letters", openapi_extra=PAYLOAD_PARAMETER)
 def search(
     parts: TheParts, query: Annotated[DeadLetterQuery, Query()], payload: PayloadConditions
 ) -> JobList:
@@ -93,21 +93,32 @@ def search(
     return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
 
 
-@router.get("/causes")
+@router.get("/causes", operation_id="list_causes_of_dead_letters")
 def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
     """Why jobs are dead, the most frequent cause first; its fields can be used as a filter for a replay."""
     groups = causes(parts.ledger.database, as_filter(query, Status.DEAD))
     return [CauseView.model_validate(group) for group in groups]
 
 
-@router.post("/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(ReplayOrder))
+@router.post(
+    "/replay",
+    operation_id="replay_dead_letters",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=problems(*WITH_BODY),
+    openapi_extra=body_of(ReplayOrder),
+)
 async def replay(request: Request, parts: TheParts) -> ReplayView:
     """Order a replay of many dead letters, which are released at a bounded rate."""
     order = await read_model(request, ReplayOrder, parts.settings.api.max_bulk_bytes, parts)
     return await run_in_threadpool(_replay, order, parts)
 
 
-@router.post("/discard", openapi_extra=body_of(DiscardOrder))
+@router.post(
+    "/discard",
+    operation_id="discard_dead_letters",
+    responses=problems(*WITH_BODY),
+    openapi_extra=body_of(DiscardOrder),
+)
 async def discard_many(request: Request, parts: TheParts) -> Discarded:
     """Discard dead letters: they stay in the ledger, cancelled, with their failure and the reason."""
     order = await read_model(request, DiscardOrder, parts.settings.api.max_bulk_bytes, parts)

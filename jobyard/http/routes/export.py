@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from jobyard.http.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQuery, as_filter
+from jobyard.http.operation import headers
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
 from jobyard.http.whole_job import load_whole_job
@@ -29,18 +30,21 @@ COLUMNS: Final = (
 )
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     NDJSON = "ndjson"
     CSV = "csv"
 
 
-MEDIA_TYPES: Final = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; charset=utf-8"}
+MEDIA_TYPES: Final = {
+    ExportFormat.NDJSON: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+}
 
 
 class ExportQuery(StatusQuery):
     """A filter for jobs, and the format of the export."""
 
-    format: Format = Format.NDJSON
+    format: ExportFormat = ExportFormat.NDJSON
 
 
 class CountView(View):
@@ -53,14 +57,29 @@ class CountView(View):
     )
 
 
-@router.get("/count", openapi_extra=PAYLOAD_PARAMETER)
+@router.get("/count", operation_id="count_jobs", openapi_extra=PAYLOAD_PARAMETER)
 def count(parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
     """How many jobs match a filter; `is_exact` tells whether many jobs were only estimated."""
     job_filter = as_filter(query, *query.status, payload=payload)
     return CountView.model_validate(count_jobs(parts.ledger.database, job_filter))
 
 
-@router.get("/export", response_class=StreamingResponse, openapi_extra=PAYLOAD_PARAMETER)
+@router.get(
+    "/export",
+    operation_id="export_jobs",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The jobs, one per line.",
+            "content": {
+                MEDIA_TYPES[ExportFormat.NDJSON]: {"schema": {"type": "string"}},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+            "headers": headers("Content-Disposition"),
+        }
+    },
+    openapi_extra=PAYLOAD_PARAMETER,
+)
 def export(
     parts: TheParts, query: Annotated[ExportQuery, Query()], payload: PayloadConditions
 ) -> StreamingResponse:
@@ -117,4 +136,4 @@ def _value(job: Job, name: str) -> object:
     return value.isoformat() if name.endswith("_at") and value is not None else value
 
 
-_WRITERS: Final = {Format.NDJSON: _as_ndjson, Format.CSV: _as_csv}
+_WRITERS: Final = {ExportFormat.NDJSON: _as_ndjson, ExportFormat.CSV: _as_csv}

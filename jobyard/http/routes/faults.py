@@ -19,7 +19,7 @@ class FaultView(View):
     last_at: datetime
 
 
-@router.get("")
+@router.get("", operation_id="list_faults")
 def list_all(parts: TheParts) -> list[FaultView]:
     """Each fault that has happened: late results, bad messages, unknown tasks, lost workers and so on."""
     return [FaultView.model_validate(counted) for counted in fault_counts(parts.ledger.database)]

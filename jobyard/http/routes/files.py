@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from jobyard.http.accept.body import media_type
 from jobyard.http.errors import Problem
+from jobyard.http.operation import headers, problems
 from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import FileView
 from jobyard.jobs.errors import FileTooLargeError
@@ -30,18 +31,32 @@ CHUNK_BYTES = 256 * 1024
 # What a multipart body may add to the file: boundaries, part headers and other fields.
 MULTIPART_SLACK_BYTES = 64 * 1024
 
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 UPLOAD_BODY = {
     "required": True,
     "content": {
         MULTIPART: {
-            "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+            "schema": {
+                "type": "object",
+                "properties": {"file": BINARY["schema"]},
+                "required": ["file"],
+            }
         },
-        UNKNOWN_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}},
+        UNKNOWN_MEDIA_TYPE: BINARY,
     },
 }
 
 
-@router.post("", status_code=HTTPStatus.CREATED, openapi_extra={"requestBody": UPLOAD_BODY})
+@router.post(
+    "",
+    operation_id="upload_file",
+    status_code=HTTPStatus.CREATED,
+    responses={
+        201: {"description": "The file is stored.", "headers": headers("Location")},
+        **problems(408, 413),
+    },
+    openapi_extra={"requestBody": UPLOAD_BODY},
+)
 async def upload(
     request: Request,
     response: Response,
@@ -121,7 +136,19 @@ def _wrong_file(detail: str) -> Problem:
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="file")
 
 
-@router.get("/{file_id}", response_class=StreamingResponse)
+@router.get(
+    "/{file_id}",
+    operation_id="download_file",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file, with the media type under which it was stored.",
+            "content": {UNKNOWN_MEDIA_TYPE: BINARY, "*/*": BINARY},
+            "headers": headers("ETag", "Content-Disposition"),
+        },
+        **problems(404),
+    },
+)
 async def download(file_id: UUID, parts: TheParts) -> StreamingResponse:
     """The file's bytes, as they were stored."""
     stored = await run_in_threadpool(parts.files.describe, str(file_id))

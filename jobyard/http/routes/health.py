@@ -1,6 +1,6 @@
 """Health: whether this process answers, and whether ledger, broker and workers can do their work."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
@@ -9,6 +9,7 @@ from jobyard.broker.checks.broker import broker_fault
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.http.access import is_trusted
 from jobyard.http.errors import RETRY_AFTER_SECONDS
+from jobyard.http.operation import headers, problems
 from jobyard.http.parts import Parts, TheParts
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema_version import check_takes_writes
@@ -27,6 +28,12 @@ HIDDEN_FAULT: Final = "not ok: a caller with a key is told why"
 MOST_COUNTED: Final = 1000
 
 
+class Health(BaseModel):
+    """This process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
 class Readiness(BaseModel):
     """Each part with `ok` or its fault. Only the ledger decides: without it no job can be accepted.
 
@@ -37,13 +44,24 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
+@router.get("/healthz", operation_id="get_health", responses=problems(431))
+async def healthz() -> Health:
     """This process answers."""
-    return {"status": "ok"}
+    return Health()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness}})
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    responses={
+        503: {
+            "model": Readiness,
+            "description": "No job can be accepted now.",
+            "headers": headers("Retry-After"),
+        },
+        **problems(431),
+    },
+)
 def readyz(parts: TheParts, response: Response, is_told: Annotated[bool, Depends(is_trusted)]) -> Readiness:
     """Jobs can be accepted (200) or not (503); a silent broker only delays them."""
     ledger = _ledger(parts)

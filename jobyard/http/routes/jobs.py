@@ -14,7 +14,7 @@ from jobyard.http.accept.respond import detail
 from jobyard.http.commit.waiting import requested_wait
 from jobyard.http.errors import Problem
 from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
-from jobyard.http.openapi import body_of
+from jobyard.http.operation import WITH_BODY, body_of, headers, problems
 from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import JobDetail, JobList, JobView
 from jobyard.jobs.files.claim_checks import get_claim_checks
@@ -35,20 +35,28 @@ def job_id_of(job_id: UUID) -> str:
 JobIdPath = Annotated[str, Depends(job_id_of)]
 
 
-@router.get("", openapi_extra=PAYLOAD_PARAMETER)
+@router.get("", operation_id="list_jobs", openapi_extra=PAYLOAD_PARAMETER)
 def search(parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
     """Jobs, newest first; while `next_cursor` is set there may be more, even after an empty page."""
     job_filter = as_filter(query, *query.status, payload=payload)
     return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", operation_id="get_job", responses=problems(404, 410))
 def show(job_id: JobIdPath, parts: TheParts) -> JobDetail:
     """One job with its payload, its result and the history of its failures."""
     return detail(parts, job_id)
 
 
-@router.get("/{job_id}/result", responses={202: {"model": JobView, "description": "It has not ended yet."}})
+@router.get(
+    "/{job_id}/result",
+    operation_id="get_result",
+    responses={
+        200: {"description": "What the task returned."},
+        202: {"model": JobView, "description": "It has not ended yet.", "headers": headers("Retry-After")},
+        **problems(404, 409, 410),
+    },
+)
 async def result(
     job_id: JobIdPath, request: Request, parts: TheParts, prefer: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -73,7 +81,7 @@ async def result(
     return Response(text, media_type=JSONResponse.media_type)
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", operation_id="cancel_job", responses=problems(404, 409, 410))
 def cancel(job_id: JobIdPath, parts: TheParts) -> JobView:
     """Cancel a waiting job; 409 for one that runs or has ended."""
     parts.ledger.cancel(job_id)
@@ -98,7 +106,11 @@ class Discarding(BaseModel):
 
 
 @router.post(
-    "/{job_id}/replay", status_code=HTTPStatus.ACCEPTED, openapi_extra=body_of(Mending, required=False)
+    "/{job_id}/replay",
+    operation_id="replay_job",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=problems(404, 409, 410, *WITH_BODY),
+    openapi_extra=body_of(Mending, required=False),
 )
 async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobView:
     """Run a dead job again, with its history; 409 for one that is not dead.
@@ -111,7 +123,12 @@ async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobVie
     return await run_in_threadpool(_replay, job_id, mending, parts)
 
 
-@router.post("/{job_id}/discard", openapi_extra=body_of(Discarding))
+@router.post(
+    "/{job_id}/discard",
+    operation_id="discard_job",
+    responses=problems(404, 409, 410, *WITH_BODY),
+    openapi_extra=body_of(Discarding),
+)
 async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDetail:
     """Discard a dead job: it stays in the ledger, cancelled, with its failure and the reason."""
     reason = (await read_model(request, Discarding, parts.settings.api.max_body_bytes, parts)).reason

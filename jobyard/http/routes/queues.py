@@ -36,7 +36,7 @@ class QueueView(BaseModel):
     messages: int | None
 
 
-@router.get("")
+@router.get("", operation_id="list_queues")
 def list_queues(parts: TheParts) -> list[QueueView]:
     """Every declared queue with its depth, its oldest job, its running jobs and its workers' slots."""
     figures = queue_figures(parts.ledger.database)

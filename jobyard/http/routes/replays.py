@@ -7,8 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from jobyard.http.operation import problems
 from jobyard.http.parts import Parts, TheParts
-from jobyard.http.schemas import View
+from jobyard.http.schemas import Id, Links, View
 from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals
 
 router = APIRouter(prefix="/v1/replays", tags=["dead letters"])
@@ -19,14 +20,14 @@ MOST_REFUSALS_SHOWN = 100
 class Refused(BaseModel):
     """A job that was not replayed, and why."""
 
-    id: str
+    id: Id
     reason: str
 
 
 class ReplaySummary(View):
     """An order to replay; of the `released` jobs some have `succeeded` and some are `dead_again`."""
 
-    id: str
+    id: Id
     status: ReplayStatus = Field(
         description="stopped: by a person, or automatically when a canary died again."
     )
@@ -46,7 +47,7 @@ class ReplayView(ReplaySummary):
     """An order to replay, with the first jobs that were refused."""
 
     refusals: list[Refused]
-    links: dict[str, str]
+    links: Links
 
 
 def replay_view(parts: Parts, replay_id: str) -> ReplayView:
@@ -61,19 +62,19 @@ def replay_view(parts: Parts, replay_id: str) -> ReplayView:
     )
 
 
-@router.get("")
+@router.get("", operation_id="list_replays")
 def list_all(parts: TheParts, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[ReplaySummary]:
     """The latest orders, newest first."""
     return [ReplaySummary.model_validate(order) for order in list_replays(parts.ledger.database, limit)]
 
 
-@router.get("/{replay_id}")
+@router.get("/{replay_id}", operation_id="get_replay", responses=problems(404))
 def show(replay_id: UUID, parts: TheParts) -> ReplayView:
     """One order, and the jobs that were refused."""
     return replay_view(parts, str(replay_id))
 
 
-@router.post("/{replay_id}/stop")
+@router.post("/{replay_id}/stop", operation_id="stop_replay", responses=problems(404))
 def stop(replay_id: UUID, parts: TheParts) -> ReplayView:
     """Stop an order: no more of its jobs are released, and those already released go on."""
     parts.ledger.stop_replay(str(replay_id))

@@ -1,19 +1,19 @@
 """Submitting jobs: a typed endpoint for each task, its bulk endpoint, and the short paths."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from jobyard.http.accept.body import NDJSON, payload_of, read_json_body
 from jobyard.http.accept.bulk import payloads_of
 from jobyard.http.accept.large_bodies import run_for_body
 from jobyard.http.accept.respond import AcceptRequest, accept_bulk, accept_job
-from jobyard.http.openapi import payload_reference
+from jobyard.http.operation import WITH_BODY, problems
 from jobyard.http.parts import TheParts
-from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
+from jobyard.http.schemas import Links
 from jobyard.settings import SettingsError
 from jobyard.settings.application import get_application
 from jobyard.tasks.definition import AnyDefinition
@@ -39,29 +39,39 @@ Endpoint = Callable[..., Awaitable[Response]]
 router = APIRouter(tags=["tasks"])
 
 
-@router.get("/v1/tasks")
-async def list_tasks() -> list[dict[str, Any]]:
+class TaskView(BaseModel):
+    """A task, as it was declared."""
+
+    name: str
+    aliases: tuple[str, ...] = Field(description="Earlier names, under which it still takes jobs.")
+    description: str
+    queue: str
+    priority: int
+    max_attempts: int
+    time_limit: float | None = Field(description="In seconds.")
+    payload_schema: dict[str, Any] = Field(description="The JSON Schema of its payload.")
+    links: Links
+
+
+@router.get("/v1/tasks", operation_id="list_tasks")
+async def list_tasks() -> list[TaskView]:
     """Every task whose jobs can be handed in, with the schema of its payload."""
     return [_describe(task) for task in public_tasks().values()]
 
 
-def _describe(task: AnyDefinition) -> dict[str, Any]:
+def _describe(task: AnyDefinition) -> TaskView:
     declared = task.declaration
-    return {
-        "name": task.name,
-        "aliases": task.aliases,
-        "description": _description(task),
-        "queue": declared.queue,
-        "priority": declared.priority,
-        "max_attempts": task.policy.max_attempts,
-        "time_limit": declared.time_limit,
-        "payload_schema": task.payload_model.model_json_schema(),
-        "links": {"submit": f"/v1/tasks/{task.name}/jobs"},
-    }
-
-
-def _description(task: AnyDefinition) -> str:
-    return task.doc
+    return TaskView(
+        name=task.name,
+        aliases=task.aliases,
+        description=task.doc,
+        queue=declared.queue,
+        priority=declared.priority,
+        max_attempts=task.policy.max_attempts,
+        time_limit=declared.time_limit,
+        payload_schema=task.payload_model.model_json_schema(),
+        links={"submit": f"/v1/tasks/{task.name}/jobs"},
+    )
 
 
 def tasks_by_short_path() -> dict[str, AnyDefinition]:
@@ -74,44 +84,32 @@ def tasks_by_short_path() -> dict[str, AnyDefinition]:
     return {path: tasks[name] for path, name in paths.items()}
 
 
-def task_router() -> APIRouter:
-    """Return the endpoints of every loaded task."""
-    typed = APIRouter(tags=["tasks"])
+class TaskPath(NamedTuple):
+    """A path that accepts jobs of a task."""
+
+    path: str
+    task: AnyDefinition
+    is_bulk: bool = False
+    is_short: bool = False
+
+
+def task_paths() -> Iterator[TaskPath]:
+    """Return the paths of every task whose jobs can be handed in."""
     for task in public_tasks().values():
-        _add_route(typed, f"/v1/tasks/{task.name}/jobs", _submit_endpoint(task), task, _single_body(task))
-        _add_route(
-            typed, f"/v1/tasks/{task.name}/jobs/bulk", _bulk_endpoint(task), task, _bulk_body(task), bulk=True
-        )
+        yield TaskPath(f"/v1/tasks/{task.name}/jobs", task)
+        yield TaskPath(f"/v1/tasks/{task.name}/jobs/bulk", task, is_bulk=True)
     for path, task in tasks_by_short_path().items():
-        _add_route(typed, path, _submit_endpoint(task), task, _single_body(task))
+        yield TaskPath(path, task, is_short=True)
+
+
+def task_router() -> APIRouter:
+    """Return the endpoints of every public task, which `jobyard/http/openapi` describes on demand."""
+    typed = APIRouter(tags=["tasks"], responses=problems(*WITH_BODY))
+    for path, task, is_bulk, _ in task_paths():
+        endpoint = (_bulk_endpoint if is_bulk else _submit_endpoint)(task)
+        typed.add_api_route(path, endpoint, methods=["POST"], status_code=HTTPStatus.ACCEPTED)
     _add_fallback_routes(typed)
     return typed
-
-
-def _add_route(
-    router: APIRouter,
-    path: str,
-    endpoint: Endpoint,
-    task: AnyDefinition,
-    body: dict[str, Any],
-    *,
-    bulk: bool = False,
-) -> None:
-    submitted = "many jobs" if bulk else "a job"
-    router.add_api_route(
-        path,
-        endpoint,
-        methods=["POST"],
-        status_code=HTTPStatus.ACCEPTED,
-        response_model=BulkAccepted if bulk else JobView,
-        responses={200: {"model": JobDetail, "description": "It ended while you waited."}}
-        if not bulk
-        else None,
-        summary=f"Submit {submitted} of {task.name}",
-        description=_description(task),
-        operation_id=f"{task.name}{path}".replace("/", "_"),
-        openapi_extra={"requestBody": body},
-    )
 
 
 def _submit_endpoint(task: AnyDefinition) -> Endpoint:
@@ -168,21 +166,3 @@ def _add_fallback_routes(router: APIRouter) -> None:
     router.add_api_route(
         "/v1/tasks/{task}/jobs/bulk", bulk_by_alias, methods=["POST"], include_in_schema=False
     )
-
-
-def _single_body(task: AnyDefinition) -> dict[str, Any]:
-    schema = payload_reference(task.payload_model)
-    example = next(iter(task.payload_schema.get("examples", ())), None)
-    content: dict[str, Any] = {"schema": schema} | ({"example": example} if example else {})
-    return {"required": True, "content": {"application/json": content}}
-
-
-def _bulk_body(task: AnyDefinition) -> dict[str, Any]:
-    schema = payload_reference(task.payload_model)
-    return {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": schema}},
-            "application/x-ndjson": {"schema": {"type": "string", "description": "One payload per line."}},
-        },
-    }

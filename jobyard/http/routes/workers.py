@@ -24,7 +24,7 @@ class WorkerView(BaseModel):
     is_live: bool = Field(description="Whether it announced itself within the last lease.")
 
 
-@router.get("")
+@router.get("", operation_id="list_workers")
 def list_all(parts: TheParts) -> list[WorkerView]:
     """Every worker that announced itself in the last hour."""
     known = list_workers(parts.ledger.database, parts.settings.worker.lease)

@@ -129,7 +129,7 @@ def test_where_no_key_is_set_others_are_not_told_why_health_is_bad(strict_api: h
     assert answer.json()["checks"]["workers"] == "not ok: a caller with a key is told why"
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 def test_the_documentation_wants_a_key_which_a_browser_may_send_as_a_password(
     guarded: httpx.Client, api: httpx.Client, path: str
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_body_that_does_not_say_that_it_is_json(api: httpx.Client, media_type:
         ("run_at=9999-01-01T00:00:00Z&expires_in=5", "run_at"),
         ("run_at=2001-01-01T00:00:00", "run_at"),
         ("run_at=tomorrow", "run_at"),
+        ("run_at=1900000000", "run_at"),
         ("run_at=2001-02-30T00:00:00Z", "run_at"),
         ("delay=5&run_at=2001-01-01T00:00:00Z", "run_at"),
         ("delay=0&run_at=2001-01-01T00:00:00Z", "run_at"),

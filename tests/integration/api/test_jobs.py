@@ -193,6 +193,7 @@ def test_a_cursor_that_was_altered_anywhere_is_refused(api: httpx.Client) -> Non
         ("tag=a%00b", "tag"),
         ("tag=a&tag=b", "tag"),
         ("since=yesterday", "since"),
+        ("since=0.5", "since"),
         ("since=2020-01-01T00:00:00", "since"),
         ("until=2020-01-01T00:00:00", "until"),
         ("ended_since=yesterday", "ended_since"),

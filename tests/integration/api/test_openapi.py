@@ -1,12 +1,15 @@
 """The OpenAPI document: each task with its own endpoint, payload and example, a user's own tasks as well."""
 
+import re
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.api_calls import JSON, MakeYard, accepted, client_of, problem
+from tests.support.api_calls import JSON, PROBLEM_JSON, MakeYard, accepted, client_of, problem
 
 JSON_TYPE = JSON["Content-Type"]
 
@@ -25,6 +28,10 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
     for step in schema["$ref"].removeprefix("#/").split("/"):
         found = found[step]
     return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (operation for path in document["paths"].values() for operation in path.values())
 
 
 def body_of(document: dict[str, Any], path: str) -> dict[str, Any]:
@@ -64,14 +71,53 @@ def test_an_example_is_accepted_as_it_stands(document: dict[str, Any], api: http
     assert api.post(job["links"]["cancel"]).status_code == 200
 
 
+def test_every_error_of_every_operation_is_a_problem(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "400" and (operation["operationId"], status) != ("get_readiness", "503"):
+                content = resolved(document, response)["content"]
+                assert content == {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    job = document["paths"]["/v1/jobs/{job_id}"]["get"]["responses"].keys()
+    assert {"400", "401", "403", "404", "410", "422", "431", "500", "503"} <= job
+    assert {"408", "413", "415"} <= document["paths"]["/email"]["post"]["responses"].keys()
+
+
+def test_a_result_has_the_type_that_its_task_returns(document: dict[str, Any]) -> None:
+    answers = document["paths"]["/v1/tasks/bad.deed/jobs"]["post"]["responses"]
+    ended = resolved(document, answers["200"]["content"][JSON_TYPE]["schema"])
+    assert ended["allOf"][0] == {"$ref": "#/components/schemas/JobDetail"}
+    result = ended["allOf"][1]["properties"]["result"]
+    assert result == {"anyOf": [{"$ref": "#/components/schemas/Done"}, {"type": "null"}]}
+    assert answers["202"]["headers"].keys() == {"Location", "Jobyard-Duplicate", "Preference-Applied"}
+
+
+def test_every_operation_but_those_of_health_may_want_a_key(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"].keys()
+    for operation in operations(document):
+        expected = (
+            [] if "431" in operation["responses"] and "401" not in operation["responses"] else [*schemes]
+        )
+        assert [name for either in operation["security"] for name in either] == expected
+
+
+def test_enums_of_one_name_do_not_take_each_others_place(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["ExportFormat"]["enum"] == ["ndjson", "csv"]
+    assert "webp" in schemas["Format"]["enum"]
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert len(titles) == len(set(titles))
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for reference in references(document):
         assert resolved(document, {"$ref": reference})
 
 
 def test_every_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
-    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations(document)]
     assert len(names) == len(set(names))
+    assert all(name.isidentifier() and name == name.lower() for name in names)
+    assert {"submit_bad_deed", "submit_many_bad_deed", "post_email", "get_job"} <= set(names)
 
 
 def test_the_options_are_described_and_no_body_is_left_out(document: dict[str, Any]) -> None:
@@ -91,6 +137,19 @@ def test_the_documentation_is_where_the_front_door_leads(api: httpx.Client) -> N
     answer = api.get("/")
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
     assert api.get("/docs").status_code == 200
+
+
+def test_the_page_of_the_documentation_loads_nothing_from_elsewhere(api: httpx.Client) -> None:
+    page = api.get("/docs")
+    loaded = [place for place in re.findall(r'(?:src|href)="([^"]+)"', page.text) if place != "data:,"]
+    assert loaded == ["docs/swagger-ui.css", "docs/swagger-ui-bundle.js"]
+    assert all(api.get(f"/{place}").status_code == 200 for place in loaded)
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    [script] = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["connect-src"] == "'self'"
 
 
 @pytest.fixture(scope="module")
