@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR):$(PYTHONPATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check fmt soak bench migrate move config clean
+.PHONY: help run test test-all check fmt soak prove bench migrate move config clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ fmt: $(VENV)/.tests ## Format the code and mend what the linter can
 
 soak: $(VENV)/.tests ## Half an hour of load and random faults (MINUTES=30 SEED=... BROKER=rabbitmq), and what was lost
 	@python -m tests.soak --minutes $(or $(MINUTES),30) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
+
+prove: $(VENV)/.tests ## Run the proofs that need size or time, and write into docs/proofs.md what they gave (PROOF=name SEED=...)
+	@python -m tests.prove $(PROOF) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.tests ## Measure beside Celery and other queues, and a long backlog, in two hours or three (ROUNDS=1 FIGURES=1)
 	@for name in drain accept enqueue latency brokers waiting computing converting due; do \
