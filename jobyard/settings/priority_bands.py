@@ -26,6 +26,11 @@ def has_bands(settings: Settings) -> bool:
     return broker_kind(settings.broker_url) is BrokerKind.RABBITMQ and settings.broker.queue_type == "quorum"
 
 
+def delivers_most_urgent_first(settings: Settings) -> bool:
+    """Tell whether the broker delivers the messages of a queue by priority, and not by age alone."""
+    return broker_kind(settings.broker_url) is not BrokerKind.SQS and not has_bands(settings)
+
+
 def band_name(queue: str, band: Band) -> str:
     """Return the broker's name for a band of a queue."""
     return f"{queue}.{band}"

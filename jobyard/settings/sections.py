@@ -162,8 +162,7 @@ class KeeperSettings(SettingsSection):
     )
     resend_after: Duration = Field(
         timedelta(seconds=30),
-        description="A published job that its queue has passed over for this long is published again; "
-        "doubles each time.",
+        description="A published job whose message the broker has lost is published again after this time.",
     )
     unknown_for: Duration = Field(
         timedelta(days=1),

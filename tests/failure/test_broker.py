@@ -55,6 +55,20 @@ def test_row_11_everything_in_the_broker_is_lost_under_load(own: OwnYard, own_wo
     own.check_invariant(job_ids)
 
 
+@on_every_broker
+def test_row_11_urgent_jobs_whose_messages_are_lost_do_not_wait_behind_a_backlog(
+    own: OwnYard, own_worker: Program
+) -> None:
+    backlog = own.hand_in("sleep", 900, seconds=0.3, priority=0)  # more than a minute of work
+    own.wait_until(lambda: len(own.runs()) > 4, 20, "the work to begin")
+    urgent = [job_id for priority in (9, 4) for job_id in own.hand_in(how_many=5, priority=priority)]
+    own.ledger.mark_published(urgent)  # and no broker has a message of them
+    own.wait_for(urgent, Status.SUCCEEDED, 50)
+    rest = own.jobs(backlog)
+    assert max(job.publish_count for job in rest) == 1
+    assert any(job.status is Status.QUEUED for job in rest)
+
+
 def file_with(own: OwnYard, job_id: str) -> Path:
     """Return the one file in which the broker keeps what waits in the queues of this yard."""
     files = (path for path in own.broker.folder.rglob("*") if path.is_file())

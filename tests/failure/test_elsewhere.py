@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import NewJob, Status, new_id
+from jobyard.settings.queues import DEFAULT_PRIORITY, HIGHEST_PRIORITY
 from tests.support.bad_tasks import Deed
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.postgresql import new_database
@@ -125,21 +126,43 @@ def test_row_31_a_cancelled_job_stays_cancelled(own: OwnYard) -> None:
 
 def test_row_32_a_long_queue_is_not_sent_again(own: OwnYard) -> None:
     total = 100_000
-    [first] = own.hand_in("sleep", seconds=0.05)
-    own.publish([first])
-    [message] = own.redis.lrange("default:5", 0, 0)
+    fill_queue(own, total, "default:5", DEFAULT_PRIORITY)
+    own.start_worker(queues="default")
+    own.wait_until(lambda: len(own.runs()) > 500, 60, "several periods to pass")
+    assert sent_again(own) < total / 100
+
+
+def test_row_32_a_long_queue_of_urgent_jobs_beside_others_is_not_sent_again(own: OwnYard) -> None:
+    total = 100_000
+    own.start_worker(queues="default")
+    less_urgent = own.hand_in("sleep", 2, seconds=60, priority=0)
+    own.wait_until(lambda: len(own.runs()) == len(less_urgent), 20, "the others to begin")
+    fill_queue(own, total, "default", HIGHEST_PRIORITY)
+    own.wait_until(lambda: len(own.runs()) > 1_000, 60, "several periods to pass")
+    assert sent_again(own) < total / 100
+
+
+def fill_queue(own: OwnYard, total: int, key: str, priority: int) -> None:
+    """Accept jobs of 50 ms each, and put their messages into the Redis list of their priority."""
+    [first] = own.hand_in("sleep", seconds=0.05, delay=timedelta(hours=1))
+    own.publish([first], queue="email")  # which no worker of the test serves
+    [message] = own.redis.lrange("email:5", 0, 0)
     payload = own.job(first).payload
     for _ in range(0, total, 10_000):
-        new = [NewJob(id=new_id(), task="bad.deed", payload=payload, max_attempts=3) for _ in range(10_000)]
+        new = [
+            NewJob(id=new_id(), task="bad.deed", payload=payload, max_attempts=3, priority=priority)
+            for _ in range(10_000)
+        ]
         own.ledger.accept(new)
-        own.redis.lpush("default:5", *(like(message, first, entry.id) for entry in new))
+        own.redis.lpush(key, *(like(message, first, entry.id) for entry in new))
         for part in range(0, 10_000, 2000):
             own.ledger.mark_published([entry.id for entry in new[part : part + 2000]])
-    own.start_worker()
-    own.wait_until(lambda: len(own.runs()) > 500, 60, "several periods to pass")
+
+
+def sent_again(own: OwnYard) -> int:
     with own.ledger.database.reading() as connection:
-        again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
-    assert again < total / 100
+        count = select(func.count()).where(job.c.publish_count > 1)
+        return int(connection.execute(count).scalar_one())
 
 
 def test_row_32_many_jobs_over_http_are_sent_once(own: OwnYard) -> None:
@@ -154,9 +177,7 @@ def test_row_32_many_jobs_over_http_are_sent_once(own: OwnYard) -> None:
     own.wait_until(lambda: len(own.sent()) >= total, 60, "all of them to be sent")
     own.start_worker()
     own.wait_until(lambda: len(own.runs()) > 300, 60, "several periods to pass")
-    with own.ledger.database.reading() as connection:
-        again = connection.execute(select(func.count()).where(job.c.publish_count > 1)).scalar_one()
-    assert again < total / 100
+    assert sent_again(own) < total / 100
 
 
 def like(message: bytes | str, job_id: str, other: str) -> bytes:

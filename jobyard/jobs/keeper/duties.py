@@ -4,22 +4,20 @@ Each changes at most `limit` jobs. Rows that another keeper has locked are skipp
 match the condition (SQLite, with one writer at a time), so any number of keepers may run at once.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, exists, select, update
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.row_parameter import POSTGRESQL
 from jobyard.jobs.database.schema import QUEUED_JOB, job, replay, status_is
 from jobyard.jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
+from jobyard.jobs.keeper.lost_messages import LostMessages
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault
 from jobyard.jobs.ledger.settle import queued_again, record_attempts
-
-# A message may be overtaken by this much without being lost, because several workers fetch from one queue.
-_OVERTAKING = timedelta(seconds=5)
 
 
 def _is_due() -> ColumnElement[bool]:
@@ -83,28 +81,16 @@ def republish_unsent(connection: Connection, limit: int, unsent_after: timedelta
 
 
 def republish_lost_messages(
-    connection: Connection, limit: int, unsent_after: timedelta, empty_queues: Collection[str]
+    connection: Connection, limit: int, unsent_after: timedelta, lost: Sequence[LostMessages]
 ) -> list[QueuedJob]:
-    """Return published jobs whose messages must be lost, and delay their next publishing.
-
-    A message counts as lost if the queue has overtaken it: a job of the same queue and priority that was
-    published later is running, or the broker reports the queue as empty. A long wait in a long queue proves
-    nothing.
-    """
-    drained = [job.c.queue == queue for queue in empty_queues]
-    overtaken = [
-        and_(job.c.queue == queue, job.c.priority == priority, job.c.published_at < latest - _OVERTAKING)
-        for queue, priority, latest in _latest_running(connection)
-        if queue not in empty_queues
-    ]
-    is_published = and_(status_is(Status.QUEUED), job.c.published_at.is_not(None))
+    """Return published jobs whose messages are lost, and delay their next publishing."""
     republished: list[QueuedJob] = []
     # One condition at a time, and in the order of the index: a query for all of them, or in the order of the
     # ids, would scan all queued jobs.
-    for condition in drained + overtaken:
-        has_waited = and_(is_published, condition, job.c.resend_at <= db_now())
+    for messages in lost:
         order = (job.c.priority.desc(), job.c.published_at)
-        republished += _delay_resending(connection, has_waited, order, limit - len(republished), unsent_after)
+        left = limit - len(republished)
+        republished += _delay_resending(connection, messages.condition(), order, left, unsent_after)
     return republished
 
 
@@ -186,15 +172,6 @@ def _delay_resending(
 
 def _update_and_return(connection: Connection, statement: Update) -> list[QueuedJob]:
     return [QueuedJob(*row) for row in connection.execute(statement.returning(*QUEUED_JOB))]
-
-
-def _latest_running(connection: Connection) -> list[tuple[str, int, datetime]]:
-    statement = (
-        select(job.c.queue, job.c.priority, func.max(job.c.published_at))
-        .where(status_is(Status.RUNNING), job.c.published_at.is_not(None))
-        .group_by(job.c.queue, job.c.priority)
-    )
-    return [tuple(row) for row in connection.execute(statement)]
 
 
 def _lost_failure(worker: str | None, message: str = "") -> Failure:

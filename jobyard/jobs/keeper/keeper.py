@@ -20,6 +20,7 @@ from jobyard.jobs.job import QueuedJob
 from jobyard.jobs.keeper import broker_move, duties
 from jobyard.jobs.keeper.batch_size import BatchSize
 from jobyard.jobs.keeper.duties import Duty
+from jobyard.jobs.keeper.lost_messages import LostMessages, find_lost_messages
 from jobyard.jobs.ledger.accept import PUBLISHED_WITHIN_UNSENT_AFTER
 from jobyard.jobs.ledger.replay_orders import advance_replay, running_replays
 from jobyard.jobs.reading.declared_queues import known_queues
@@ -55,7 +56,9 @@ class Keeper:
 
     def __init__(self, database: LedgerDatabase, publisher: JobPublisher, settings: Settings) -> None:
         self._database, self._publisher, self._settings = database, publisher, settings.keeper
+        self._all_settings = settings
         self._next_search_at = monotonic()
+        self._lost: list[LostMessages] = []
         self.is_behind = False
 
     def pass_once(self) -> int:
@@ -168,13 +171,24 @@ class Keeper:
 
     def _republish_lost_messages(self) -> int:
         # This asks the broker, and is not urgent: no message counts as lost before `resend_after`.
-        if monotonic() < self._next_search_at:
+        if not self._lost and monotonic() >= self._next_search_at:
+            self._next_search_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
+            self._lost = self._find_lost_messages()
+        if not self._lost:
             return 0
-        self._next_search_at = monotonic() + (self._settings.resend_after / 3).total_seconds()
-        depths = self._publisher.depths(known_queues(self._database))
-        empty = [queue for queue, depth in depths.items() if depth == 0]
-        return self._move(
+        lost, was_behind, self.is_behind = self._lost, self.is_behind, False
+        republished = self._move(
             "lost in the broker",
-            lambda c, size: duties.republish_lost_messages(c, size, self._unsent_after(size), empty),
+            lambda c, size: duties.republish_lost_messages(c, size, self._unsent_after(size), lost),
             self._first_size(),
         )
+        # What is left is still lost, and the next pass goes on with it.
+        self._lost = lost if self.is_behind else []
+        self.is_behind |= was_behind
+        return republished
+
+    def _find_lost_messages(self) -> list[LostMessages]:
+        depths = self._publisher.depths(known_queues(self._database))
+        empty = [queue for queue, depth in depths.items() if depth == 0]
+        with self._database.reading() as connection:
+            return find_lost_messages(connection, empty, self._all_settings)

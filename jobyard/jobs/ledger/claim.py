@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Float, Update, and_, bindparam, case, literal, update
+from sqlalchemy import ColumnElement, Float, Update, and_, bindparam, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from jobyard.jobs.clock import db_now
@@ -54,10 +54,10 @@ def renew(database: LedgerDatabase, keys: Sequence[AttemptKey], lease: timedelta
 def mark_published(database: LedgerDatabase, job_ids: Sequence[str], resend_after: timedelta) -> None:
     """Note that the messages of these jobs were sent, unless a worker has claimed the job already.
 
-    The keeper may send the first message again after `resend_after`; the time doubles up to 64 times that.
+    The keeper may send the message again after `resend_after`, if the broker has lost it.
     """
     ids = IDS.parameters(database.dialect, [(job_id,) for job_id in job_ids])
-    database.run(_MARK_PUBLISHED, {**ids, "patience": resend_after.total_seconds()})
+    database.run(_MARK_PUBLISHED, {**ids, "resend_after": resend_after.total_seconds()})
 
 
 def _claim_statement(dialect: str) -> ReturningUpdate[Any]:
@@ -99,14 +99,13 @@ def _renew_statement(dialect: str) -> ReturningUpdate[Any]:
 def _mark_published_statement(dialect: str) -> Update:
     # A transaction that has locked a row is about to move the job, and then the note is of no use.
     locked = locked_jobs_by_id(dialect, skip_locked=True)
-    doubling = case((job.c.publish_count > 6, 64), else_=literal(1).bitwise_lshift(job.c.publish_count))
     return (
         update(job)
         .where(job.c.id == locked.c.id, locked.c.status == Status.QUEUED)
         .values(
             published_at=db_now(),
             publish_count=job.c.publish_count + 1,
-            resend_at=db_now(plus=doubling * bindparam("patience", type_=Float)),
+            resend_at=db_now(plus=bindparam("resend_after", type_=Float)),
         )
     )
 

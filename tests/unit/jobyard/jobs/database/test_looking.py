@@ -12,6 +12,7 @@ from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.schema import job
 from jobyard.jobs.job import Cause, Failed, Failure, HandedBack, NewJob, NotStarted, Status, Succeeded, new_id
 from jobyard.jobs.keeper import duties
+from jobyard.jobs.keeper.lost_messages import find_lost_messages
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.job_filter import JobFilter
@@ -127,7 +128,8 @@ def test_the_keeper_looks_at_what_it_takes(busy_ledger: Ledger) -> None:
             with database.reading() as connection:
                 duties.pending(connection)
             with database.writing() as connection:
-                assert len(duties.republish_lost_messages(connection, 10, SOON, empty_queues)) == lost
+                messages = find_lost_messages(connection, empty_queues, busy_ledger._settings)
+                assert len(duties.republish_lost_messages(connection, 10, SOON, messages)) == lost
                 duties.enqueue_due(connection, 10, SOON)
                 duties.republish_unsent(connection, 10, SOON)
                 duties.rescue_lost_jobs(connection, 10, 3, SOON)

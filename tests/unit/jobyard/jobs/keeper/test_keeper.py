@@ -250,3 +250,18 @@ def test_a_keeper_that_has_not_done_all_says_so(own_ledger: Ledger, monkeypatch:
     kept = in_tens(own_ledger, Bell())
     passes = [(kept.pass_once(), kept.is_behind) for _ in range(4)]
     assert passes == [(10, True), (10, True), (10, True), (5, False)]
+
+
+def test_a_keeper_goes_on_at_once_with_what_an_empty_queue_has_lost(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobyard.jobs.keeper.keeper.MAX_DUTY_SECONDS", 0)
+    bell = Bell(waiting=0)
+    job_ids = [accepted(own_ledger) for _ in range(35)]
+    own_ledger.mark_published(job_ids)
+    wait_until(lambda: is_past_resend(own_ledger, job_ids[-1]), 5, "the time to send again to pass")
+    kept = in_tens(own_ledger, bell)
+    assert (kept.pass_once(), kept.is_behind) == (10, True)
+    bell.waiting = 10  # what it has published by now, so the queue is not empty any more
+    assert [kept.pass_once() for _ in range(4)] == [10, 10, 5, 0]
+    assert sorted(bell.rung) == sorted(job_ids)
