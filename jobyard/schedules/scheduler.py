@@ -74,29 +74,44 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
             }
             for schedule in declared_schedules()
         }
-        missing = [
-            schedule.name
-            for schedule in declared_schedules()
-            if not get_redis(self.app).exists(self._key(schedule.name))
-        ]
+        missing = self._missing()
         super().setup_schedule()
         for name in missing:
             self._resume_from_last_tick(name)
         self._is_installed = True
+
+    def _missing(self) -> list[str]:
+        # Redis may lose everything, or one key, between any two commands: also while this beat waits for the
+        # lock, long after it installed its schedules. (These are commands that RedBeat uses, too: a user of
+        # Redis may have no right to others.)
+        keys = {schedule.name: self._key(schedule.name) for schedule in declared_schedules()}
+        with get_redis(self.app).pipeline() as pipe:
+            pipe.zrangebyscore(self.app.redbeat_conf.schedule_key, "-inf", "+inf")
+            for key in keys.values():
+                pipe.hget(key, "definition")
+            planned, *definitions = pipe.execute()
+        found = zip(keys.items(), definitions, strict=True)
+        return [name for (name, key), definition in found if not definition or key not in planned]
+
+    def _entry(self, name: str) -> RedBeatSchedulerEntry | None:
+        try:
+            return RedBeatSchedulerEntry.from_key(self._key(name), app=self.app)
+        except KeyError:
+            return None  # lost just now, and the next tick installs it
 
     def _key(self, name: str) -> str:
         return str(RedBeatSchedulerEntry.generate_key(self.app, name))
 
     def _resume_from_last_tick(self, name: str) -> None:
         last = latest_with_tag(get_ledger().database, _tag(name))
-        if last is not None:
-            RedBeatSchedulerEntry.from_key(self._key(name), app=self.app).reschedule(last.created_at)
+        if last is not None and (entry := self._entry(name)):
+            entry.reschedule(last.created_at)
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         """Overridden so that a Redis that is away, or has lost its data, does not end beat."""
         try:
             if self.lock is not None and self.lock.owned():
-                if not self._is_installed:
+                if not self._is_installed or self._missing():
                     self._install_declared()
                 self._correct_future_runs()
                 return float(super().tick(*arguments, **options))
@@ -109,8 +124,8 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         # A clock that was set back leaves last runs in the future, and no schedule would be due until then.
         latest = utc_now() + LONGEST_CLOCK_DIFFERENCE
         for schedule in declared_schedules():
-            entry = RedBeatSchedulerEntry.from_key(self._key(schedule.name), app=self.app)
-            if entry.last_run_at is not None and entry.last_run_at > latest:
+            entry = self._entry(schedule.name)
+            if entry and entry.last_run_at is not None and entry.last_run_at > latest:
                 log.warning("last run is in the future, counting from now", schedule=schedule.name)
                 entry.reschedule(utc_now())
 

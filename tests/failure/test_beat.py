@@ -1,5 +1,6 @@
 """Beat under faults: two of them, one killed, its memory gone (rows 11, 25, 27 of the matrix)."""
 
+import signal
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,6 +13,11 @@ from tests.support.own_yard import OwnYard
 from tests.support.ticking import is_leading, start_beat, ticks
 
 KEY = f"jobyard:beat:{ticking.HEARTBEAT}"
+DUE_TIMES = "jobyard:beat::schedule"
+
+
+def is_installed(own: OwnYard) -> bool:
+    return bool(own.redis.hexists(KEY, "definition") and own.redis.zscore(DUE_TIMES, KEY) is not None)
 
 
 def make_due(own: OwnYard) -> None:
@@ -96,6 +102,51 @@ def test_row_11_a_beat_whose_redis_forgot_everything_goes_on(own: OwnYard) -> No
     own.wait_until(goes_on_from_the_last_tick, 30, "the schedules to be back")
     make_due(own)
     own.wait_until(lambda: len(ticks(own)) == 2, 30, "the next tick")
+
+
+@pytest.mark.timeout(120)
+def test_row_11_a_standby_takes_over_where_redis_forgot_everything(own: OwnYard) -> None:
+    first = start_beat(own)
+    own.wait_until(lambda: is_leading(first), 30, "the first to lead")
+    first.kill(signal.SIGSTOP)
+    own.redis.delete(KEY)
+    standby = start_beat(own)
+    own.wait_until(lambda: is_installed(own), 30, "the standby to install the schedules")
+    own.broker.forget_everything()
+    own.wait_until(lambda: is_leading(standby) and is_installed(own), 30, "it to lead, with its schedules")
+    first.kill(signal.SIGCONT)
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 30, "a tick")
+    assert [beat.process.poll() for beat in (first, standby)] == [None, None]
+
+
+@pytest.mark.timeout(120)
+def test_row_11_a_beat_that_was_killed_and_started_again_outlives_a_redis_that_forgets(own: OwnYard) -> None:
+    first = start_beat(own)
+    own.wait_until(lambda: is_leading(first), 30, "the first to lead")
+    first.kill()
+    own.redis.delete(KEY)
+    second = start_beat(own)
+    own.wait_until(lambda: is_installed(own), 30, "the second to install the schedules")
+    assert not is_leading(second), "the lock of the first is still there"
+    own.broker.forget_everything()
+    own.wait_until(lambda: is_leading(second) and is_installed(own), 40, "it to lead, with its schedules")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 30, "a tick")
+    assert second.process.poll() is None
+
+
+@pytest.mark.parametrize("lost", ["definition", "due time"])
+def test_a_schedule_that_redis_has_lost_in_part_is_installed_again(own: OwnYard, lost: str) -> None:
+    beat = start_beat(own)
+    own.wait_until(lambda: is_leading(beat) and is_installed(own), 30, "beat to lead")
+    if lost == "definition":
+        own.redis.hdel(KEY, "definition")
+    else:
+        own.redis.delete(DUE_TIMES)
+    own.wait_until(lambda: is_installed(own), 30, "the schedule to be back")
+    make_due(own)
+    own.wait_until(lambda: ticks(own), 30, "a tick")
 
 
 @pytest.mark.timeout(120)
