@@ -9,7 +9,7 @@ import uvicorn
 
 from jobyard.http.fast_lane.uvicorn_names import http_protocol
 from jobyard.jobs.database.ledger_database import get_database
-from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.database.schema_version import wait_until_migrated
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError, load_settings
 from jobyard.settings.log_setup import set_up_logging
@@ -62,4 +62,4 @@ def _check_parts() -> None:
     from jobyard.tasks.registry import load_tasks
 
     load_tasks()
-    check_is_migrated(get_database())
+    wait_until_migrated(get_database())

@@ -90,6 +90,10 @@ class LedgerUnavailableError(JobyardError):
     """The ledger's database could not be reached, so nothing was accepted or changed."""
 
 
+class LedgerAwayError(LedgerUnavailableError):
+    """The ledger's server does not answer now, and may be back: no setting is known to be wrong."""
+
+
 class ObjectStoreError(JobyardError):
     """The file store could not be used."""
 

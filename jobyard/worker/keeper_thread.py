@@ -9,7 +9,7 @@ import structlog
 
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.publisher import get_publisher
-from jobyard.jobs.database.schema_version import check_is_migrated
+from jobyard.jobs.database.schema_version import wait_until_migrated
 from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.keeper.commit_listener import CommitListener
 from jobyard.jobs.keeper.keeper import Keeper
@@ -67,7 +67,7 @@ class KeeperThread:
 def main() -> None:
     try:
         set_up_logging(get_settings().log)
-        check_is_migrated(get_ledger().database)
+        wait_until_migrated(get_ledger().database)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     exit_if_misconfigured(broker_fault(get_settings()))

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import LedgerAwayError, LedgerUnavailableError
 
 # The schema of the tables on PostgreSQL: the database may be an application's, with its own `job` or `tag`.
 SCHEMA: Final = "jobyard"
@@ -22,6 +22,19 @@ _CONFLICTS: Final = ("40P01", "40001")  # a deadlock, a serialization failure
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
 _READ_ONLY: Final = "25006"
 _DISK_FULL: Final = "53100"
+# What libpq and psycopg say of a server that does not answer: errors of connecting have no code. A wrong
+# password, database or certificate is none of these.
+_AWAY: Final = (
+    "Is the server running",
+    "timeout expired",
+    "failed to resolve host",
+    "No route to host",
+    "Network is unreachable",
+    "server closed the connection unexpectedly",
+    "the database system is",  # starting up, shutting down, in recovery
+    "too many clients",
+    "remaining connection slots",
+)
 
 
 @contextmanager
@@ -37,7 +50,8 @@ def explained_errors(engine: Engine) -> Iterator[None]:
         explanation = _explain(error, engine)
         if explanation is None:
             raise
-        raise LedgerUnavailableError(explanation) from error
+        kind = LedgerAwayError if _is_away(error, engine) else LedgerUnavailableError
+        raise kind(explanation) from error
 
 
 @contextmanager
@@ -52,6 +66,11 @@ def sqlalchemy_errors(engine: Engine) -> Iterator[None]:
 
 def _masked_url(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
+
+
+def _is_away(error: DBAPIError, engine: Engine) -> bool:
+    is_connecting = engine.dialect.name != "sqlite" and getattr(error.orig, "sqlstate", None) is None
+    return is_connecting and any(words in str(error.orig) for words in _AWAY)
 
 
 def _explain(error: DBAPIError, engine: Engine) -> str | None:

@@ -1,21 +1,42 @@
 """Checks whether the ledger's database has the schema that this code expects, when a process starts.
 
+A server that is away is waited for, as a broker is; what does not mend itself is raised.
+
 The check does without Alembic, whose import takes longer than the check itself;
 `jobyard/jobs/database/migrate.py` runs the migrations.
 """
 
+from time import sleep
 from typing import Final
 
+import structlog
 from sqlalchemy import Connection, column, inspect, select, table
 
 from jobyard.jobs.database.driver_errors import MIGRATE
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import LedgerAwayError, LedgerUnavailableError
+
+log = structlog.get_logger()
 
 EXPECTED_VERSION: Final = "0008"  # the newest of jobyard/jobs/migrations/versions/
 # SQLite 3.35 brought RETURNING and MATERIALIZED.
 OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite": (3, 35)}
+# The pause between two tries to reach a server that is away.
+RETRY_SECONDS: Final = 1.0
 _ALEMBIC_VERSION: Final = table("alembic_version", column("version_num"))
+
+
+def wait_until_migrated(database: LedgerDatabase) -> None:
+    """Do as `check_is_migrated`, but wait for a server that is away, and log once that this is so."""
+    is_first = True
+    while True:
+        try:
+            return check_is_migrated(database)
+        except LedgerAwayError as error:
+            if is_first:
+                log.warning("ledger is away, waiting for it", reason=str(error))
+            is_first = False
+        sleep(RETRY_SECONDS)
 
 
 def check_is_migrated(database: LedgerDatabase) -> None:
