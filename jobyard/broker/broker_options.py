@@ -136,10 +136,6 @@ def _rabbitmq(settings: Settings) -> dict[str, Any]:
         # A worker that receives nothing for twice this long connects again; RabbitMQ closes the connection of
         # a silent worker after the same time.
         "broker_heartbeat": HEARTBEAT_TIMEOUTS * settings.broker.timeout.total_seconds(),
-        # Celery would fetch less after a lost connection, and raise the prefetch count again from the threads
-        # that run jobs: two threads would then read one socket, and the worker would receive nothing more. A
-        # message too many claims nothing.
-        "worker_enable_prefetch_count_reduction": False,
         "broker_transport_options": FAIL_FAST,
     }
 

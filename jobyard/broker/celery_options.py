@@ -38,7 +38,12 @@ def _messages() -> dict[str, Any]:
 
 def _workers() -> dict[str, Any]:
     return {
+        "worker_consumer": "jobyard.worker.patient_consumer:PatientConsumer",
         "worker_prefetch_multiplier": 1,
+        # Celery would fetch less after a lost connection, and raise the prefetch count again from the threads
+        # that run jobs: on RabbitMQ two threads would then read one socket, and the worker would receive
+        # nothing more. A message too many claims nothing.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_send_task_events": True,  # Flower reads them
         "worker_hijack_root_logger": False,
         "worker_disable_rate_limits": True,

@@ -165,9 +165,10 @@ class Publisher:
                     self._unmarked += ids
                 self._mark_if_due()
         except Exception as error:  # whatever the error was, the keeper sends these jobs again
+            log_event = log.debug if self._is_failing else log.warning  # said once, until a write succeeds
             self._paused_until = monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             self._is_failing = True
-            log.warning("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
+            log_event("not published, the keeper will", jobs=len(jobs) - sent, reason=repr(error))
 
     def _has_unmarked(self) -> bool:
         return bool(self._unmarked) or (self._early is not None and self._early.has_confirmed)

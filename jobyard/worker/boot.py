@@ -12,8 +12,8 @@ from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
 from jobyard.broker.malformed_messages import refuse_compressed
 from jobyard.broker.redis.eviction import eviction_warning
-from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.database.schema_version import wait_until_migrated
+from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.jobs.reading.living_workers import Announcement, announce, withdraw

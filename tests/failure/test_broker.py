@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import httpx
 import pytest
@@ -125,6 +126,46 @@ def test_row_13_a_full_broker_costs_nothing_but_time(own: OwnYard, own_worker: P
     assert own_worker.process.poll() is None
 
 
+@on_redis_alone("RabbitMQ lets a worker connect and consume while it is full")
+def test_row_13_a_worker_that_connects_to_a_full_redis_pauses_between_its_tries(
+    own: OwnYard, own_worker: Program
+) -> None:
+    own.broker.fill_up()
+    own.broker.reset_connections()
+    own.wait_until(lambda: losses(own_worker) >= 3, 30, "the worker to try again")
+    before = losses(own_worker)
+    sleep(6)
+    assert losses(own_worker) - before <= 3
+    output = own_worker.output()
+    assert "Traceback" not in output
+    assert "Warning: \nIn Celery 5.1" not in output
+    later = own.hand_in(how_many=3)
+    own.broker.relieve()
+    own.wait_for(later, Status.SUCCEEDED)
+
+
+def losses(worker: Program) -> int:
+    return worker.output().count("Connection to broker lost")
+
+
+@on_every_broker
+def test_row_10_no_message_of_a_lost_connection_is_left_behind_in_a_file(
+    own: OwnYard, tmp_path: Path
+) -> None:
+    own.extra["TMPDIR"] = str(tmp_path / "tmp")
+    (tmp_path / "tmp").mkdir()
+    worker = own.start_worker()
+    job_ids = own.hand_in("sleep", 4, seconds=2)
+    own.wait_until(lambda: len(own.runs()) == 4, 20, "the work to begin")
+    own.broker.kill()
+    own.wait_until(lambda: losses(worker), 20, "the loss to be noticed")
+    own.broker.start()
+    own.wait_for(job_ids, Status.SUCCEEDED)
+    worker.stop()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert "EMERGENCY" not in worker.output()
+
+
 @on_redis_alone("RabbitMQ has no state in which it is only read from; a full one blocks whoever publishes")
 def test_row_13_a_redis_that_only_reads_costs_nothing_but_time(own: OwnYard, own_worker: Program) -> None:
     own.start_api()
@@ -159,6 +200,7 @@ def test_row_16_connections_that_are_reset_run_nothing_twice(own: OwnYard, own_w
     own.wait_for(job_ids, Status.SUCCEEDED)
     assert len(own.runs()) == 12
     assert own_worker.process.poll() is None
+    assert "[critical" not in own_worker.output(), "a lost acknowledgement costs nothing"
 
 
 @pytest.fixture

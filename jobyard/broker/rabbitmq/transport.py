@@ -2,10 +2,13 @@
 
 from typing import Any, Final
 
+import structlog
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.transport import pyamqp
 
 from jobyard.broker.malformed_messages import guarded_callback
+
+log = structlog.get_logger()
 
 # Errors of the broker, after which the worker connects again.
 BROKER_FAULTS: Final[tuple[Any, ...]] = (
@@ -14,8 +17,29 @@ BROKER_FAULTS: Final[tuple[Any, ...]] = (
 )
 
 
+class _AckLog:
+    """The logger for messages that cannot be acknowledged any more, which kombu would log as CRITICAL."""
+
+    def critical(self, _template: str, _tag: Any, error: BaseException, **_: Any) -> None:
+        log.info("not acknowledged: the message comes again, and claims nothing", reason=repr(error))
+
+
+class Message(pyamqp.Message):
+    """A message whose connection may be lost while its jobs run: their outcomes are in the ledger."""
+
+    def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:
+        """Overridden so that a lost acknowledgement, which costs nothing, is not CRITICAL."""
+        super().ack_log_error(_AckLog(), errors, multiple)
+
+    def reject_log_error(self, logger: Any, errors: Any, requeue: bool = False) -> None:
+        """Overridden as `ack_log_error`."""
+        super().reject_log_error(_AckLog(), errors, requeue)
+
+
 class Channel(pyamqp.Channel):
     """A channel to RabbitMQ that survives any message."""
+
+    Message = Message
 
     def basic_consume(  # type: ignore[override]  # Celery passes keywords only
         self, *, no_ack: bool = False, callback: Any = None, **options: Any

@@ -25,6 +25,10 @@ BROKER_FAULTS: Final[tuple[Any, ...]] = (
 class GuardedChannel(redis.Channel):
     """A channel to Redis that survives any message, with and without Sentinel."""
 
+    # kombu would put back what it has fetched when a connection is lost, though the jobs run on, and pickle
+    # into a file in TMPDIR what Redis does not take. The keeper publishes again what was fetched and not run.
+    do_restore = False
+
     def _brpop_read(self, **options: Any) -> bool:
         """Overridden so that an entry that kombu cannot read as a message is dropped."""
         try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import structlog
 
-from jobyard.jobs.job import Failed, Failure, HandedBack, NotStarted, Outcome, PutOff, Succeeded
+from jobyard.jobs.job import Cause, Failed, Failure, HandedBack, NotStarted, Outcome, PutOff, Succeeded
 
 log = structlog.get_logger()
 
@@ -33,9 +33,11 @@ def _log_outcome(outcome: Outcome, task_name: str, more: Mapping[str, int]) -> N
         case PutOff():
             log.warning("left to workers of another version", **fields, reason=reason_of(outcome.failure))
         case Failed(retry_in=None):
+            # A task that discards its job has decided so; every other dead job is for a person to look at.
+            log_event = log.warning if outcome.failure.cause is Cause.DISCARDED else log.error
             traceback = {"exception": outcome.failure.traceback} if outcome.failure.traceback else {}
             reason = reason_of(outcome.failure)
-            log.error("dead", **fields, cause=outcome.failure.cause, reason=reason, **traceback)
+            log_event("dead", **fields, cause=outcome.failure.cause, reason=reason, **traceback)
         case Failed(retry_in=timedelta() as delay):
             seconds = round(delay.total_seconds(), 1)
             log.warning("failed, will retry", **fields, retry_in_s=seconds, reason=reason_of(outcome.failure))
