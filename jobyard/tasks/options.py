@@ -80,7 +80,8 @@ class JobOptions(BaseModel):
         None, description="Start no earlier than this time, with its zone; a past time means now."
     )
     expires_in: Duration | None = Field(
-        None, description="Do not start later than this long after acceptance."
+        None,
+        description="Begin no attempt, neither the first nor a retry, later than this long after acceptance.",
     )
     max_attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all, the first included.")
     unique_key: Key | None = Field(

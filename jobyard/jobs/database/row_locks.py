@@ -50,5 +50,5 @@ def locked_jobs_by_id(dialect: str, *, skip_locked: bool = False) -> CTE:
 
 
 def is_in_time() -> ColumnElement[bool]:
-    """Return the condition that a job may start now, or has started once and can no longer expire."""
-    return or_(job.c.expires_at.is_(None), job.c.started_at.is_not(None), job.c.expires_at > db_now())
+    """Return the condition that an attempt of a job may begin now, the first or a later one."""
+    return or_(job.c.expires_at.is_(None), job.c.expires_at > db_now())

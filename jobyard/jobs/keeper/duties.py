@@ -33,15 +33,14 @@ def _is_lost() -> ColumnElement[bool]:
 
 
 def _is_late() -> ColumnElement[bool]:
-    is_waiting = status_is(*WAITING)  # as in the condition of the index; retrying jobs have started once
-    return and_(is_waiting, job.c.expires_at <= db_now(), job.c.started_at.is_(None))
+    return and_(status_is(*WAITING), job.c.expires_at <= db_now())
 
 
 class Duty(StrEnum):
     """The duties of the keeper; the value is the reason that it logs."""
 
     LOST = "lost with a worker"
-    LATE = "not started in time"
+    LATE = "not run in time"
     DUE = "due"
     REPLAY = "replayed"
     UNSENT = "never published"
@@ -137,7 +136,7 @@ def _mark_dead(connection: Connection, job_ids: Sequence[str], max_lost: int) ->
 
 
 def expire_late(connection: Connection, limit: int) -> int:
-    """Expire jobs that were not started in time; return how many."""
+    """Expire jobs that wait, for their first attempt or another, when their time is over; return how many."""
     statement = (
         update(job)
         .where(job.c.id.in_(_ids_to_change(_is_late(), job.c.expires_at, limit)))

@@ -20,7 +20,7 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "due": lambda c: duties.enqueue_due(c, 10, SOON),
     "never published": lambda c: duties.republish_unsent(c, 10, SOON),
     "lost with a worker": lambda c: duties.rescue_lost_jobs(c, 10, 3, SOON),
-    "not started in time": lambda c: duties.expire_late(c, 10),
+    "not run in time": lambda c: duties.expire_late(c, 10),
     "lost in an empty queue": lambda c: find_lost_messages(c, ["default"], Settings()),
     "lost beside others": lambda c: find_lost_messages(c, [], Settings()),
     "published again, of a queue": lambda c: duties.republish_lost_messages(

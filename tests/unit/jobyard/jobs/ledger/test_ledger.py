@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import update
 
 from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.schema import job as job_table
@@ -265,24 +265,23 @@ def test_a_job_that_is_too_late_is_not_claimed_but_expires(own_ledger: Ledger) -
 def test_what_is_too_late_and_has_not_expired_yet_is_left_alone_by_itself_and_in_a_group(
     own_ledger: Ledger,
 ) -> None:
-    late = [accepted(own_ledger, expires_in=timedelta(milliseconds=1)) for _ in range(2)]
-    begun, _ = claimed(own_ledger, expires_in=timedelta(milliseconds=300))
-    wait_until(lambda: is_past(own_ledger, begun), 5, "all of them to be late")
+    late, begun = [accepted(own_ledger) for _ in range(2)], claimed(own_ledger)[0]
     own_ledger.settle([HandedBack(begun, 1, "its worker stops")])
+    for job_id in (*late, begun):
+        let_time_pass(own_ledger, job_id)
+    in_time = accepted(own_ledger, expires_in=timedelta(hours=1))
     assert own_ledger.claim(late[:1], "worker") == []
-    assert [job.id for job in own_ledger.claim([*late, begun], "worker")] == [begun]
-    own_ledger.settle([HandedBack(begun, 2, "its worker stops")])
-    assert [job.id for job in own_ledger.claim([begun], "worker")] == [begun]
-    assert [found(own_ledger, job_id).status for job_id in late] == [Status.QUEUED] * 2
+    assert own_ledger.claim([begun], "worker") == []
+    assert [job.id for job in own_ledger.claim([*late, begun, in_time], "worker")] == [in_time]
+    assert {found(own_ledger, job_id).status for job_id in [*late, begun]} == {Status.QUEUED}
+    assert expire(own_ledger) == 3
 
 
-def is_past(ledger: Ledger, job_id: str) -> bool:
-    with ledger.database.reading() as connection:
-        return bool(
-            connection.execute(
-                select(job_table.c.id).where(job_table.c.id == job_id, job_table.c.expires_at < db_now())
-            ).first()
-        )
+def let_time_pass(ledger: Ledger, job_id: str) -> None:
+    """Leave a job as it is when its `expires_in` has just passed."""
+    with ledger.database.writing() as connection:
+        this_one = update(job_table).where(job_table.c.id == job_id)
+        connection.execute(this_one.values(expires_at=db_now(plus=-timedelta(milliseconds=1))))
 
 
 def expire(ledger: Ledger) -> int:
@@ -290,10 +289,39 @@ def expire(ledger: Ledger) -> int:
         return duties.expire_late(connection, 100)
 
 
-def test_a_job_that_has_started_in_time_may_be_retried_after_it(own_ledger: Ledger) -> None:
-    job_id, attempt = claimed(own_ledger, expires_in=timedelta(milliseconds=200))
-    own_ledger.settle([Failed(job_id, attempt, FAILURE, retry_in=timedelta(milliseconds=300))])
-    wait_until(lambda: due(own_ledger), 5, "the retry to be due")
+def test_no_retry_begins_after_the_time_and_the_job_keeps_its_failure(own_ledger: Ledger) -> None:
+    job_id, attempt = claimed(own_ledger)
+    own_ledger.settle([Failed(job_id, attempt, FAILURE, retry_in=timedelta(hours=1))])
+    let_time_pass(own_ledger, job_id)
+    assert expire(own_ledger) == 1
+    expired = found(own_ledger, job_id)
+    assert (expired.status, expired.attempt) == (Status.EXPIRED, 1)
+    assert expired.failure is not None
+    assert expired.failure.type == FAILURE.type
+
+
+def test_an_attempt_that_runs_when_the_time_is_over_goes_on_and_its_outcome_counts(
+    own_ledger: Ledger,
+) -> None:
+    job_id, attempt = claimed(own_ledger)
+    let_time_pass(own_ledger, job_id)
+    assert expire(own_ledger) == 0
+    own_ledger.settle([Succeeded(job_id, attempt, "1")])
+    assert found(own_ledger, job_id).status is Status.SUCCEEDED
+
+
+def test_a_job_that_is_lost_with_its_worker_after_the_time_is_not_run_again(own_ledger: Ledger) -> None:
+    job_id, _ = claimed(own_ledger)
+    let_time_pass(own_ledger, job_id)
+    wait_until(lambda: take_back(own_ledger), 5, "its lease to run out")
+    assert own_ledger.claim([job_id], "another") == []
+    assert expire(own_ledger) == 1
+
+
+def test_a_replay_has_no_time_to_be_over(own_ledger: Ledger) -> None:
+    job_id = dead(own_ledger)
+    let_time_pass(own_ledger, job_id)
+    own_ledger.replay(job_id)
     assert expire(own_ledger) == 0
     assert len(own_ledger.claim([job_id], "worker")) == 1
 
