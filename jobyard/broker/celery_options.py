@@ -4,6 +4,7 @@ from typing import Any
 
 from jobyard.broker.broker_options import broker_options
 from jobyard.settings import Settings
+from jobyard.settings.secrets import masked_url
 from jobyard.settings.urls.redis import plain_url
 
 BEAT_LOOP_SECONDS = 5
@@ -54,8 +55,8 @@ def _beat(settings: Settings) -> dict[str, Any]:
     return {
         "beat_scheduler": "jobyard.schedules.scheduler:LedgerScheduler",
         "beat_max_loop_interval": BEAT_LOOP_SECONDS,
-        # Only for display; `jobyard/schedules/scheduler.py` opens the connection.
-        "redbeat_redis_url": plain_url(settings.redis_url),
+        # Only for display (Flower shows it); `jobyard/schedules/scheduler.py` opens the connection.
+        "redbeat_redis_url": masked_url(plain_url(settings.redis_url)),
         "redbeat_redis_options": {"socket_timeout": settings.broker.timeout.total_seconds()},
         "redbeat_key_prefix": f"{settings.key_prefix}beat:",
         "redbeat_lock_timeout": BEAT_LOCK_SECONDS,  # after this time and one more loop a standby takes over

@@ -12,6 +12,7 @@ from jobyard.broker.broadcast import no_broadcast_reason
 from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.flower_password import flower_password
+from jobyard.broker.flower_workers import follow_workers
 from jobyard.settings import get_settings
 from jobyard.settings.log_setup import set_up_logging
 from jobyard.settings.urls.amqp import management_api, plain_urls
@@ -33,6 +34,8 @@ if app.conf.broker_transport:
 
 # Flower shows the names of tasks and workers there without its login.
 Metrics.get = web.authenticated(Metrics.get)
+
+follow_workers()
 
 address = _settings.host
 port = _settings.port

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from celery import bootsteps
 from celery.worker.consumer import Events
+from kombu.common import ignore_errors
 
 FLUSH_EVERY_SECONDS: Final = 1.0
 MAX_EVENTS_IN_GROUP: Final = 500
@@ -30,3 +31,8 @@ class GroupedEvents(bootsteps.StartStopStep):
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def shutdown(self, consumer: Any) -> None:
+        """Send what was collected since the timer ended, while the worker waited for its last jobs."""
+        if consumer.event_dispatcher is not None:
+            ignore_errors(consumer, consumer.event_dispatcher.flush)

@@ -4,7 +4,8 @@ import signal
 from datetime import datetime, timedelta
 
 import pytest
-from redbeat.schedulers import RedBeatSchedulerEntry
+from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatSchedulerEntry
+from redis import Redis
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.crash_points import EXIT_CODE, CrashPoint
@@ -24,9 +25,15 @@ def make_due(own: OwnYard) -> None:
     ticking.make_due(own.valkey_url)
 
 
+def heartbeat(own: OwnYard) -> RedBeatSchedulerEntry:
+    """Return RedBeat's entry, over a connection of ours: its own URL is for display."""
+    setattr(own.app, REDBEAT_REDIS_KEY, Redis.from_url(own.valkey_url, decode_responses=True))
+    return RedBeatSchedulerEntry.from_key(KEY, app=own.app)
+
+
 def has_ticked(own: OwnYard, times: int = 1) -> bool:
     """Tell whether so many ticks are jobs, and RedBeat has noted the last: it is not due any more."""
-    noted = RedBeatSchedulerEntry.from_key(KEY, app=own.app).last_run_at
+    noted = heartbeat(own).last_run_at
     return len(ticks(own)) == times and utc_now() - noted < timedelta(seconds=30)
 
 
@@ -78,7 +85,7 @@ def test_row_22_a_beat_that_dies_before_it_notes_a_tick_makes_it_once(own: OwnYa
 def test_row_28_a_beat_whose_clock_was_wrong_goes_on(own: OwnYard) -> None:
     beat = start_beat(own)
     own.wait_until(lambda: own.redis.exists(KEY) and is_leading(beat), 30, "beat to lead")
-    RedBeatSchedulerEntry.from_key(KEY, app=own.app).reschedule(utc_now() + timedelta(hours=1))
+    heartbeat(own).reschedule(utc_now() + timedelta(hours=1))
     own.wait_until(lambda: "in the future" in beat.output(), 20, "beat to notice")
     make_due(own)
     own.wait_until(lambda: ticks(own), 20, "a tick")
@@ -96,7 +103,7 @@ def test_row_11_a_beat_whose_redis_forgot_everything_goes_on(own: OwnYard) -> No
     def goes_on_from_the_last_tick() -> bool:
         if not own.redis.exists(KEY):
             return False
-        noted: datetime = RedBeatSchedulerEntry.from_key(KEY, app=own.app).last_run_at
+        noted: datetime = heartbeat(own).last_run_at
         return abs(noted - last) < timedelta(seconds=1)
 
     own.wait_until(goes_on_from_the_last_tick, 30, "the schedules to be back")

@@ -98,10 +98,40 @@ def test_flower_shows_the_queues_of_the_broker(flower: httpx.Client) -> None:
         found = flower.get("/api/queues/length").json()["active_queues"]
         return {queue["name"]: queue.get("messages") for queue in found}  # not counted yet, on RabbitMQ
 
-    wait_until(
-        lambda: shown() == dict.fromkeys(["default", "email", "collect", "images"], 0), 20, "all queues"
-    )
+    expected = dict.fromkeys(["default", "email", "collect", "images"], 0)
+    wait_until(lambda: expected.items() <= shown().items(), 20, "all queues")
     assert "images" in flower.get("/broker").text
+
+
+def test_flower_shows_the_queue_of_a_worker_that_comes_later(own: OwnYard, flower: httpx.Client) -> None:
+    own.settings["JOBYARD_QUEUES"] = "reports=threads"
+    try:
+        own.start_worker("threads", 1, "reports")
+    finally:
+        del own.settings["JOBYARD_QUEUES"]
+
+    def shown() -> set[str]:
+        return {queue["name"] for queue in flower.get("/api/queues/length").json()["active_queues"]}
+
+    own.wait_until(
+        lambda: "reports" in shown(), 30, "Flower to show its queue, without being asked to refresh"
+    )
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_flower_shows_how_a_job_ended_that_outlasted_the_stop_of_its_worker(
+    own: OwnYard, flower: httpx.Client, pool: str
+) -> None:
+    worker = own.start_worker(pool, 1, "collect")
+    [job_id] = own.hand_in("sleep", seconds=1.5, queue="collect")
+    own.wait_to_begin(job_id)
+    worker.process.terminate()
+    own.wait_for([job_id], Status.SUCCEEDED)
+
+    def state() -> str:
+        return str(flower.get("/api/tasks", params={"limit": "100"}).json().get(job_id, {}).get("state"))
+
+    own.wait_until(lambda: state() == "SUCCESS", 20, "Flower to show its end")
 
 
 def test_a_worker_ends_when_flower_is_told_to_shut_it_down(own: OwnYard, flower: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
 from config.queues import QUEUES
@@ -144,3 +145,22 @@ def test_nine_is_first_elsewhere_where_nine_is(url: str) -> None:
 
 def test_every_queue_of_this_application_has_a_purpose() -> None:
     assert all(queue.purpose for queue in QUEUES)
+
+
+@pytest.mark.parametrize(
+    ("broker", "redis"),
+    [
+        ("redis://:s3cret@127.0.0.1/0", None),
+        ("rediss://me:s3cret@127.0.0.1/0", None),
+        ("sentinel://:s3cret@127.0.0.1/0?master=yard&sentinel_password=s3cret", None),
+        ("amqp://me:s3cret@127.0.0.1/", "redis://:s3cret@127.0.0.1/0"),
+    ],
+)
+def test_what_workers_tell_flower_of_their_configuration_holds_no_password(
+    broker: str, redis: str | None
+) -> None:
+    app = Celery("tests", set_as_current=False)
+    app.conf.update(
+        celery_options(Settings(broker=BrokerSettings(url=broker), redis=RedisSettings(url=redis)))
+    )
+    assert "s3cret" not in repr(app.conf.table(with_defaults=True))
