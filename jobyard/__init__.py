@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         JobNotFoundError,
         JobyardError,
         LedgerUnavailableError,
+        OutcomeUnknownError,
         RetryLater,
         TaskDeclarationError,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "JobTask",
     "JobyardError",
     "LedgerUnavailableError",
+    "OutcomeUnknownError",
     "Payload",
     "Queue",
     "QueueKind",
@@ -75,8 +77,8 @@ OLDEST_PYTHON: Final = (3, 11)
 _MODULES: Final = {
     "jobyard.jobs.errors": (
         *("Discard", "FileNotStoredError", "FileTooLargeError", "IdempotencyConflictError"),
-        *("IllegalMoveError", "JobNotFoundError", "JobyardError", "LedgerUnavailableError", "RetryLater"),
-        "TaskDeclarationError",
+        *("IllegalMoveError", "JobNotFoundError", "JobyardError", "LedgerUnavailableError"),
+        *("OutcomeUnknownError", "RetryLater", "TaskDeclarationError"),
     ),
     "jobyard.jobs.files.store": ("FileStore", "StoredFile", "get_files"),
     "jobyard.jobs.job": ("Job", "Status"),

@@ -19,6 +19,8 @@ from jobyard.broker.publisher import Publisher, get_publisher
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
 from jobyard.jobs.job import Acceptance, NewJob, QueuedJob, Verdict
+from jobyard.jobs.ledger.accept_for_certain import Accept, accept_for_certain
+from jobyard.settings import get_settings
 from jobyard.settings.locked_cache import locked_cache
 
 if TYPE_CHECKING:
@@ -29,19 +31,18 @@ if TYPE_CHECKING:
 # commit the job is published once more.
 LONGEST_COMMIT_SECONDS: Final = 0.02
 
-Accept = Callable[[Sequence[NewJob]], list[Acceptance]]
-
 
 class AcceptAndPublish:
     """Accepts jobs with the function that commits them, and publishes them with the given publisher."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, publisher: Publisher, patience_seconds: float) -> None:
+        # The patience is for a ledger that does not say whether it has committed.
+        self._publisher, self._patience_seconds = publisher, patience_seconds
         # While commits fail, early messages are not sent: a worker would find no row.
         self._has_committed = True
 
     def __call__(self, accept: Accept, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-        """Take both steps, `send_early` and `accept`; raises what `accept` raises."""
+        """Take both steps, `send_early` and `accept`; raises what the latter raises."""
         return self.accept(accept, new_jobs, self.send_early(new_jobs))
 
     def send_early(self, new_jobs: Sequence[NewJob]) -> "EarlyMessage | None":
@@ -59,14 +60,15 @@ class AcceptAndPublish:
         new_jobs: Sequence[NewJob],
         early_message: "EarlyMessage | None" = None,
         answer: Callable[[list[Acceptance]], None] | None = None,
+        doubt: str | None = None,
     ) -> list[Acceptance]:
         """Accept jobs, send a message for each that is new and may start now, and return the acceptances.
 
-        Raises what `accept` raises. `early_message` is what `send_early` returned for these jobs. `answer` is
-        called before the messages, by a process whose caller waits for it.
+        `early_message` is what `send_early` returned for these jobs. `answer` is called before the messages,
+        by a process whose caller waits for it. Raises what `accept_for_certain` raises, which `doubt` is for.
         """
         try:
-            acceptances = accept(new_jobs)
+            acceptances = accept_for_certain(accept, new_jobs, self._patience_seconds, doubt)
         except Exception:
             self._has_committed = False
             raise
@@ -102,7 +104,7 @@ def _queued_job(new_job: NewJob) -> QueuedJob:
 @locked_cache
 def get_accept_and_publish() -> AcceptAndPublish:
     """Return this process's `AcceptAndPublish`."""
-    return AcceptAndPublish(get_publisher())
+    return AcceptAndPublish(get_publisher(), get_settings().ledger.timeout.total_seconds())
 
 
 # A forked child has a publisher of its own.

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from jobyard.http.operation import PROBLEM_JSON
 from jobyard.jobs.errors import (
     ClaimCheckError,
+    CommitUnknownError,
     FileNotStoredError,
     FileTooLargeError,
     HousekeepingTaskError,
@@ -28,6 +29,7 @@ from jobyard.jobs.errors import (
     JobyardError,
     LedgerUnavailableError,
     ObjectStoreError,
+    OutcomeUnknownError,
     QueueNotFoundError,
     ReplayNotFoundError,
     TaskNotFoundError,
@@ -41,7 +43,10 @@ MOST_BUILT_ERRORS = 1000
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
-    """An error that is answered as problem+json; `field` names the part of the request that is wrong."""
+    """An error that is answered as problem+json; `field` names the part of the request that is wrong.
+
+    `job_ids` are the jobs that the request may have made.
+    """
 
     def __init__(
         self,
@@ -52,8 +57,10 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         field: str | None = None,
         errors: Sequence[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
+        job_ids: Sequence[str] = (),
     ) -> None:
         self.status, self.detail, self.kind, self.headers = status, detail, kind, headers
+        self.job_ids = list(job_ids)
         self.errors = list(errors) or ([{"field": field, "message": detail}] if field else [])
         super().__init__(detail)
 
@@ -72,6 +79,8 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         }
         if self.errors:
             body["errors"] = self.errors
+        if self.job_ids:
+            body["ids"] = self.job_ids
         return JSONResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
 
 
@@ -121,6 +130,8 @@ _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {
     ClaimCheckError: (HTTPStatus.SERVICE_UNAVAILABLE, "file-unavailable"),
     ObjectStoreError: (HTTPStatus.SERVICE_UNAVAILABLE, "file-unavailable"),
     LedgerUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "ledger-unavailable"),
+    CommitUnknownError: (HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown"),
+    OutcomeUnknownError: (HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown"),
 }
 _FIELDS: Mapping[type[JobyardError], str] = {
     TaskNotFoundError: "task",
@@ -144,6 +155,9 @@ def as_problem(error: Exception) -> Problem:
     if kind is None:
         raise error
     status, name = _STATUS[kind]
+    if isinstance(error, OutcomeUnknownError):
+        # Without Retry-After: a client that obeys it by itself would hand the jobs in twice.
+        return Problem(status, str(error), kind=name, job_ids=error.job_ids)
     is_temporary = status is HTTPStatus.SERVICE_UNAVAILABLE
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_temporary else None
     return Problem(status, str(error), kind=name, field=_FIELDS.get(kind), headers=headers)

@@ -26,7 +26,8 @@ PROBLEMS: Final[Mapping[int, tuple[str, str]]] = {
     500: ("InternalError", "A fault of Jobyard; its log has the traceback."),
     503: (
         "Unavailable",
-        "The ledger or the file store does not answer; try again after `Retry-After` seconds.",
+        "The ledger or the file store does not answer; try again after `Retry-After` seconds. Without that "
+        "header it is unknown whether the jobs with these `ids` were accepted: ask for them first.",
     ),
 }
 # What is answered to every operation but those of health, and what to those that have a body.

@@ -184,3 +184,8 @@ class ProblemView(BaseModel):
     detail: str = Field(description="What is wrong, and what to do, in a sentence.")
     instance: str | None = Field(None, description="The path that was asked for.")
     errors: list[WrongField] = Field([], description="What is wrong, each by itself.")
+    ids: list[Id] = Field(
+        [],
+        description="The jobs to ask for, where it is unknown whether they were accepted "
+        "(`urn:jobyard:problem:outcome-unknown`).",
+    )

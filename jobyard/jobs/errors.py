@@ -1,5 +1,6 @@
 """The errors that Jobyard raises. HTTP status codes for them live in `jobyard/http/errors.py` alone."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic_core import to_json
@@ -87,11 +88,38 @@ class IdempotencyConflictError(JobyardError):
 
 
 class LedgerUnavailableError(JobyardError):
-    """The ledger's database could not be reached, so nothing was accepted or changed."""
+    """The ledger's database could not be used, so nothing was accepted or changed.
+
+    Only `CommitUnknownError` leaves open whether something was.
+    """
 
 
 class LedgerAwayError(LedgerUnavailableError):
     """The ledger's server does not answer now, and may be back: no setting is known to be wrong."""
+
+
+class CommitUnknownError(LedgerAwayError):
+    """The connection was lost before the database said whether it had committed a change.
+
+    Every change may be asked for again, and is not made twice. Jobs are, by the function that accepts them:
+    its callers meet `OutcomeUnknownError` at the worst.
+    """
+
+
+class OutcomeUnknownError(JobyardError):
+    """The ledger did not say in time whether it has committed these jobs: it has all of them, or none.
+
+    `job_ids` are the ids under which they can be asked for. A repeated call makes new jobs, unless it has the
+    same idempotency key.
+    """
+
+    def __init__(self, job_ids: Sequence[str], reason: str) -> None:
+        self.job_ids, self.reason = list(job_ids), reason
+        super().__init__(job_ids, reason)
+
+    def __str__(self) -> str:
+        what = f"job {self.job_ids[0]} was" if len(self.job_ids) == 1 else f"{len(self.job_ids)} jobs were"
+        return f"it is unknown whether {what} accepted, so ask by id before a second call: {self.reason}"
 
 
 class ObjectStoreError(JobyardError):

@@ -18,7 +18,7 @@ from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, se
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Verdict
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.search import latest_with_tag
@@ -116,7 +116,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
                 self._correct_future_runs()
                 return float(super().tick(*arguments, **options))
             self._reacquire_lock()
-        except (RedisError, LedgerUnavailableError) as error:
+        except (RedisError, LedgerUnavailableError, OutcomeUnknownError) as error:
             log.warning("no tick now, trying again", reason=str(error))
         return RETRY_SECONDS
 

@@ -34,7 +34,8 @@ class LedgerSettings(SettingsSection):
     )
     timeout: Duration = Field(
         timedelta(seconds=10),
-        description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL).",
+        description="Longest wait for a connection to the ledger, and for a statement of it (PostgreSQL); "
+        "how long jobs whose commit got no answer are tried again.",
     )
     pool_size: int = Field(
         5,

@@ -79,8 +79,8 @@ def submit(
 ) -> list[Acceptance]:
     """Commit jobs in one transaction and publish those that are due.
 
-    Raises `IdempotencyConflictError` where the key was used for another request, and
-    `LedgerUnavailableError` where nothing could be written.
+    Raises `IdempotencyConflictError` where the key was used for another request, `LedgerUnavailableError`
+    where nothing could be written, and `OutcomeUnknownError` where that is not known.
     """
     new = store_large_payloads(new_jobs(task, payloads, options, idempotency_key))
     record_queue(options.queue or task.declaration.queue)

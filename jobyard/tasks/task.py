@@ -108,10 +108,12 @@ class JobTask(CeleryTask, Generic[In, Out]):
         """Commit one job and publish it; returns once the row is durable.
 
         With a `connection` to the ledger's database (SQLAlchemy's, a Session, or psycopg's) the job becomes
-        part of its open transaction, which the caller commits.
+        part of its open transaction, which the caller commits; what is to be done where that commit gets no
+        answer is the caller's matter, too.
 
         Raises pydantic's `ValidationError` for a wrong option, `IdempotencyConflictError` where the key was
-        used for another request, and `LedgerUnavailableError` where nothing could be written.
+        used for another request, `LedgerUnavailableError` where nothing could be written, and
+        `OutcomeUnknownError` with the job's id where that is not known.
         """
         known = JobOptions(**options)
         if connection is None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be slow, or swallow what the server answers; on a thread of its own."""
+"""A TCP proxy that can be slow, swallow what the server answers, or hang up; on a thread of its own."""
 
 import asyncio
 import threading
@@ -17,6 +17,7 @@ class Proxy:
     delay_seconds: float = 0.0
     bytes_per_second: float | None = None
     swallow_answers_after: bytes | None = None  # from the first request that holds these bytes on
+    hangs_up_after: bytes | None = None  # once, when a request that holds these bytes is passed on
     swallowed: int = 0
     listens_on: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -36,8 +37,8 @@ class Proxy:
             return
         is_cut = asyncio.Event()
         await asyncio.gather(
-            self._pump(reader, its_writer, is_cut, is_request=True),
-            self._pump(its_reader, writer, is_cut, is_request=False),
+            self._pump(reader, its_writer, is_cut, client=writer),
+            self._pump(its_reader, writer, is_cut),
             return_exceptions=True,
         )
 
@@ -46,19 +47,25 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         is_cut: asyncio.Event,
-        *,
-        is_request: bool,
+        client: asyncio.StreamWriter | None = None,  # of a request
     ) -> None:
         try:
             while chunk := await reader.read(CHUNK):
-                if is_request and self.swallow_answers_after and self.swallow_answers_after in chunk:
+                hangs_up = client is not None and bool(self.hangs_up_after and self.hangs_up_after in chunk)
+                swallows = client is not None and bool(
+                    self.swallow_answers_after and self.swallow_answers_after in chunk
+                )
+                if hangs_up or swallows:
                     is_cut.set()
                     self.swallowed += 1
-                if not is_request and is_cut.is_set():
+                if client is None and is_cut.is_set():
                     continue
                 await asyncio.sleep(self._pause_for(chunk))
                 writer.write(chunk)
                 await writer.drain()
+                if client is not None and hangs_up:
+                    self.hangs_up_after = None
+                    client.close()
         finally:
             writer.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Acceptance, NewJob
 
 # Most jobs in one transaction: longer transactions delay the workers that write to the same SQLite file.
@@ -33,7 +33,10 @@ class GroupCommitter(Protocol):
         """How many groups to give it at once."""
 
     async def commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
+        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is.
+
+        Raises `OutcomeUnknownError` where that is not known.
+        """
 
 
 class AsyncGroupCommit:
@@ -46,7 +49,11 @@ class AsyncGroupCommit:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def accept(self, jobs: Sequence[NewJob]) -> list[Acceptance]:
-        """Return once the jobs are durable; raises `LedgerUnavailableError` where none could be written."""
+        """Return once the jobs are durable.
+
+        Raises `LedgerUnavailableError` where none could be written, and `OutcomeUnknownError` with their ids
+        where that is not known.
+        """
         return await self.start_accept(jobs)
 
     def start_accept(self, jobs: Sequence[NewJob]) -> "asyncio.Future[list[Acceptance]]":
@@ -98,6 +105,10 @@ class AsyncGroupCommit:
             acceptances = await self._committer.commit([job for request in group for job in request.jobs])
         except LedgerUnavailableError as error:
             _refuse(group, error)
+        except OutcomeUnknownError as error:
+            for request in group:
+                own_ids = [job.id for job in request.jobs]
+                _refuse([request], OutcomeUnknownError(own_ids, error.reason))
         except Exception as error:
             # The database may refuse one row: commit each request alone, so that the others succeed.
             if len(group) == 1:

@@ -14,33 +14,36 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.clock import monotonic
+from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Acceptance, NewJob
-from jobyard.settings import Settings
 from jobyard.settings.processes import child_environment
 
-READY: Final = "ready"
-# Each answer is preceded by its length, in this many bytes.
+READY: Final = None
+# Each answer is preceded by its length, in this many bytes; the length 0 is a sign of life.
 LENGTH_BYTES: Final = 4
+# While it works on a request, the process gives a sign of life this often, however long the ledger keeps it.
+SIGN_OF_LIFE_SECONDS: Final = 0.5
+# After this silence the process is frozen: six signs are missing. Most clients wait longer for an answer.
+LONGEST_SILENCE_SECONDS: Final = 3.0
 LONGEST_START_SECONDS: Final = 60.0
 # The time to send what was committed, which takes no longer than the longest silence of a broker.
 LONGEST_END_SECONDS: Final = 10.0
 
-# Acceptances; or why the ledger is out of reach; or None for any other error, which the server is to meet.
-Answer = list[Acceptance] | str | None
+# Acceptances; or an error that the callers meet; or None for any other error, which the server is to meet.
+Answer = list[Acceptance] | LedgerUnavailableError | OutcomeUnknownError | None
 
 
 class ProcessLostError(Exception):
-    """The process has ended or does not answer, so it is unknown whether it has committed."""
+    """The process has ended or is frozen, so it is unknown whether it has committed."""
 
 
 class CommitProcess:
     """The server's end. Requests are answered in order; the next may be sent before the last is answered."""
 
-    def __init__(self, settings: Settings) -> None:
-        # No statement waits longer than this for another writer and for the database server.
-        self._patience_seconds = (settings.ledger.busy_timeout + settings.ledger.timeout).total_seconds()
+    def __init__(self) -> None:
         self._answers: deque[asyncio.Future[Answer]] = deque()
+        self._heard_at = monotonic()
         self._is_lost = False
 
     async def start(self) -> None:
@@ -72,14 +75,14 @@ class CommitProcess:
     async def accept(self, new_jobs: Sequence[NewJob]) -> list[Acceptance] | None:
         """Commit jobs there; return None where it met an error that the caller should meet as well.
 
-        Raises `LedgerUnavailableError` and `ProcessLostError`.
+        Raises `LedgerUnavailableError`, `OutcomeUnknownError` and `ProcessLostError`.
         """
         if self._is_lost:
             raise ProcessLostError("it has ended")
         self._writer.write(pickle.dumps(new_jobs))
-        answer = await self._next_answer(self._patience_seconds)
-        if isinstance(answer, str):
-            raise LedgerUnavailableError(answer)
+        answer = await self._next_answer(LONGEST_SILENCE_SECONDS)
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     async def close(self) -> None:
@@ -96,18 +99,25 @@ class CommitProcess:
         self._writer.close()
         await self._reading
 
-    async def _next_answer(self, within_seconds: float) -> Answer:
+    async def _next_answer(self, longest_silence_seconds: float) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
-        try:
-            return await asyncio.wait_for(answer, within_seconds)
-        except TimeoutError:
-            raise ProcessLostError(f"no answer for {within_seconds:.0f} s") from None
+        asked_at = monotonic()
+        while not answer.done():
+            left = max(asked_at, self._heard_at) + longest_silence_seconds - monotonic()
+            if left <= 0:
+                answer.cancel()
+                raise ProcessLostError(f"no sign of life for {longest_silence_seconds:.0f} s")
+            await asyncio.wait([answer], timeout=left)
+        return answer.result()
 
     async def _read_answers(self) -> None:
         try:
             while True:
                 length = int.from_bytes(await self._reader.readexactly(LENGTH_BYTES))
+                self._heard_at = monotonic()
+                if not length:
+                    continue
                 content: Answer = pickle.loads(await self._reader.readexactly(length))
                 answer = self._answers.popleft()
                 if not answer.done():

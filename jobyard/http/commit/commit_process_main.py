@@ -2,19 +2,22 @@
 
     python -m jobyard.http.commit.commit_process_main FD
 
-FD is its end of a socket pair. It reads pickled groups of jobs, and writes an answer for each.
+FD is its end of a socket pair. It reads pickled groups of jobs, and writes an answer for each, and signs of
+life while it works on one.
 """
 
 import pickle
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from io import BufferedRWPair
+from time import sleep
 
 from jobyard.broker.accept_and_publish import get_accept_and_publish
-from jobyard.http.commit.commit_process import LENGTH_BYTES, READY, Answer
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.http.commit.commit_process import LENGTH_BYTES, READY, SIGN_OF_LIFE_SECONDS, Answer
+from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger, get_ledger
 from jobyard.settings import get_settings
@@ -38,31 +41,55 @@ def main() -> None:
 
 def serve(stream: BufferedRWPair, ledger: Ledger) -> None:
     """Answer requests; raises `EOFError` once the other end is closed."""
-    _send(stream, READY)
+    answers = _Answers(stream)
+    threading.Thread(target=answers.show_life, name="signs of life", daemon=True).start()
+    answers.send(READY)
     while True:
-        _accept(stream, ledger, pickle.load(stream))
+        new_jobs = pickle.load(stream)
+        answers.is_awaited = True
+        _accept(answers, ledger, new_jobs)
 
 
-def _accept(stream: BufferedRWPair, ledger: Ledger, new_jobs: list[NewJob]) -> None:
+class _Answers:
+    """What the process writes, from two threads."""
+
+    def __init__(self, stream: BufferedRWPair) -> None:
+        self._stream, self._lock = stream, threading.Lock()
+        self.is_awaited = True
+
+    def send(self, answer: Answer) -> None:
+        content = pickle.dumps(answer)
+        self.is_awaited = False
+        self._write(len(content).to_bytes(LENGTH_BYTES) + content)
+
+    def show_life(self) -> None:
+        """Tell the server that an answer takes long because of the ledger, and not because this is frozen."""
+        with suppress(OSError, ValueError):  # the server has gone
+            while True:
+                sleep(SIGN_OF_LIFE_SECONDS)
+                if self.is_awaited:
+                    self._write(bytes(LENGTH_BYTES))
+
+    def _write(self, content: bytes) -> None:
+        with self._lock:
+            self._stream.write(content)
+            self._stream.flush()
+
+
+def _accept(answers: _Answers, ledger: Ledger, new_jobs: list[NewJob]) -> None:
     has_answered = False
 
     def answer(acceptances: list[Acceptance]) -> None:
         nonlocal has_answered
         has_answered = True
-        _send(stream, acceptances)
+        answers.send(acceptances)
 
     try:
         get_accept_and_publish().accept(ledger.accept, new_jobs, answer=answer)
     except Exception as error:
         if has_answered:
             raise  # this process ends; the server starts another, and the keeper sends missing messages
-        _send(stream, str(error) if isinstance(error, LedgerUnavailableError) else None)
-
-
-def _send(stream: BufferedRWPair, answer: Answer) -> None:
-    content = pickle.dumps(answer)
-    stream.write(len(content).to_bytes(LENGTH_BYTES) + content)
-    stream.flush()
+        answers.send(error if isinstance(error, (LedgerUnavailableError, OutcomeUnknownError)) else None)
 
 
 if __name__ == "__main__":

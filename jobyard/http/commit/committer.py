@@ -39,14 +39,15 @@ class Committer:
         return 1 if self._process is None else 2
 
     async def commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
-        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is."""
-        acceptances = None
+        """Return once the jobs are durable; raises `LedgerUnavailableError`, and then none of them is.
+
+        Raises `OutcomeUnknownError` where that is not known.
+        """
         if len(new_jobs) >= LARGE_GROUP:
             if self._process is not None:
-                acceptances = await self._commit_in_process(self._process, new_jobs)
-            else:
-                self._start_process()
-        return await self._commit_here(new_jobs) if acceptances is None else acceptances
+                return await self._commit_in_process(self._process, new_jobs)
+            self._start_process()
+        return await self._commit_here(new_jobs)
 
     async def close(self) -> None:
         """Commit what was begun, and end the process and the thread."""
@@ -57,24 +58,25 @@ class Committer:
             self._process = None
         self._thread.shutdown()
 
-    async def _commit_here(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+    async def _commit_here(self, new_jobs: Sequence[NewJob], doubt: str | None = None) -> list[Acceptance]:
         accept_and_publish = get_accept_and_publish()
         early = accept_and_publish.send_early(new_jobs)
-        accept = partial(accept_and_publish.accept, self._ledger.accept, new_jobs, early)
+        accept = partial(accept_and_publish.accept, self._ledger.accept, new_jobs, early, doubt=doubt)
         return await asyncio.get_running_loop().run_in_executor(self._thread, accept)
 
     async def _commit_in_process(
         self, process: CommitProcess, new_jobs: Sequence[NewJob]
-    ) -> list[Acceptance] | None:
+    ) -> list[Acceptance]:
         try:
-            return await process.accept(new_jobs)
+            acceptances = await process.accept(new_jobs)
         except ProcessLostError as error:
             # The ledger knows the ids of the jobs that it has committed, and does not commit them again.
             log.warning("the process that commits was lost, the server commits", reason=str(error))
             if self._process is process:
                 self._process = None
                 await process.kill()
-            return None
+            return await self._commit_here(new_jobs, doubt=f"the process that commits was lost: {error}")
+        return await self._commit_here(new_jobs) if acceptances is None else acceptances
 
     def _start_process(self) -> None:
         if self._settings.api.committer and self._starting is None and monotonic() >= self._starts_from:
@@ -82,7 +84,7 @@ class Committer:
             self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
-        process = CommitProcess(self._settings)
+        process = CommitProcess()
         try:
             await process.start()
         except (OSError, ProcessLostError) as error:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from jobyard.jobs.errors import LedgerAwayError, LedgerUnavailableError
+from jobyard.jobs.errors import CommitUnknownError, LedgerAwayError, LedgerUnavailableError
 
 # The schema of the tables on PostgreSQL: the database may be an application's, with its own `job` or `tag`.
 SCHEMA: Final = "jobyard"
@@ -31,6 +31,7 @@ _AWAY: Final = (
     "No route to host",
     "Network is unreachable",
     "server closed the connection unexpectedly",
+    "the server has not answered for",  # `ImpatientConnection`
     "the database system is",  # starting up, shutting down, in recovery
     "too many clients",
     "remaining connection slots",
@@ -38,8 +39,11 @@ _AWAY: Final = (
 
 
 @contextmanager
-def explained_errors(engine: Engine) -> Iterator[None]:
-    """Raise `LedgerUnavailableError`, which says what to do, if the database fails; other errors pass."""
+def explained_errors(engine: Engine, *, is_change: bool = False) -> Iterator[None]:
+    """Raise `LedgerUnavailableError`, which says what to do, if the database fails; other errors pass.
+
+    For a change it is `CommitUnknownError` where the connection was lost after it had been opened.
+    """
     try:
         yield
     except PoolTimeoutError as error:
@@ -50,6 +54,8 @@ def explained_errors(engine: Engine) -> Iterator[None]:
         explanation = _explain(error, engine)
         if explanation is None:
             raise
+        if is_change and error.connection_invalidated:
+            raise CommitUnknownError(explanation) from error
         kind = LedgerAwayError if _is_away(error, engine) else LedgerUnavailableError
         raise kind(explanation) from error
 
@@ -62,6 +68,21 @@ def sqlalchemy_errors(engine: Engine) -> Iterator[None]:
         yield
     except driver_error as error:
         raise DBAPIError.instance(None, None, error, driver_error, dialect=engine.dialect) from error
+
+
+def lost_connection(
+    engine: Engine, connection: PoolProxiedConnection, error: BaseException
+) -> BaseException | None:
+    """Return SQLAlchemy's error for a driver's error after which the connection is lost, or else None."""
+    driver_error: Any = engine.dialect.loaded_dbapi.Error
+    is_lost = isinstance(error, driver_error) and engine.dialect.is_disconnect(
+        error, connection.driver_connection, None
+    )
+    if not is_lost:
+        return None
+    return DBAPIError.instance(
+        None, None, error, driver_error, connection_invalidated=True, dialect=engine.dialect
+    )
 
 
 def _masked_url(engine: Engine) -> str:

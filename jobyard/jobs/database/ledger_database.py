@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, make_url
 
-from jobyard.jobs.database.driver_errors import explained_errors, sqlalchemy_errors
+from jobyard.jobs.database.driver_errors import explained_errors, lost_connection, sqlalchemy_errors
 from jobyard.jobs.database.engines import READ_ONLY, Engines
 from jobyard.jobs.database.fork_gate import close_at_fork, inside_gate
 from jobyard.jobs.database.postgresql import postgresql_engines
@@ -26,7 +26,8 @@ SQLITE: Final = "sqlite"
 class LedgerDatabase:
     """Reads, writes, and commits single statements; raises `LedgerUnavailableError` if the database fails.
 
-    Connections are opened at first use. SQLAlchemy's errors about wrong values pass through.
+    Connections are opened at first use. SQLAlchemy's errors about wrong values pass through. After a
+    `CommitUnknownError` a change may have been made, or may yet be made by the server.
     """
 
     def __init__(self, engines: Engines) -> None:
@@ -61,7 +62,7 @@ class LedgerDatabase:
         transactions = self.engines.transactions
         with (
             inside_gate(),
-            explained_errors(self.engine),
+            explained_errors(self.engine, is_change=True),
             self._write_lock,
             transactions.begin() as connection,
         ):
@@ -70,17 +71,25 @@ class LedgerDatabase:
     def run(self, statement: CommittedStatement, parameters: Mapping[str, Any]) -> StatementResult:
         """Run one statement in a transaction of its own, and commit it.
 
-        If this raises, nothing has changed, unless the connection broke or the caller was interrupted during
-        the commit itself.
+        If this raises, nothing has changed, unless it is `CommitUnknownError` or the caller was interrupted
+        during the commit itself.
         """
         engine = self.engines.statements[statement.durability]
-        with inside_gate(), explained_errors(self.engine), self._write_lock, sqlalchemy_errors(self.engine):
+        with (
+            inside_gate(),
+            explained_errors(self.engine, is_change=True),
+            self._write_lock,
+            sqlalchemy_errors(engine),
+        ):
             connection = engine.raw_connection()
             try:
                 result = statement.run(connection, engine.dialect, parameters)
-            except BaseException:
+            except BaseException as error:
+                lost = lost_connection(engine, connection, error)
                 # The statement may have been interrupted anywhere: closing the connection rolls it back.
                 connection.invalidate()
+                if lost is not None:
+                    raise lost from error
                 raise
             connection.close()
             return result

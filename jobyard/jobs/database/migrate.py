@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
@@ -51,7 +52,9 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
     while not connection.execute(select(func.pg_try_advisory_lock(_ADVISORY_LOCK_KEY))).scalar_one():
         connection.commit()
         sleep(_PAUSE_SECONDS)
-    connection.execute(text("SET statement_timeout = 0"))  # a migration may take as long as it needs
+    # A migration may take as long as it needs.
+    connection.execute(text("SET statement_timeout = 0"))
+    cast(Any, connection.connection.driver_connection).longest_wait_seconds = None
     # A change that waits for a table's lock holds up every statement behind it: failing and retrying is
     # better.
     connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'"))

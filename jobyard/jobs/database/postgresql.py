@@ -2,7 +2,8 @@
 
 import select
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
@@ -10,6 +11,10 @@ from sqlalchemy.exc import DisconnectionError
 from jobyard.jobs.database.driver_errors import SCHEMA
 from jobyard.jobs.database.engines import Durability, Engines
 from jobyard.settings.sections import LedgerSettings
+
+# How much longer than the server a client waits for a statement: the server's own answer says whether it did
+# something, and comes first.
+SERVER_GOES_FIRST_SECONDS: Final = 1.0
 
 
 def postgresql_engines(url: URL, settings: LedgerSettings) -> Engines:
@@ -31,8 +36,20 @@ def _engine(url: URL, settings: LedgerSettings, **options: str) -> Engine:
         pool_timeout=timeout_seconds,
         connect_args=_connect_arguments(timeout_seconds, options),
     )
+    event.listen(engine, "do_connect", partial(_connect, longest_wait=timeout_seconds))
     event.listen(engine, "checkout", _refuse_ended_connection)
     return engine
+
+
+def _connect(
+    _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any], *, longest_wait: float
+) -> Any:
+    # Imported here, because only a ledger on PostgreSQL needs psycopg.
+    from jobyard.jobs.database.impatient_connection import ImpatientConnection
+
+    connection = ImpatientConnection.connect(*arguments, **options)
+    connection.longest_wait_seconds = longest_wait + SERVER_GOES_FIRST_SECONDS
+    return connection
 
 
 def _connect_arguments(timeout_seconds: float, more_options: Mapping[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jobyard.broker.redis.early_sender import EarlyMessage
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob, QueuedJob, Verdict, new_id
+from jobyard.jobs.ledger.accept_for_certain import Accept
 
 
 class Recorder:
@@ -57,10 +58,10 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def acceptor(recorder: Recorder) -> AcceptAndPublish:
-    return AcceptAndPublish(cast(Publisher, recorder))
+    return AcceptAndPublish(cast(Publisher, recorder), patience_seconds=0)
 
 
-def hand_in(acceptor: AcceptAndPublish, *new_jobs: NewJob, accept: module.Accept = well) -> None:
+def hand_in(acceptor: AcceptAndPublish, *new_jobs: NewJob, accept: Accept = well) -> None:
     acceptor(accept, new_jobs)
 
 

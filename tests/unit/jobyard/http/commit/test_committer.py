@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from jobyard.broker.accept_and_publish import get_accept_and_publish
+from jobyard.http.commit.commit_process import LONGEST_SILENCE_SECONDS
 from jobyard.http.commit.committer import LARGE_GROUP, Committer
+from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob, Verdict, new_id
@@ -63,6 +66,19 @@ class Driven:
     def accept_both(self, *groups: Sequence[NewJob]) -> list[list[Acceptance]]:
         async def both() -> list[list[Acceptance]]:
             return await asyncio.gather(*map(self.committer.commit, groups))
+
+        return self._runner.run(both())
+
+    def accept_while(
+        self, new_jobs: Sequence[NewJob], seconds: float, then: Callable[[], object]
+    ) -> list[Acceptance]:
+        """Hand in, and call `then` after some seconds."""
+
+        async def both() -> list[Acceptance]:
+            commit = asyncio.create_task(self.committer.commit(new_jobs))
+            await asyncio.sleep(seconds)
+            then()
+            return await commit
 
         return self._runner.run(both())
 
@@ -174,6 +190,7 @@ def test_one_that_is_killed_or_frozen_is_done_without_and_replaced(
     with_a_process(committer)
     lost = committer.pid
     assert lost is not None
+    committer.committer._starts_from = monotonic() + 60
     os.kill(lost, with_signal)
     new_jobs = group()
     assert accepted_once(new_jobs, committer.accept(new_jobs))
@@ -185,6 +202,19 @@ def test_one_that_is_killed_or_frozen_is_done_without_and_replaced(
     committer.committer._starts_from = 0.0
     with_a_process(committer)
     assert committer.pid != lost
+
+
+@pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
+def test_one_that_waits_for_the_ledger_shows_that_it_lives(
+    committer: Driven, watched: OwnLedger, tmp_path: Path
+) -> None:
+    with_a_process(committer)
+    new_jobs = group()
+    with closing(sqlite3.connect(tmp_path / "jobyard.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        both = committer.accept_while(new_jobs, LONGEST_SILENCE_SECONDS + 1, lambda: writer.execute("COMMIT"))
+    assert accepted_once(new_jobs, both)
+    assert watched.groups == [LARGE_GROUP], "the process has committed it"
 
 
 def test_a_ledger_out_of_its_reach_is_said_in_its_words(

@@ -4,12 +4,12 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
@@ -195,6 +195,23 @@ def test_an_error_is_a_problem_and_the_connection_goes_on(
     assert words in problem["detail"]
     assert "secret" not in body.decode()
     assert caller.post()[0] == 202
+
+
+def test_a_caller_whose_outcome_is_unknown_gets_the_id_of_its_job(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def lose(new_jobs: Sequence[NewJob]) -> list[Acceptance]:
+        asked.extend(new.id for new in new_jobs)
+        raise OutcomeUnknownError([*asked, "another's"], "no answer")
+
+    monkeypatch.setattr(server.ledger, "accept", lose)
+    status, headers, body = server.caller().post()
+    problem = json.loads(body)
+    assert (status, problem["type"]) == (503, "urn:jobyard:problem:outcome-unknown")
+    assert problem["ids"] == asked
+    assert "retry-after" not in headers
 
 
 def _raising(error: Exception) -> Any:
