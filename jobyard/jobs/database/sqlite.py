@@ -72,7 +72,7 @@ def _prepare(connection: Any, record: Any, *, timeout_seconds: float) -> None:
     connection.isolation_level = None
     # The first connection to a file in another mode (a backup that was restored) switches it. SQLite refuses
     # others that try at the same moment at once, without its busy handler.
-    _execute_when_free(connection, "PRAGMA journal_mode = WAL", timeout_seconds)
+    execute_when_free(connection, "PRAGMA journal_mode = WAL", timeout_seconds)
     # FULL: a commit that was answered with 202 survives a power cut, and not only a crash.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -123,19 +123,20 @@ def take_write_lock(connection: sqlite3.Connection, timeout_seconds: float) -> N
 
     Raises the driver's error if the lock is not free within `timeout_seconds`.
     """
-    _execute_when_free(connection, "BEGIN IMMEDIATE", timeout_seconds)
+    execute_when_free(connection, "BEGIN IMMEDIATE", timeout_seconds)
 
 
-def _execute_when_free(connection: sqlite3.Connection, statement: str, timeout_seconds: float) -> None:
+def execute_when_free(
+    connection: sqlite3.Connection, statement: str, timeout_seconds: float, parameters: Any = ()
+) -> sqlite3.Cursor:
+    """Execute a statement that takes a lock first; raises the driver's error as `take_write_lock` does."""
     deadline, pause_seconds = monotonic() + timeout_seconds, FIRST_PAUSE_SECONDS
     while True:
         try:
-            connection.execute(statement)
+            return connection.execute(statement, parameters)
         except sqlite3.OperationalError as error:
             if not _is_busy(error) or monotonic() >= deadline:
                 raise
-        else:
-            return
         sleep(pause_seconds)
         pause_seconds = min(pause_seconds * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
 

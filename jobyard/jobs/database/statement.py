@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from jobyard.jobs.database.engines import Durability
 from jobyard.jobs.database.row_parameter import POSTGRESQL
-from jobyard.jobs.database.sqlite import WRITE_TIMEOUT, take_write_lock
+from jobyard.jobs.database.sqlite import WRITE_TIMEOUT, execute_when_free, take_write_lock
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -114,8 +114,13 @@ def _compile(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _C
 def _run_on_sqlite(
     connection: PoolProxiedConnection, compiled: _CompiledStatement, parameters: Any
 ) -> StatementResult:
-    driver = cast(Any, connection.driver_connection)
-    take_write_lock(driver, connection.info[WRITE_TIMEOUT])
+    driver, timeout_seconds = cast(Any, connection.driver_connection), connection.info[WRITE_TIMEOUT]
+    if not compiled.has_rows:
+        # One call of the library locks, writes and commits, and does not need the interpreter meanwhile: so a
+        # thread that keeps the interpreter (a long regular expression) does not keep the lock from others.
+        cursor = execute_when_free(driver, compiled.text, timeout_seconds, parameters)
+        return StatementResult([], cursor.rowcount)
+    take_write_lock(driver, timeout_seconds)
     result = _execute(driver.execute, compiled, parameters)
     driver.execute("COMMIT")
     return result

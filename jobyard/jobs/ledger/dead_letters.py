@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobyard.jobs.clock import db_now
@@ -44,27 +44,50 @@ class CauseGroup:
     message: str
 
 
+class NewPayload(NamedTuple):
+    """A payload for a dead job that was replayed `replays` times, and how it differs from the old one."""
+
+    stored: str
+    changes: list[dict[str, Any]]
+    replays: int
+
+
+def store_new_payload(database: LedgerDatabase, job_id: str, payload: str) -> NewPayload | None:
+    """Prepare a payload for `replay`, or return None if the job is not dead.
+
+    This reads and writes the file store, and therefore happens before a transaction has the write lock.
+    """
+    with database.reading() as connection:
+        old = connection.execute(select(job.c.payload, job.c.replays).where(_is_dead(job_id))).one_or_none()
+    if old is None:
+        return None
+    stored = get_claim_checks().check_in(job_id, f"{PAYLOAD}-{old.replays + 1}", payload)
+    return NewPayload(stored, difference(_parsed(job_id, old.payload), json.loads(payload)), old.replays)
+
+
+def _is_dead(job_id: str) -> ColumnElement[bool]:
+    return and_(job.c.id == job_id, job.c.status == Status.DEAD)
+
+
 def replay(
     connection: Connection,
     job_id: str,
     unsent_after: timedelta,
-    payload: str | None = None,
+    new_payload: NewPayload | None = None,
     reason: str | None = None,
 ) -> QueuedJob | None:
     """Queue a dead job again with a fresh count of attempts, or return None if it is not dead.
 
     The caller publishes the job; the keeper does if it is still unpublished `unsent_after` from now. A new
-    `payload` replaces the old one, and the difference is recorded. Raises `UniqueKeyTakenError`.
+    payload replaces the old one, and the difference is recorded; it does not fit a job that was replayed
+    meanwhile. Raises `UniqueKeyTakenError`.
     """
-    is_this_one = (job.c.id == job_id) & (job.c.status == Status.DEAD)
-    old = connection.execute(
-        select(job.c.payload, job.c.replays).where(is_this_one).with_for_update()
-    ).one_or_none()
-    if old is None:
+    is_this_one, values = _is_dead(job_id), _replayed_values(unsent_after)
+    if new_payload is not None:
+        is_this_one &= job.c.replays == new_payload.replays
+        values["payload"] = new_payload.stored
+    if connection.execute(select(job.c.id).where(is_this_one).with_for_update()).one_or_none() is None:
         return None
-    values = _replayed_values(unsent_after)
-    if payload is not None:
-        values["payload"] = get_claim_checks().check_in(job_id, f"{PAYLOAD}-{old.replays + 1}", payload)
     try:
         with connection.begin_nested():
             row = connection.execute(
@@ -72,7 +95,7 @@ def replay(
             ).one()
     except IntegrityError as error:  # only the unique key's index can refuse a change of status
         raise UniqueKeyTakenError from error
-    changes = difference(_parsed(job_id, old.payload), json.loads(payload)) if payload is not None else None
+    changes = new_payload.changes if new_payload is not None else None
     _record(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
     return QueuedJob(*row)
 

@@ -129,11 +129,15 @@ class Ledger:
         A `payload`, which the task's model has accepted, replaces the old one. Raises `JobNotFoundError`, or
         `IllegalMoveError` if the job is not dead or if another job with its unique key is on its way.
         """
+        new_payload = None
+        if payload is not None:
+            new_payload = dead_letters.store_new_payload(self.database, job_id, payload)
+        unsent_after = self._settings.keeper.unsent_after
         try:
             with self.database.writing() as connection:
-                queued = dead_letters.replay(
-                    connection, job_id, self._settings.keeper.unsent_after, payload, reason
-                )
+                queued = None
+                if payload is None or new_payload is not None:
+                    queued = dead_letters.replay(connection, job_id, unsent_after, new_payload, reason)
                 if queued is None:
                     raise _refusal(connection, job_id, "replayed", "only a dead job can be")
         except dead_letters.UniqueKeyTakenError as error:

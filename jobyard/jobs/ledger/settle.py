@@ -43,7 +43,7 @@ def settle_succeeded(database: LedgerDatabase, outcomes: Sequence[Succeeded]) ->
     if len(outcomes) == 1:
         [only] = outcomes
         parameters = {"job_id": only.job_id, "its_attempt": only.attempt, "its_result": only.result}
-        return set(database.run(_SUCCEED_ONE, parameters).rows)
+        return {(only.job_id, only.attempt)} if database.run(_SUCCEED_ONE, parameters).written else set()
     return set(database.run(_SUCCEED, _results(database.dialect, outcomes)).rows)
 
 
@@ -90,16 +90,16 @@ def _succeed_statement(dialect: str) -> ReturningUpdate[Any]:
     given = _RESULTS.relation(dialect)
     current = current_jobs(dialect, given)
     is_current = and_(job.c.id == current.c.id, is_running_attempt(current, given))
-    return _succeed_where(is_current, given.c.result)
+    return _succeed_where(is_current, given.c.result).returning(job.c.id, job.c.attempt)
 
 
-def _succeed_one_statement(dialect: str) -> ReturningUpdate[Any]:
+def _succeed_one_statement(dialect: str) -> Update:
     is_this_one = and_(job.c.id == _job_id, job.c.attempt == bindparam("its_attempt", type_=Integer))
     result = bindparam("its_result", type_=Text)
     return _succeed_where(and_(is_this_one, job.c.status == Status.RUNNING), result)
 
 
-def _succeed_where(condition: ColumnElement[bool], result: ColumnElement[str]) -> ReturningUpdate[Any]:
+def _succeed_where(condition: ColumnElement[bool], result: ColumnElement[str]) -> Update:
     return (
         update(job)
         .where(condition)
@@ -112,7 +112,6 @@ def _succeed_where(condition: ColumnElement[bool], result: ColumnElement[str]) -
             failure_message=None,
             lease_until=None,
         )
-        .returning(job.c.id, job.c.attempt)
     )
 
 

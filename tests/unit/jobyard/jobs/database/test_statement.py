@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from jobyard.jobs.database import statement
-from jobyard.jobs.errors import Interruption, JobNotFoundError
+from jobyard.jobs.errors import Interruption
 from jobyard.jobs.job import NewJob, Status, Succeeded, Verdict, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job
@@ -59,14 +59,13 @@ def test_who_is_interrupted_before_the_commit_leaves_nothing_locked(
         executed(*call)
         raise Interruption
 
-    handed_in = new()
+    [accepted] = own_ledger.accept([new()])
     with monkeypatch.context() as patch:
         patch.setattr(statement, "_execute", interrupted)
         with pytest.raises(Interruption):
-            own_ledger.accept([handed_in])
-    with pytest.raises(JobNotFoundError):
-        get_job(own_ledger.database, handed_in.id)
-    assert own_ledger.accept([handed_in])[0].verdict is Verdict.NEW
+            own_ledger.claim([accepted.job_id], "any")
+    assert get_job(own_ledger.database, accepted.job_id).status is Status.QUEUED
+    assert own_ledger.claim([accepted.job_id], "any")
 
 
 @pytest.mark.postgresql

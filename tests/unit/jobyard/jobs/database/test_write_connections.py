@@ -209,12 +209,9 @@ def test_tables_that_are_changed_under_a_kept_plan_are_a_reason_to_try_again(
 ) -> None:
     ledger = postgresql_ledger
     first, second = ledger.accept([new()]) + ledger.accept([new()])
-    [claimed] = ledger.claim([first.job_id], "any")
-    ledger.settle([Succeeded(claimed.id, claimed.attempt, "null")])
-    [claimed] = ledger.claim([second.job_id], "any")
+    assert ledger.claim([first.job_id], "any")
     with ledger.database.writing() as connection:
         connection.execute(text("ALTER TABLE job ALTER COLUMN attempt TYPE bigint"))
-    outcome = Succeeded(claimed.id, claimed.attempt, "null")
     with pytest.raises(LedgerUnavailableError, match="changed meanwhile: try again"):
-        ledger.settle([outcome])
-    assert ledger.settle([outcome]) == [outcome]
+        ledger.claim([second.job_id], "any")
+    assert ledger.claim([second.job_id], "any")
