@@ -39,6 +39,7 @@ from jobyard.http.routes import (
     tasks,
     workers,
 )
+from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.database.schema_version import check_is_migrated
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.ledger import get_ledger
@@ -84,6 +85,7 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     ledger = get_ledger()
     check_is_migrated(ledger.database)
+    register_process(ledger.database.url)
     declare_all(ledger.database)
     committer = Committer(ledger, app.state.settings)
     group_commit = AsyncGroupCommit(committer)

@@ -18,6 +18,7 @@ from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, se
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
+from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Verdict
 from jobyard.jobs.ledger import get_ledger
@@ -60,6 +61,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         """
         settings = get_settings()
         exit_if_misconfigured(broker_fault(settings), separate_redis_fault(settings))
+        register_process(get_ledger().database.url)
         try:
             self._install_declared()
         except (RedisError, LedgerUnavailableError) as error:

@@ -12,6 +12,7 @@ from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
 from jobyard.broker.malformed_messages import refuse_compressed
 from jobyard.broker.redis.eviction import eviction_warning
+from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.database.schema_version import wait_until_migrated
 from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.ledger import get_ledger
@@ -61,6 +62,7 @@ class KeeperStep(bootsteps.StartStopStep):
         try:
             wait_until_migrated(get_ledger().database)
             declare_all(get_ledger().database)
+            register_process(get_ledger().database.url)
         except JobyardError as error:
             sys.exit(str(error))
         log.info("application", serves=application_source())

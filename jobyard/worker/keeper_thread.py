@@ -9,6 +9,7 @@ import structlog
 
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
 from jobyard.broker.publisher import get_publisher
+from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.database.schema_version import wait_until_migrated
 from jobyard.jobs.errors import JobyardError, LedgerUnavailableError
 from jobyard.jobs.keeper.commit_listener import CommitListener
@@ -68,6 +69,7 @@ def main() -> None:
     try:
         set_up_logging(get_settings().log)
         wait_until_migrated(get_ledger().database)
+        register_process(get_ledger().database.url)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     exit_if_misconfigured(broker_fault(get_settings()))

@@ -10,6 +10,8 @@ from typing import Any
 
 from celery.signals import task_postrun, worker_process_init
 
+from jobyard.jobs.database.registered_processes import register_process
+from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.leases import get_leases
 from jobyard.settings import get_settings
 from jobyard.settings.garbage_collection import freeze_objects
@@ -49,6 +51,11 @@ def _allow_child_processes(**_: Any) -> None:
     config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     config["daemon"] = False
     config["authkey"] = multiprocessing.process.AuthenticationString(config["authkey"])  # type: ignore[attr-defined]
+
+
+@worker_process_init.connect
+def _register(**_: Any) -> None:
+    register_process(get_ledger().database.url)
 
 
 @worker_process_init.connect

@@ -17,6 +17,7 @@ from time import sleep
 
 from jobyard.broker.accept_and_publish import get_accept_and_publish
 from jobyard.http.commit.commit_process import LENGTH_BYTES, READY, SIGN_OF_LIFE_SECONDS, Answer
+from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.errors import LedgerUnavailableError, OutcomeUnknownError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger, get_ledger
@@ -32,6 +33,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     set_up_logging(get_settings().log)
     ledger = get_ledger()
+    register_process(ledger.database.url)
     freeze_objects()
     # A server that is killed may leave half a request behind.
     connection = socket.socket(fileno=int(sys.argv[1]))

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from jobyard.jobs.database.lock_holder import write_lock_holder
+from jobyard.jobs.database.lock_holder import end_or_name_lock_holder
 from jobyard.jobs.errors import CommitUnknownError, LedgerAwayError, LedgerUnavailableError
 
 # The schema of the tables on PostgreSQL: the database may be an application's, with its own `job` or `tag`.
@@ -118,7 +118,7 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
         return (
             f"{where} is no SQLite database: move that file away, or name another one (JOBYARD_LEDGER__URL)"
         )
-    if "database is locked" in message and (holder := write_lock_holder(engine.url.database or "")):
+    if "database is locked" in message and (holder := end_or_name_lock_holder(engine.url.database or "")):
         return f"the ledger at {where} cannot be used: {message}; {holder}"
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         return f"there is no ledger at {where}: {MIGRATE} creates one (JOBYARD_HOME, JOBYARD_LEDGER__URL)"

@@ -84,7 +84,7 @@ def test_a_tag_that_is_given_twice_counts_once(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "past", ["2001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "978307200"]
+    "past", ["2001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
 )
 def test_a_time_in_the_past_means_now_however_far_it_is(api: httpx.Client, past: str) -> None:
     job_id = deed(api, {"run_at": past})

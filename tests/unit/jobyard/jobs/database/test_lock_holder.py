@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from jobyard.jobs.database.engines import Durability
+from jobyard.jobs.database.kernel_locks import LOCKS
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.files.claim_checks import ClaimChecks
@@ -24,12 +25,19 @@ from jobyard.settings import Settings
 from jobyard.settings.sections import LedgerSettings
 from tests.support.waiting import wait_until
 
+only_linux = pytest.mark.skipif(not LOCKS.exists(), reason="only Linux says who holds a lock")
 only_sqlite = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 HOLD = """
 import sqlite3, sys, time
+from sqlalchemy import make_url
+from jobyard.jobs.database.registered_processes import register_process
+if "as a server" in sys.argv:
+    register_process(make_url(f"sqlite:///{sys.argv[1]}"))
 writer = sqlite3.connect(sys.argv[1], isolation_level=None)
 writer.execute("BEGIN IMMEDIATE")
 print("holding", flush=True)
+while "busy" in sys.argv:
+    pass
 time.sleep(60)
 """
 
@@ -39,8 +47,8 @@ def new() -> NewJob:
 
 
 @contextmanager
-def another_process_writing(file: Path) -> Iterator[int]:
-    command = [sys.executable, "-c", HOLD, str(file)]
+def another_process_writing(file: Path, *arguments: str) -> Iterator[int]:
+    command = [sys.executable, "-c", HOLD, str(file), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "holding\n"
@@ -57,7 +65,35 @@ def impatient(home: Path) -> Iterator[Ledger]:
     database.close()
 
 
-@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux says who holds a lock")
+def stop(process_id: int) -> None:
+    os.kill(process_id, signal.SIGSTOP)
+    status = Path(f"/proc/{process_id}/status")
+    wait_until(lambda: "T (stopped)" in status.read_text(), 10, "the process to stop")
+
+
+@only_linux
+@only_sqlite
+def test_a_server_that_is_stopped_with_the_write_lock_is_ended(own_ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "jobyard.db"
+    with impatient(tmp_path) as ledger, another_process_writing(file, "as a server") as process_id:
+        stop(process_id)
+        ended = rf"process {process_id} \(.*\) was stopped with the write lock, and was ended"
+        with pytest.raises(LedgerUnavailableError, match=ended):
+            ledger.accept([new()])
+        wait_until(lambda: ledger.accept([new()]), 10, "the lock to be free")
+
+
+@only_linux
+@only_sqlite
+def test_a_server_that_computes_while_it_holds_the_lock_lives_on(own_ledger: Ledger, tmp_path: Path) -> None:
+    file = tmp_path / "jobyard.db"
+    with impatient(tmp_path) as ledger, another_process_writing(file, "as a server", "busy") as process_id:
+        with pytest.raises(LedgerUnavailableError, match=rf"process {process_id} .*: if it hangs"):
+            ledger.accept([new()])
+        os.kill(process_id, 0)
+
+
+@only_linux
 @only_sqlite
 def test_the_process_that_keeps_the_write_lock_is_named(own_ledger: Ledger, tmp_path: Path) -> None:
     own_ledger.accept([new()])
@@ -65,9 +101,7 @@ def test_the_process_that_keeps_the_write_lock_is_named(own_ledger: Ledger, tmp_
         held = rf"locked; process {process_id} \(.*\) holds the write lock"
         with pytest.raises(LedgerUnavailableError, match=f"{held}: if it hangs"):
             ledger.accept([new()])
-        os.kill(process_id, signal.SIGSTOP)
-        status = Path(f"/proc/{process_id}/status")
-        wait_until(lambda: "T (stopped)" in status.read_text(), 10, "the process to stop")
+        stop(process_id)
         with pytest.raises(
             LedgerUnavailableError, match=rf"{held}, and is stopped: `kill -CONT {process_id}`"
         ):
