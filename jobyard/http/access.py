@@ -4,13 +4,16 @@ import hmac
 from base64 import b64decode
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import SecretStr
 
 from jobyard.http.errors import Problem
 from jobyard.http.parts import TheParts
+from jobyard.jobs.actors import LOCAL
+from jobyard.settings.key_fingerprint import key_fingerprint
 from jobyard.settings.settings import is_loopback
 
 
@@ -18,7 +21,7 @@ async def check_caller(request: Request, parts: TheParts) -> None:
     """Raise a 401 `Problem` for a caller without a key, or 403 for a remote one where no key is set."""
     if not parts.keys:
         _must_be_local(request)
-    elif not _has_key(request, parts.keys):
+    elif _key_of(request, parts.keys) is None:
         raise _unauthorized("Bearer")
 
 
@@ -30,7 +33,7 @@ async def check_reader(request: Request, parts: TheParts) -> None:
     """
     if not parts.keys:
         _must_be_local(request)
-    elif not _has_key(request, parts.keys) and not _has_basic_key(request, parts.keys):
+    elif _key_of(request, parts.keys) is None and not _has_basic_key(request, parts.keys):
         raise _unauthorized('Basic realm="Jobyard: any name, and a key as the password"')
 
 
@@ -43,9 +46,9 @@ async def is_trusted(request: Request, parts: TheParts) -> bool:
     return True
 
 
-def _has_key(request: Request, keys: Sequence[SecretStr]) -> bool:
+def _key_of(request: Request, keys: Sequence[SecretStr]) -> SecretStr | None:
     headers = request.headers
-    return has_key(keys, headers.get("authorization", ""), headers.get("x-api-key", ""))
+    return given_key(keys, headers.get("authorization", ""), headers.get("x-api-key", ""))
 
 
 def _has_basic_key(request: Request, keys: Sequence[SecretStr]) -> bool:
@@ -54,7 +57,7 @@ def _has_basic_key(request: Request, keys: Sequence[SecretStr]) -> bool:
         _, _, password = b64decode(credentials, validate=True).partition(b":")
     except ValueError:
         return False
-    return scheme.lower() == "basic" and _is_key(keys, password)
+    return scheme.lower() == "basic" and _matching(keys, password) is not None
 
 
 def _unauthorized(challenge: str) -> Problem:
@@ -69,14 +72,28 @@ def _unauthorized(challenge: str) -> Problem:
 
 def has_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> bool:
     """Tell whether one of the two headers holds one of the keys."""
+    return given_key(keys, authorization, api_key) is not None
+
+
+def given_key(keys: Sequence[SecretStr], authorization: str, api_key: str) -> SecretStr | None:
+    """Return the one of the keys that one of the two headers holds, or None."""
     scheme, _, token = authorization.partition(" ")
     # Headers are raw bytes as Latin-1, where the last byte of a key may look like a space to `strip()`.
     given = (token.strip(" \t") if scheme.lower() == "bearer" else api_key).encode("latin-1")
-    return _is_key(keys, given)
+    return _matching(keys, given)
 
 
-def _is_key(keys: Sequence[SecretStr], given: bytes) -> bool:
-    return any(hmac.compare_digest(given, key.get_secret_value().encode()) for key in keys)
+def get_actor(request: Request, parts: TheParts) -> str:
+    """Return the name under which the ledger keeps what this caller does; `check_caller` let it in."""
+    key = _key_of(request, parts.keys)
+    return key_fingerprint(key) if key is not None else LOCAL
+
+
+TheActor = Annotated[str, Depends(get_actor)]
+
+
+def _matching(keys: Sequence[SecretStr], given: bytes) -> SecretStr | None:
+    return next((key for key in keys if hmac.compare_digest(given, key.get_secret_value().encode())), None)
 
 
 def _must_be_local(request: Request) -> None:

@@ -76,7 +76,10 @@ def create_app() -> FastAPI:
     for router in routers:
         app.include_router(router, dependencies=guarded, responses=problems(*COMMON))
     add_error_handlers(app)
-    bodies = (dead_letters.ReplayOrder, dead_letters.DiscardOrder, jobs.Mending, jobs.Discarding)
+    bodies = (
+        *(dead_letters.ReplayOrder, dead_letters.DiscardOrder),
+        *(jobs.OptionalReason, jobs.Mending, jobs.Discarding),
+    )
     add_documentation(app, partial(build_document, app, bodies, needs_key=bool(settings.api.keys)))
     return app
 

@@ -16,6 +16,14 @@ Links = Annotated[
     dict[str, Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]],
     Field(description="Paths of this API."),
 ]
+Actor = Annotated[
+    str | None,
+    Field(
+        description="Who did it: an API key by its fingerprint (`key:1a2b3c4d`), `local` for a caller on "
+        "Jobyard's machine where no keys are set, `python:HOST` for a program that calls the ledger itself, "
+        "or `keeper`; null for what was done before this was kept."
+    ),
+]
 
 
 class View(BaseModel):
@@ -90,6 +98,7 @@ class InterventionView(View):
 
     kind: InterventionKind
     at: datetime
+    actor: Actor
     reason: str | None
     difference: list[dict[str, Any]] | None
 

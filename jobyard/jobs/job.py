@@ -253,18 +253,23 @@ class Job:
 
 
 class InterventionKind(StrEnum):
-    """What a person can do to a dead job."""
+    """What a person can do to a job: cancel one that waits, replay or discard one that is dead."""
 
+    CANCELLED = "cancelled"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """What a person did to a dead job, when and why; `difference` lists what changed in the payload."""
+    """What a person did to a job, when and why; `difference` lists what changed in the payload.
+
+    `actor` is as in `jobyard/jobs/actors.py`, and None for what was done before 0009.
+    """
 
     kind: InterventionKind
     at: datetime
+    actor: str | None
     reason: str | None
     difference: list[dict[str, Any]] | None
 

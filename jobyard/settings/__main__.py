@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from jobyard.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from jobyard.settings.application import APP_VARIABLE, application_source
+from jobyard.settings.key_fingerprint import key_fingerprint
 from jobyard.settings.secrets import masked_url
 
 
@@ -34,7 +35,7 @@ def default_urls(settings: Settings) -> dict[str, str]:
 
 def _text(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(str(part) for part in value)
+        return ",".join(key_fingerprint(p) if isinstance(p, SecretStr) else str(p) for p in value)
     return masked_url(str(value))
 
 

@@ -50,7 +50,7 @@ def test_an_order_to_replay_is_carried_out_once_by_many_keepers(own: OwnYard) ->
     own.wait_for(dead, Status.DEAD)
     assert worker.stop() == 0
     with own.ledger.database.writing() as connection:
-        replay_id = order_replay(connection, dead, is_canary=False, reason="again")
+        replay_id = order_replay(connection, dead, is_canary=False, actor="local", reason="again")
     for _ in range(3):
         own.start("keeper", "jobyard.worker.keeper_thread")
     own.wait_until(

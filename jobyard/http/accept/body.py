@@ -37,6 +37,12 @@ async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ..
 
     Only JSON is read, because a foreign web page can make a browser post a form here without the user.
     """
+    _check_says_json(request, also)
+    body = await read_limited(request, limit_bytes)
+    return body.removeprefix(BOM_UTF8)
+
+
+def _check_says_json(request: Request, also: tuple[str, ...] = ()) -> None:
     if media_type(request) not in (JSON, *also):
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -51,8 +57,6 @@ async def read_json_body(request: Request, limit_bytes: int, also: tuple[str, ..
             kind="unsupported-media-type",
             field="Content-Encoding",
         )
-    body = await read_limited(request, limit_bytes)
-    return body.removeprefix(BOM_UTF8)
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
@@ -127,8 +131,22 @@ def _large_payload_of(task: AnyDefinition, body: bytes, parts: Parts) -> BaseMod
 
 async def read_model(request: Request, model: type[Model], limit_bytes: int, parts: Parts) -> Model:
     """Return a body that is not a payload, as `model`; raises a 4xx `Problem` that names the field."""
-    body = await read_json_body(request, limit_bytes)
-    return await run_for_body(len(body), decode, model.model_validate_json, body, parts)
+    return await _as_model(await read_json_body(request, limit_bytes), model, parts)
+
+
+async def read_optional_model(request: Request, model: type[Model], parts: Parts) -> Model:
+    """Return a body as `read_model` does, or the model's defaults where the body is empty."""
+    body = await read_limited(request, parts.settings.api.max_body_bytes)
+    if not body:
+        return model()
+    _check_says_json(request)
+    return await _as_model(body, model, parts)
+
+
+async def _as_model(body: bytes, model: type[Model], parts: Parts) -> Model:
+    return await run_for_body(
+        len(body), decode, model.model_validate_json, body.removeprefix(BOM_UTF8), parts
+    )
 
 
 def dump_edited_payload(job: Job, payload: dict[str, Any], parts: Parts) -> str:

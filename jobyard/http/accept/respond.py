@@ -17,7 +17,7 @@ from jobyard.http.schemas import BulkAccepted, JobDetail, JobView, job_links
 from jobyard.http.whole_job import load_whole_job
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.job import Acceptance, NewJob, Status, Verdict, accepted_at
-from jobyard.jobs.ledger.dead_letters import interventions
+from jobyard.jobs.ledger.interventions import interventions
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions

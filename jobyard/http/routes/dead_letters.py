@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import read_model
+from jobyard.http.access import TheActor
 from jobyard.http.filters import (
     PAYLOAD_PARAMETER,
     BodyFilter,
@@ -107,10 +108,10 @@ def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list
     responses=problems(*WITH_BODY),
     openapi_extra=body_of(ReplayOrder),
 )
-async def replay(request: Request, parts: TheParts) -> ReplayView:
+async def replay(request: Request, parts: TheParts, actor: TheActor) -> ReplayView:
     """Order a replay of many dead letters, which are released at a bounded rate."""
     order = await read_model(request, ReplayOrder, parts.settings.api.max_bulk_bytes, parts)
-    return await run_in_threadpool(_replay, order, parts)
+    return await run_in_threadpool(_replay, order, actor, parts)
 
 
 @router.post(
@@ -119,21 +120,23 @@ async def replay(request: Request, parts: TheParts) -> ReplayView:
     responses=problems(*WITH_BODY),
     openapi_extra=body_of(DiscardOrder),
 )
-async def discard_many(request: Request, parts: TheParts) -> Discarded:
+async def discard_many(request: Request, parts: TheParts, actor: TheActor) -> Discarded:
     """Discard dead letters: they stay in the ledger, cancelled, with their failure and the reason."""
     order = await read_model(request, DiscardOrder, parts.settings.api.max_bulk_bytes, parts)
-    return await run_in_threadpool(_discard, order, parts)
+    return await run_in_threadpool(_discard, order, actor, parts)
 
 
-def _replay(order: ReplayOrder, parts: Parts) -> ReplayView:
-    ids = _selected(order, parts)
-    replay_id, released = parts.ledger.replay_many(ids, is_canary=order.canary, reason=order.reason)
+def _replay(order: ReplayOrder, actor: str, parts: Parts) -> ReplayView:
+    replay_id, released = parts.ledger.replay_many(
+        _selected(order, parts), is_canary=order.canary, reason=order.reason, actor=actor
+    )
     parts.publisher.publish(released)
     return replay_view(parts, replay_id)
 
 
-def _discard(order: DiscardOrder, parts: Parts) -> Discarded:
-    return Discarded(discarded=parts.ledger.discard_many(_selected(order, parts), order.reason))
+def _discard(order: DiscardOrder, actor: str, parts: Parts) -> Discarded:
+    ids = _selected(order, parts)
+    return Discarded(discarded=parts.ledger.discard_many(ids, order.reason, actor=actor))
 
 
 def _selected(selection: Selection, parts: Parts) -> list[str]:

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.accept.body import dump_edited_payload, read_model
+from jobyard.http.accept.body import dump_edited_payload, read_model, read_optional_model
 from jobyard.http.accept.respond import detail
+from jobyard.http.access import TheActor
 from jobyard.http.commit.waiting import requested_wait
 from jobyard.http.errors import Problem
 from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions, as_filter
@@ -81,11 +82,24 @@ async def result(
     return Response(text, media_type=JSONResponse.media_type)
 
 
-@router.post("/{job_id}/cancel", operation_id="cancel_job", responses=problems(404, 409, 410))
-def cancel(job_id: JobIdPath, parts: TheParts) -> JobView:
+class OptionalReason(BaseModel):
+    """Why a job is cancelled, or an order stopped; may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: Reason | None = None
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    responses=problems(404, 409, 410, *WITH_BODY),
+    openapi_extra=body_of(OptionalReason, required=False),
+)
+async def cancel(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobView:
     """Cancel a waiting job; 409 for one that runs or has ended."""
-    parts.ledger.cancel(job_id)
-    return JobView.of(get_job(parts.ledger.database, job_id))
+    reason = (await read_optional_model(request, OptionalReason, parts)).reason
+    return await run_in_threadpool(_cancel, job_id, reason, actor, parts)
 
 
 class Mending(BaseModel):
@@ -112,15 +126,13 @@ class Discarding(BaseModel):
     responses=problems(404, 409, 410, *WITH_BODY),
     openapi_extra=body_of(Mending, required=False),
 )
-async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobView:
+async def replay(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobView:
     """Run a dead job again, with its history; 409 for one that is not dead.
 
     A body can replace the payload: the task checks it, and the ledger keeps what has changed.
     """
-    mending = Mending()
-    if request.headers.get("content-type") or request.headers.get("content-length", "0") != "0":
-        mending = await read_model(request, Mending, parts.settings.api.max_body_bytes, parts)
-    return await run_in_threadpool(_replay, job_id, mending, parts)
+    mending = await read_optional_model(request, Mending, parts)
+    return await run_in_threadpool(_replay, job_id, mending, actor, parts)
 
 
 @router.post(
@@ -129,17 +141,22 @@ async def replay(job_id: JobIdPath, request: Request, parts: TheParts) -> JobVie
     responses=problems(404, 409, 410, *WITH_BODY),
     openapi_extra=body_of(Discarding),
 )
-async def discard(job_id: JobIdPath, request: Request, parts: TheParts) -> JobDetail:
+async def discard(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobDetail:
     """Discard a dead job: it stays in the ledger, cancelled, with its failure and the reason."""
     reason = (await read_model(request, Discarding, parts.settings.api.max_body_bytes, parts)).reason
-    await run_in_threadpool(parts.ledger.discard, job_id, reason)
+    await run_in_threadpool(parts.ledger.discard, job_id, reason, actor=actor)
     return await run_in_threadpool(detail, parts, job_id)
 
 
-def _replay(job_id: str, mending: Mending, parts: Parts) -> JobView:
+def _cancel(job_id: str, reason: str | None, actor: str, parts: Parts) -> JobView:
+    parts.ledger.cancel(job_id, reason, actor=actor)
+    return JobView.of(get_job(parts.ledger.database, job_id))
+
+
+def _replay(job_id: str, mending: Mending, actor: str, parts: Parts) -> JobView:
     database = parts.ledger.database
     payload = None
     if mending.payload is not None:
         payload = dump_edited_payload(get_job(database, job_id), mending.payload, parts)
-    parts.publisher.publish([parts.ledger.replay(job_id, payload, mending.reason)])
+    parts.publisher.publish([parts.ledger.replay(job_id, payload, mending.reason, actor=actor)])
     return JobView.of(get_job(database, job_id))

@@ -4,12 +4,16 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
-from jobyard.http.operation import problems
+from jobyard.http.accept.body import read_optional_model
+from jobyard.http.access import TheActor
+from jobyard.http.operation import WITH_BODY, body_of, problems
 from jobyard.http.parts import Parts, TheParts
-from jobyard.http.schemas import Id, Links, View
+from jobyard.http.routes.jobs import OptionalReason
+from jobyard.http.schemas import Actor, Id, Links, View
 from jobyard.jobs.ledger.replay_orders import ReplayStatus, get_replay, list_replays, refusals
 
 router = APIRouter(prefix="/v1/replays", tags=["dead letters"])
@@ -33,7 +37,10 @@ class ReplaySummary(View):
     )
     is_canary: bool
     stage: int = Field(description="The stage of a canary: 0 is one job, 1 a tenth, 2 the rest.")
+    actor: Actor
     reason: str | None
+    stopped_by: Actor
+    stop_reason: str | None = Field(description="Why; where the keeper did, the job that died and its cause.")
     created_at: datetime
     ended_at: datetime | None
     total: int
@@ -74,8 +81,21 @@ def show(replay_id: UUID, parts: TheParts) -> ReplayView:
     return replay_view(parts, str(replay_id))
 
 
-@router.post("/{replay_id}/stop", operation_id="stop_replay", responses=problems(404))
-def stop(replay_id: UUID, parts: TheParts) -> ReplayView:
-    """Stop an order: no more of its jobs are released, and those already released go on."""
-    parts.ledger.stop_replay(str(replay_id))
-    return replay_view(parts, str(replay_id))
+@router.post(
+    "/{replay_id}/stop",
+    operation_id="stop_replay",
+    responses=problems(404, *WITH_BODY),
+    openapi_extra=body_of(OptionalReason, required=False),
+)
+async def stop(replay_id: UUID, request: Request, parts: TheParts, actor: TheActor) -> ReplayView:
+    """Stop an order: no more of its jobs are released, and those already released go on.
+
+    An order that has ended stays as it is.
+    """
+    reason = (await read_optional_model(request, OptionalReason, parts)).reason
+    return await run_in_threadpool(_stop, str(replay_id), reason, actor, parts)
+
+
+def _stop(replay_id: str, reason: str | None, actor: str, parts: Parts) -> ReplayView:
+    parts.ledger.stop_replay(replay_id, reason, actor=actor)
+    return replay_view(parts, replay_id)

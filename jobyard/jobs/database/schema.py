@@ -182,13 +182,14 @@ file = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# What persons have done to dead jobs: replays and discards.
+# What persons have done to jobs: cancels, replays and discards. Rows from before 0009 have no actor.
 intervention = Table(
     "intervention",
     metadata,
     Column("id", Id, primary_key=True),
     Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(20), nullable=False),
+    Column("actor", Text),
     Column("reason", Text),
     Column("difference", Text),  # JSON: what an edit changed in the payload
     Column("at", UtcDateTime, nullable=False),
@@ -203,7 +204,10 @@ replay = Table(
     Column("status", String(10), nullable=False),
     Column("is_canary", Boolean, nullable=False),
     Column("stage", Integer, nullable=False, server_default="0"),
+    Column("actor", Text),
     Column("reason", Text),
+    Column("stopped_by", Text),
+    Column("stop_reason", Text),
     Column("total", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("released_at", UtcDateTime, nullable=False),

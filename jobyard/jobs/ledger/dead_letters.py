@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobyard.jobs.clock import db_now
@@ -14,10 +14,10 @@ from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.row_locks import locked_jobs_by_id
 from jobyard.jobs.database.row_parameter import IDS
 from jobyard.jobs.database.schema import QUEUED_JOB, has_status, job
-from jobyard.jobs.database.schema import intervention as intervention_table
 from jobyard.jobs.errors import ClaimCheckError
 from jobyard.jobs.files.claim_checks import PAYLOAD, get_claim_checks
-from jobyard.jobs.job import Cause, Intervention, InterventionKind, QueuedJob, Status, new_id
+from jobyard.jobs.job import Cause, InterventionKind, QueuedJob, Status
+from jobyard.jobs.ledger.interventions import record_interventions
 from jobyard.jobs.ledger.settle import queued_again
 from jobyard.jobs.reading.job_filter import JobFilter, add_conditions
 from jobyard.jobs.reading.json_diff import difference
@@ -73,8 +73,10 @@ def replay(
     connection: Connection,
     job_id: str,
     unsent_after: timedelta,
+    *,
+    actor: str | None,
+    reason: str | None,
     new_payload: NewPayload | None = None,
-    reason: str | None = None,
 ) -> QueuedJob | None:
     """Queue a dead job again with a fresh count of attempts, or return None if it is not dead.
 
@@ -96,7 +98,7 @@ def replay(
     except IntegrityError as error:  # only the unique key's index can refuse a change of status
         raise UniqueKeyTakenError from error
     changes = new_payload.changes if new_payload is not None else None
-    _record(connection, [job_id], InterventionKind.REPLAYED, reason, changes)
+    record_interventions(connection, [job_id], InterventionKind.REPLAYED, actor, reason, changes)
     return QueuedJob(*row)
 
 
@@ -118,7 +120,7 @@ def _replayed_values(unsent_after: timedelta) -> dict[str, Any]:
     }
 
 
-def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list[str]:
+def discard(connection: Connection, job_ids: Sequence[str], actor: str, reason: str) -> list[str]:
     """Cancel the dead ones among these jobs for good; return their ids."""
     locked = locked_jobs_by_id(connection.dialect.name)
     statement = (
@@ -129,47 +131,8 @@ def discard(connection: Connection, job_ids: Sequence[str], reason: str) -> list
     )
     rows = IDS.parameters(connection.dialect.name, [(job_id,) for job_id in job_ids])
     discarded = list(connection.execute(statement, rows).scalars())
-    _record(connection, discarded, InterventionKind.DISCARDED, reason, None)
+    record_interventions(connection, discarded, InterventionKind.DISCARDED, actor, reason)
     return discarded
-
-
-def _record(
-    connection: Connection,
-    job_ids: Sequence[str],
-    kind: InterventionKind,
-    reason: str | None,
-    changes: list[dict[str, Any]] | None,
-) -> None:
-    if not job_ids:
-        return
-    shared = {
-        "kind": kind,
-        "reason": reason,
-        "difference": json.dumps(changes) if changes is not None else None,
-    }
-    statement = insert(intervention_table).values(
-        shared | {"at": db_now(), "id": bindparam("its_id"), "job_id": bindparam("of")}
-    )
-    connection.execute(statement, [{"its_id": new_id(), "of": job_id} for job_id in job_ids])
-
-
-def interventions(database: LedgerDatabase, job_id: str) -> list[Intervention]:
-    """Return what persons have done to a job, oldest first."""
-    statement = (
-        select(intervention_table)
-        .where(intervention_table.c.job_id == job_id)
-        .order_by(intervention_table.c.at, intervention_table.c.id)
-    )
-    with database.reading() as connection:
-        return [
-            Intervention(
-                InterventionKind(row.kind),
-                row.at,
-                row.reason,
-                json.loads(row.difference) if row.difference is not None else None,
-            )
-            for row in connection.execute(statement)
-        ]
 
 
 def causes(database: LedgerDatabase, job_filter: JobFilter) -> list[CauseGroup]:

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, update
 
+from jobyard.jobs.actors import PYTHON
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
 from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
@@ -23,6 +24,7 @@ from jobyard.jobs.job import (
     Acceptance,
     ClaimedJob,
     Failure,
+    InterventionKind,
     NewJob,
     Outcome,
     PutOff,
@@ -35,6 +37,7 @@ from jobyard.jobs.ledger import dead_letters, pruning, replay_orders
 from jobyard.jobs.ledger.accept import accept, commit_untagged
 from jobyard.jobs.ledger.claim import claim, mark_published, renew
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, count_fault_and_commit
+from jobyard.jobs.ledger.interventions import record_interventions
 from jobyard.jobs.ledger.put_off import put_off_queued, settle_put_off
 from jobyard.jobs.ledger.settle import AttemptKey, settle, settle_succeeded
 from jobyard.jobs.reading.job_queries import missing, status_of
@@ -52,6 +55,7 @@ class Ledger:
     """The state of every accepted job.
 
     Every method raises `LedgerUnavailableError` if the database is out of reach; nothing has changed then.
+    An `actor` is kept with what it did, as in `jobyard/jobs/actors.py`.
     """
 
     def __init__(self, database: LedgerDatabase, settings: Settings) -> None:
@@ -111,8 +115,8 @@ class Ledger:
         with self.database.writing() as connection:
             put_off_queued(connection, job_ids, failure, self._settings.keeper)
 
-    def cancel(self, job_id: str) -> None:
-        """Cancel a job that is not running; raises `JobNotFoundError` or `IllegalMoveError`."""
+    def cancel(self, job_id: str, reason: str | None = None, *, actor: str = PYTHON) -> None:
+        """Cancel a job that waits; raises `JobNotFoundError` or `IllegalMoveError`."""
         with self.database.writing() as connection:
             statement = (
                 update(job)
@@ -122,8 +126,11 @@ class Ledger:
             if not connection.execute(statement).rowcount:
                 hint = "only a job that waits (scheduled, queued, retrying) can be"
                 raise _refusal(connection, job_id, "cancelled", hint)
+            record_interventions(connection, [job_id], InterventionKind.CANCELLED, actor, reason)
 
-    def replay(self, job_id: str, payload: str | None = None, reason: str | None = None) -> QueuedJob:
+    def replay(
+        self, job_id: str, payload: str | None = None, reason: str | None = None, *, actor: str = PYTHON
+    ) -> QueuedJob:
         """Queue a dead job again, with its history and a fresh count of attempts.
 
         A `payload`, which the task's model has accepted, replaces the old one. Raises `JobNotFoundError`, or
@@ -137,7 +144,9 @@ class Ledger:
             with self.database.writing() as connection:
                 queued = None
                 if payload is None or new_payload is not None:
-                    queued = dead_letters.replay(connection, job_id, unsent_after, new_payload, reason)
+                    queued = dead_letters.replay(
+                        connection, job_id, unsent_after, actor=actor, reason=reason, new_payload=new_payload
+                    )
                 if queued is None:
                     raise _refusal(connection, job_id, "replayed", "only a dead job can be")
         except dead_letters.UniqueKeyTakenError as error:
@@ -145,14 +154,14 @@ class Ledger:
         crash_here_if_asked(CrashPoint.REPLAYED)
         return queued
 
-    def discard(self, job_id: str, reason: str) -> None:
+    def discard(self, job_id: str, reason: str, *, actor: str = PYTHON) -> None:
         """Cancel a dead job for good; raises `JobNotFoundError` or `IllegalMoveError`."""
         with self.database.writing() as connection:
-            if not dead_letters.discard(connection, [job_id], reason):
+            if not dead_letters.discard(connection, [job_id], actor, reason):
                 raise _refusal(connection, job_id, "discarded", "only a dead job can be")
 
     def replay_many(
-        self, job_ids: Sequence[str], *, is_canary: bool, reason: str | None
+        self, job_ids: Sequence[str], *, is_canary: bool, reason: str | None, actor: str = PYTHON
     ) -> tuple[str, list[QueuedJob]]:
         """Order a replay of dead jobs; return the order's id, and the jobs that it released at once.
 
@@ -160,21 +169,26 @@ class Ledger:
         """
         keeper = self._settings.keeper
         with self.database.writing() as connection:
-            order = replay_orders.order_replay(connection, job_ids, is_canary=is_canary, reason=reason)
+            order = replay_orders.order_replay(
+                connection, job_ids, is_canary=is_canary, actor=actor, reason=reason
+            )
             released = replay_orders.advance_replay(
                 connection, order, keeper.replay_rate, keeper.batch, keeper.unsent_after
             )
         return order, released
 
-    def stop_replay(self, order: str) -> None:
-        """Stop a replay order: no more of its jobs are released. Raises `ReplayNotFoundError`."""
-        with self.database.writing() as connection:
-            replay_orders.stop_replay(connection, order)
+    def stop_replay(self, order: str, reason: str | None = None, *, actor: str = PYTHON) -> None:
+        """Stop a replay order, unless it has ended: no more of its jobs are released.
 
-    def discard_many(self, job_ids: Sequence[str], reason: str) -> list[str]:
+        Raises `ReplayNotFoundError`.
+        """
+        with self.database.writing() as connection:
+            replay_orders.stop_replay(connection, order, actor, reason)
+
+    def discard_many(self, job_ids: Sequence[str], reason: str, *, actor: str = PYTHON) -> list[str]:
         """Cancel the dead ones among these jobs for good; return their ids."""
         with self.database.writing() as connection:
-            return dead_letters.discard(connection, job_ids, reason)
+            return dead_letters.discard(connection, job_ids, actor, reason)
 
     def prune(self, rules: Sequence[RetentionRule]) -> int:
         """Delete the jobs whose retention is over, with all that belongs to them; return how many.

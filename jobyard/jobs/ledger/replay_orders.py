@@ -1,7 +1,7 @@
 """Replays of many jobs: an order names dead jobs, and the keeper releases them at a bounded rate.
 
 A canary order has three stages: 1 job, then 10 %, then the rest. A stage begins when all jobs of the stage
-before have ended; if one of them is dead again, the order stops by itself.
+before have ended; if one of them is dead again, the keeper stops the order.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select, update
 
+from jobyard.jobs.actors import KEEPER
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import job, replay_item
@@ -34,13 +35,19 @@ class ReplayStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """A replay order and its progress: `released` counts the jobs that were queued again."""
+    """A replay order and its progress: `released` counts the jobs that were queued again.
+
+    `actor` gave the order, and `stopped_by` stopped it; both are as in `jobyard/jobs/actors.py`.
+    """
 
     id: str
     status: ReplayStatus
     is_canary: bool
     stage: int
+    actor: str | None
     reason: str | None
+    stopped_by: str | None
+    stop_reason: str | None
     created_at: datetime
     ended_at: datetime | None
     total: int
@@ -51,7 +58,7 @@ class Replay:
 
 
 def order_replay(
-    connection: Connection, job_ids: Sequence[str], *, is_canary: bool, reason: str | None
+    connection: Connection, job_ids: Sequence[str], *, is_canary: bool, actor: str, reason: str | None
 ) -> str:
     """Record an order for these jobs, each once, and return its id."""
     unique = list(dict.fromkeys(job_ids))
@@ -61,6 +68,7 @@ def order_replay(
             id=replay_id,
             status=ReplayStatus.RUNNING,
             is_canary=is_canary,
+            actor=actor,
             reason=reason,
             total=len(unique),
             created_at=db_now(),
@@ -108,12 +116,12 @@ def advance_replay(
     return _advance(connection, order, rate, limit, unsent_after) if order is not None else []
 
 
-def stop_replay(connection: Connection, replay_id: str) -> None:
-    """Stop an order: no more of its jobs are released. Raises `ReplayNotFoundError`."""
+def stop_replay(connection: Connection, replay_id: str, actor: str, reason: str | None) -> None:
+    """Stop an order, unless it has ended: no more of its jobs are released. Raises `ReplayNotFoundError`."""
     is_this_one = replay_table.c.id == replay_id
     if connection.execute(select(replay_table.c.id).where(is_this_one)).one_or_none() is None:
         raise ReplayNotFoundError(replay_id)
-    _end(connection, is_this_one & (replay_table.c.status == ReplayStatus.RUNNING), ReplayStatus.STOPPED)
+    _stop(connection, is_this_one & (replay_table.c.status == ReplayStatus.RUNNING), actor, reason)
 
 
 def list_replays(database: LedgerDatabase, limit: int) -> list[Replay]:
@@ -147,8 +155,8 @@ def refusals(database: LedgerDatabase, replay_id: str, limit: int) -> dict[str, 
 def _advance(
     connection: Connection, order: Any, rate: float, limit: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    if order.is_canary and _has_released(connection, order.id, Status.DEAD):
-        _end(connection, replay_table.c.id == order.id, ReplayStatus.STOPPED)
+    if order.is_canary and (death := _first_death(connection, order.id)):
+        _stop(connection, replay_table.c.id == order.id, KEEPER, death)
         return []
     waiting = (
         (replay_item.c.replay_id == order.id) & replay_item.c.refused.is_(None) & ~replay_item.c.released
@@ -171,7 +179,8 @@ def _advance(
 
 def _end_stage(connection: Connection, order: Any, *, has_more: bool) -> None:
     unfinished = [status for status in Status if not status.is_final]
-    if order.is_canary and _has_released(connection, order.id, *unfinished):
+    is_unfinished = exists().where(_is_released(order.id, *unfinished))
+    if order.is_canary and connection.execute(select(is_unfinished)).scalar():
         return  # only the end of these jobs shows whether the stage has failed
     if has_more:
         connection.execute(
@@ -184,7 +193,7 @@ def _end_stage(connection: Connection, order: Any, *, has_more: bool) -> None:
 def _release(connection: Connection, order: Any, job_id: str, unsent_after: timedelta) -> QueuedJob | None:
     is_item = (replay_item.c.replay_id == order.id) & (replay_item.c.job_id == job_id)
     try:
-        queued = replay(connection, job_id, unsent_after, reason=order.reason)
+        queued = replay(connection, job_id, unsent_after, actor=order.actor, reason=order.reason)
         refused = None if queued else "no job with this id is dead"
     except UniqueKeyTakenError as error:
         queued, refused = None, str(error)
@@ -194,18 +203,35 @@ def _release(connection: Connection, order: Any, job_id: str, unsent_after: time
     return queued
 
 
-def _has_released(connection: Connection, replay_id: str, *statuses: Status) -> bool:
-    statement = exists().where(
+def _is_released(replay_id: str, *statuses: Status) -> ColumnElement[bool]:
+    return and_(
         replay_item.c.replay_id == replay_id,
         replay_item.c.released,
         replay_item.c.job_id == job.c.id,
         job.c.status.in_(statuses),
     )
-    return bool(connection.execute(select(statement)).scalar())
 
 
-def _end(connection: Connection, condition: Any, status: ReplayStatus) -> None:
-    connection.execute(update(replay_table).where(condition).values(status=status, ended_at=db_now()))
+def _first_death(connection: Connection, replay_id: str) -> str | None:
+    statement = (
+        select(job.c.id, job.c.failure_cause, job.c.failure_type)
+        .where(_is_released(replay_id, Status.DEAD))
+        .order_by(job.c.finished_at, job.c.id)
+        .limit(1)
+    )
+    row = connection.execute(statement).one_or_none()
+    return f"job {row.id} is dead again: {row.failure_cause} ({row.failure_type})" if row else None
+
+
+def _stop(connection: Connection, condition: ColumnElement[bool], actor: str, reason: str | None) -> None:
+    _end(connection, condition, ReplayStatus.STOPPED, stopped_by=actor, stop_reason=reason)
+
+
+def _end(
+    connection: Connection, condition: ColumnElement[bool], status: ReplayStatus, **stop: str | None
+) -> None:
+    values = {"status": status, "ended_at": db_now()} | stop
+    connection.execute(update(replay_table).where(condition).values(values))
 
 
 def _with_figures() -> Any:

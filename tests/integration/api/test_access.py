@@ -1,4 +1,4 @@
-"""Who may call: this machine without a key, others with one; and what keeps an API from starting."""
+"""Who may call: this machine without a key, others with one; under what name; and what prevents a start."""
 
 import socket
 from collections.abc import Iterator
@@ -6,7 +6,20 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.api_calls import DEEDS, MakeYard, accepted, client_of, count_jobs, ledger_of, problem
+from jobyard.jobs.ledger import Ledger
+from jobyard.settings import Settings
+from tests.support.api_calls import (
+    DEEDS,
+    MakeYard,
+    accepted,
+    client_of,
+    count_jobs,
+    deed,
+    ledger_of,
+    problem,
+    shown,
+)
+from tests.support.ledger_jobs import dead
 from tests.support.processes import YardProcesses, answers
 from tests.support.waiting import wait_until
 
@@ -113,6 +126,40 @@ def test_each_key_opens_in_either_header_and_by_any_name(guarded: httpx.Client, 
     ):
         answer = guarded.post(DEEDS, json={}, headers=[header, (b"Host", b"jobs.example")])
         assert accepted(answer)["status"] == "queued"
+
+
+def test_what_a_caller_does_is_kept_under_the_fingerprint_of_its_key(
+    guarded: httpx.Client, guarded_yard: YardProcesses
+) -> None:
+    mine, others = {"X-API-Key": KEY}, [(b"Authorization", b"Bearer " + OTHER_KEY.encode())]
+    database = ledger_of(guarded_yard.home)
+    ledger = Ledger(database, Settings(home=guarded_yard.home))
+    letters = [dead(ledger) for _ in range(3)]
+    database.close()
+    waiting = accepted(guarded.post(DEEDS, params={"delay": 3600}, json={}, headers=mine))["id"]
+
+    guarded.post(f"/v1/jobs/{waiting}/cancel", json={"reason": "a mistake"}, headers=others)
+    guarded.post(f"/v1/jobs/{letters[0]}/replay", headers=mine)
+    guarded.post(f"/v1/jobs/{letters[1]}/discard", json={"reason": "a test"}, headers=mine)
+    order = guarded.post("/v1/dead-letters/replay", json={"ids": letters[2:]}, headers=mine).json()
+    guarded.post(order["links"]["stop"], headers=others)
+
+    order = guarded.get(order["links"]["self"], headers=mine).json()
+    jobs = [guarded.get(f"/v1/jobs/{job_id}", headers=mine).json() for job_id in (waiting, *letters)]
+    notes = [job["interventions"][0] for job in jobs]
+    my_name, other_name = "key:d7412d84", notes[0]["actor"]
+    assert other_name.startswith("key:")
+    assert [note["actor"] for note in notes] == [other_name, my_name, my_name, my_name]
+    assert notes[0]["reason"] == "a mistake"
+    assert (order["actor"], order["stopped_by"]) == (my_name, other_name)
+    assert not any(key in f"{order} {jobs}" for key in (KEY, OTHER_KEY))
+
+
+def test_a_caller_on_this_machine_without_keys_is_kept_as_local(api: httpx.Client) -> None:
+    job_id = deed(api, {"delay": 3600})
+    api.post(f"/v1/jobs/{job_id}/cancel")
+    [note] = shown(api, job_id)["interventions"]
+    assert (note["kind"], note["actor"], note["reason"]) == ("cancelled", "local", None)
 
 
 def test_health_is_told_without_a_key_and_why_it_is_bad_only_with_one(guarded: httpx.Client) -> None:

@@ -123,7 +123,9 @@ def test_a_canary_that_dies_again_stops_by_itself(api: httpx.Client, ledger: Led
     letters = [dead(ledger, payload='{"then": "raise"}') for _ in range(12)]
     told = finished(api, ordered(api, ids=letters, canary=True))
     assert (told["status"], told["released"], told["dead_again"]) == ("stopped", 1, 1)
-    assert sum(shown(api, job_id)["replays"] for job_id in letters) == 1
+    [again] = [job_id for job_id in letters if shown(api, job_id)["replays"]]
+    assert (told["actor"], told["stopped_by"]) == ("local", "keeper")
+    assert told["stop_reason"] == f"job {again} is dead again: exception (ValueError)"
 
 
 def test_a_canary_that_is_well_goes_on_to_the_rest(api: httpx.Client, ledger: Ledger) -> None:
@@ -138,8 +140,9 @@ def test_a_hundred_thousand_ids_are_taken_at_once_and_each_is_answered(
     letter = dead(ledger)
     told = ordered(api, ids=[*(new_id() for _ in range(99_999)), letter])
     assert told["total"] == 100_000
-    stopped = api.post(told["links"]["stop"]).json()
+    stopped = api.post(told["links"]["stop"], json={"reason": "too many"}).json()
     assert (stopped["status"], stopped["ended_at"] is None) == ("stopped", False)
+    assert (stopped["stopped_by"], stopped["stop_reason"]) == ("local", "too many")
     assert told["id"] in [order["id"] for order in api.get("/v1/replays").json()]
 
 

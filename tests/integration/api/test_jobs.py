@@ -8,7 +8,7 @@ import pytest
 
 from jobyard.jobs.job import Failed, Status
 from jobyard.jobs.ledger import Ledger
-from tests.support.api_calls import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, shown
+from tests.support.api_calls import DEEDS, NOBODYS_ID, a_word, accepted, deed, ended, problem, raw, shown
 from tests.support.ledger_jobs import FAILURE, claimed, dead
 from tests.support.ledger_jobs import accepted as accepted_in
 from tests.support.waiting import wait_until
@@ -79,6 +79,50 @@ def test_a_job_that_waits_can_be_cancelled_once(api: httpx.Client) -> None:
     assert answer.json()["finished_at"] is not None
     told = problem(api.post(f"/v1/jobs/{job_id}/cancel"), 409, "job_id")
     assert "is cancelled" in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b'{"reason": ""}', 422, "reason"),
+        (b'{"reason": 1}', 422, "reason"),
+        (b'{"reason": "a\\u0000b"}', 422, "reason"),
+        (b'{"reason": "%s"}' % (b"a" * 1001), 422, "reason"),
+        (b'{"why": "a"}', 422, "why"),
+        (b"[]", 422, "body"),
+        (b"nope", 400, "body"),
+        (b"x" * 2_000_000, 413, "body"),
+    ],
+)
+def test_a_wrong_reason_cancels_and_stops_nothing(
+    api: httpx.Client, body: bytes, status: int, field: str
+) -> None:
+    job_id = deed(api, {"delay": 3600})
+    problem(raw(api, f"/v1/jobs/{job_id}/cancel", body), status, field)
+    problem(raw(api, f"/v1/replays/{NOBODYS_ID}/stop", body), status, field)
+    assert (shown(api, job_id)["status"], shown(api, job_id)["interventions"]) == ("scheduled", [])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), [(b"", None), (b"{}", None), (b'{"reason": null}', None), (b'{"reason": "a"}', "a")]
+)
+def test_a_reason_to_cancel_may_be_left_out_in_any_way(
+    api: httpx.Client, body: bytes, reason: str | None
+) -> None:
+    for content in (body, iter([body])):  # a Content-Length, and chunks
+        job_id = deed(api, {"delay": 3600})
+        assert raw(api, f"/v1/jobs/{job_id}/cancel", content).json()["status"] == "cancelled"
+        [note] = shown(api, job_id)["interventions"]
+        assert (note["kind"], note["reason"]) == ("cancelled", reason)
+
+
+def test_a_reason_that_is_not_json_is_refused(api: httpx.Client) -> None:
+    job_id = deed(api, {"delay": 3600})
+    for action in ("cancel", "replay"):
+        path = f"/v1/jobs/{job_id}/{action}"
+        problem(api.post(path, data={"reason": "a"}), 415, "Content-Type")
+        problem(api.post(path, content=iter([b'{"reason": "a"}'])), 415, "Content-Type")
+    assert shown(api, job_id)["status"] == "scheduled"
 
 
 def test_a_job_that_runs_or_has_ended_cannot_be_cancelled(api: httpx.Client, ledger: Ledger) -> None:

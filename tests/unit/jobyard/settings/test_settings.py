@@ -1,6 +1,7 @@
 """Settings: read from the environment and a .env file, and every wrong one refused in one message."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -275,7 +276,7 @@ def test_python_m_config_shows_every_setting_and_no_secret() -> None:
     assert values["JOBYARD_FILES__URL"] == "s3://bucket/folder"
     assert values["JOBYARD_TASKS__MODULES"] == "shop.jobs,other"
     assert values["JOBYARD_API__PORT"] == "8000"
-    assert values["JOBYARD_API__KEYS"] == "**********,**********"
+    assert re.fullmatch("key:[0-9a-f]{8},key:[0-9a-f]{8}", values["JOBYARD_API__KEYS"])
     assert "hidden" not in shown.stdout
 
 

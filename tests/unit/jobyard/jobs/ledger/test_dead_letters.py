@@ -7,6 +7,7 @@ import pytest
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, ReplayNotFoundError
 from jobyard.jobs.job import Cause, Failed, Failure, InterventionKind, Status, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger, dead_letters, pruning
+from jobyard.jobs.ledger.interventions import interventions
 from jobyard.jobs.ledger.replay_orders import (
     ReplayStatus,
     advance_replay,
@@ -31,7 +32,7 @@ def test_an_edited_payload_takes_the_old_ones_place_and_the_difference_is_kept(o
     job_id = dead(own_ledger, payload='{"to":["a"],"n":1,"same":true}')
     own_ledger.replay(job_id, '{"to":["b","c"],"same":true}', "wrong address")
     assert found(own_ledger, job_id).payload == '{"to":["b","c"],"same":true}'
-    [note] = dead_letters.interventions(own_ledger.database, job_id)
+    [note] = interventions(own_ledger.database, job_id)
     assert (note.kind, note.reason) == (InterventionKind.REPLAYED, "wrong address")
     assert note.difference == [
         {"path": "/to/0", "before": "a", "after": "b"},
@@ -43,7 +44,7 @@ def test_an_edited_payload_takes_the_old_ones_place_and_the_difference_is_kept(o
 def test_a_replay_as_it_is_notes_no_difference(own_ledger: Ledger) -> None:
     job_id = dead(own_ledger)
     own_ledger.replay(job_id)
-    [note] = dead_letters.interventions(own_ledger.database, job_id)
+    [note] = interventions(own_ledger.database, job_id)
     assert note.difference is None
 
 
@@ -53,7 +54,7 @@ def test_a_discarded_job_stays_with_its_failure_and_the_reason(own_ledger: Ledge
     job = found(own_ledger, job_id)
     assert job.status is Status.CANCELLED
     assert job.failure is not None
-    [note] = dead_letters.interventions(own_ledger.database, job_id)
+    [note] = interventions(own_ledger.database, job_id)
     assert (note.kind, note.reason) == (InterventionKind.DISCARDED, "a test order")
 
 
@@ -87,7 +88,7 @@ def test_dead_jobs_are_grouped_by_how_they_died(own_ledger: Ledger) -> None:
 
 def order(ledger: Ledger, job_ids: list[str], *, is_canary: bool = False) -> str:
     with ledger.database.writing() as connection:
-        return order_replay(connection, job_ids, is_canary=is_canary, reason="mended")
+        return order_replay(connection, job_ids, is_canary=is_canary, actor="key:0", reason="mended")
 
 
 def advance(ledger: Ledger, rate: float = 1_000_000, most: int = 1000) -> list[str]:
@@ -112,8 +113,9 @@ def test_an_order_replays_what_is_dead_and_says_why_the_rest_is_not(own_ledger: 
     assert set(refusals(own_ledger.database, replay_id, 10)) == {waiting, unknown}
     end(own_ledger, [gone], well=True)
     assert get_replay(own_ledger.database, replay_id).succeeded == 1
-    [note] = dead_letters.interventions(own_ledger.database, gone)
-    assert note.reason == "mended"
+    [note] = interventions(own_ledger.database, gone)
+    assert (note.actor, note.reason) == ("key:0", "mended")
+    assert (state.stopped_by, state.stop_reason) == (None, None)
 
 
 def test_two_dead_jobs_with_one_unique_key_are_not_both_replayed(own_ledger: Ledger) -> None:
@@ -157,6 +159,8 @@ def test_a_canary_that_dies_again_stops_the_order(own_ledger: Ledger) -> None:
     state = get_replay(own_ledger.database, replay_id)
     assert (state.status, state.released, state.dead_again) == (ReplayStatus.STOPPED, 4, 1)
     assert state.ended_at is not None
+    assert (state.actor, state.stopped_by) == ("key:0", "keeper")
+    assert state.stop_reason == f"job {second[0]} is dead again: exception (E)"
     assert [found(own_ledger, job_id).status for job_id in jobs[4:]] == [Status.DEAD] * 26
 
 
@@ -165,15 +169,19 @@ def test_an_order_that_was_stopped_releases_nothing_more(own_ledger: Ledger) -> 
     replay_id = order(own_ledger, jobs)
     assert len(advance(own_ledger, most=2)) == 2
     with own_ledger.database.writing() as connection:
-        stop_replay(connection, replay_id)
+        stop_replay(connection, replay_id, "key:1", "wrong ones")
     assert advance(own_ledger) == []
-    assert [one.status for one in list_replays(own_ledger.database, 10)] == [ReplayStatus.STOPPED]
+    with own_ledger.database.writing() as connection:
+        stop_replay(connection, replay_id, "key:2", "too late")
+    [stopped] = list_replays(own_ledger.database, 10)
+    assert (stopped.status, stopped.actor, stopped.reason) == (ReplayStatus.STOPPED, "key:0", "mended")
+    assert (stopped.stopped_by, stopped.stop_reason) == ("key:1", "wrong ones")
 
 
 def test_orders_that_ended_long_ago_are_forgotten(own_ledger: Ledger) -> None:
     ended, running = order(own_ledger, []), order(own_ledger, [dead(own_ledger)])
     with own_ledger.database.writing() as connection:
-        stop_replay(connection, ended)
+        stop_replay(connection, ended, "key:1", None)
         pruning.forget_old(connection, timedelta(hours=1))
     assert len(list_replays(own_ledger.database, 10)) == 2
     with own_ledger.database.writing() as connection:
@@ -185,7 +193,7 @@ def test_an_unknown_order_is_said_to_be_unknown(own_ledger: Ledger) -> None:
     with pytest.raises(ReplayNotFoundError):
         get_replay(own_ledger.database, new_id())
     with own_ledger.database.writing() as connection, pytest.raises(ReplayNotFoundError):
-        stop_replay(connection, new_id())
+        stop_replay(connection, new_id(), "key:1", None)
 
 
 def test_a_job_of_a_task_that_nobody_knows_waits_and_is_dead_in_the_end(own_ledger: Ledger) -> None:
