@@ -113,7 +113,18 @@ def _field(location: Sequence[Any]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    return str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    kind = str(error.get("type", ""))
+    hints = (hint for beginning, hint in _HOW_TO_WRITE.items() if kind.startswith(beginning))
+    return message + next(hints, "")
+
+
+# By the beginnings of pydantic's types of errors.
+_HOW_TO_WRITE: Mapping[str, str] = {
+    "time_delta": ": write seconds (90), or ISO 8601 (PT1M30S)",
+    "timezone": ": write 2030-01-31T12:00:00Z",
+    "datetime": ": write 2030-01-31T12:00:00Z",
+}
 
 
 _STATUS: Mapping[type[JobyardError], tuple[HTTPStatus, str]] = {

@@ -8,7 +8,7 @@ from fastapi import Request
 from jobyard.http.errors import Problem
 
 # `Prefer` is a list, and may be given more than once.
-SINGLE_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key")
+SINGLE_HEADERS: Final = ("Authorization", "Content-Type", "Host", "Idempotency-Key", "X-API-Key")
 
 
 async def check_headers(request: Request) -> None:

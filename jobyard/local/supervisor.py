@@ -162,7 +162,10 @@ class Supervisor:
 
     def on_ended(self, name: str, code: int) -> bool:
         """Print that a process has ended; return whether the others go on."""
-        self.print_line("supervisor", f"{name} has ended (code {code}): every process is stopped")
+        self.print_line(
+            "supervisor",
+            f"{name} has ended (code {code}): every process is stopped; start again, and no job is lost",
+        )
         return False
 
     def _stop_all(self) -> None:

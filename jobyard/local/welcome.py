@@ -4,28 +4,39 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic, sleep
-from typing import Final
+from typing import Any, Final
 
 from jobyard.broker.flower_password import FILE_NAME
 from jobyard.local.additions import FirstJob, LocalApi, added_processes, first_jobs
 from jobyard.local.processes import local_processes, no_flower_reason
 from jobyard.settings import Settings, get_settings
 from jobyard.settings.application import application_source
+from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import load_tasks
 
 LONGEST_START_SECONDS: Final = 60
 
 
-def is_ready(base: str) -> bool:
-    """Tell whether the API accepts jobs and every queue has a worker."""
+def is_ready(base: str, settings: Settings, queues: Iterable[str]) -> bool:
+    """Tell whether the API accepts jobs, the broker takes them, and each of these queues has a worker.
+
+    `/readyz` would tell of other queues as well: those that an earlier run has declared.
+    """
     try:
-        with urllib.request.urlopen(f"{base}/readyz", timeout=2) as answer:
-            checks: dict[str, str] = json.load(answer)["checks"]
+        checks: dict[str, str] = _get(base, settings, "/readyz")["checks"]
+        workers: list[dict[str, Any]] = _get(base, settings, "/v1/workers")
     except (OSError, ValueError):
         return False
-    return all(state == "ok" for state in checks.values())
+    served = {queue for worker in workers if worker["is_live"] for queue in worker["queues"]}
+    return checks["ledger"] == "ok" and not checks["broker"].startswith("silent") and served >= set(queues)
+
+
+def _get(base: str, settings: Settings, path: str) -> Any:
+    request = urllib.request.Request(f"{base}{path}", headers=_headers(settings, "application/json"))
+    with urllib.request.urlopen(request, timeout=2) as answer:
+        return json.load(answer)
 
 
 def upload(base: str, settings: Settings, name: str, content: bytes, media_type: str) -> str:
@@ -93,7 +104,8 @@ def main() -> None:
     deadline = monotonic() + LONGEST_START_SECONDS
     processes = local_processes(settings, added_processes(settings))
     listeners = [process.listener for process in processes if process.listener]
-    while not (is_ready(base) and all(listener.is_answering() for listener in listeners)):
+    queues = declared_queues()
+    while not (is_ready(base, settings, queues) and all(listener.is_answering() for listener in listeners)):
         if monotonic() > deadline:
             sys.exit(f"not every process was ready within {LONGEST_START_SECONDS} s; the lines above say why")
         sleep(0.3)

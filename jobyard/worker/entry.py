@@ -10,10 +10,9 @@ from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
 
-# The `celery` command keeps the working directory on its path only until it has found this module, but the
-# modules that the application and the settings name are imported from there later.
-if os.getcwd() not in sys.path:
-    sys.path.insert(0, os.getcwd())
+# The `celery` command keeps the working directory on its path only until it has found this module, and takes
+# one entry away then; the modules that the application and the settings name are imported from there later.
+sys.path.insert(0, os.getcwd())
 
 try:
     get_settings()

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from config.settings import SmtpSettings, smtp_url
 from jobyard import Discard, JobyardError, get_section
+from tasks.mail.bounded_replies import BoundedSMTP, BoundedSMTPS
 from tasks.mail.delivery import Delivery
 from tasks.mail.header_folding import MAIL_POLICY
 
@@ -77,9 +78,9 @@ def _session() -> Iterator[smtplib.SMTP]:
     host, port = url.hostname or "localhost", url.port or DEFAULT_PORTS[url.scheme]
     timeout, tls_context = get_section(SmtpSettings).timeout.total_seconds(), ssl.create_default_context()
     server = (
-        smtplib.SMTP_SSL(host, port, timeout=timeout, context=tls_context)
+        BoundedSMTPS(host, port, timeout=timeout, context=tls_context)
         if url.scheme == "smtps"
-        else smtplib.SMTP(host, port, timeout=timeout)
+        else BoundedSMTP(host, port, timeout=timeout)
     )
     try:
         if url.scheme == "smtp+starttls":
@@ -134,7 +135,10 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _unreachable(error: OSError) -> TemporaryMailError:
-    return TemporaryMailError(f"the mail server cannot be reached: {error or type(error).__name__}")
+    url = urlsplit(smtp_url())
+    where = f"{url.hostname}:{url.port or DEFAULT_PORTS[url.scheme]}"
+    reason = str(error) or type(error).__name__
+    return TemporaryMailError(f"the mail server at {where} cannot be reached: {reason} ({HINT})")
 
 
 def _error_by_code(code: int, message: str) -> JobyardError:

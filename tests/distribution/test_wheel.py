@@ -34,13 +34,13 @@ def test_the_wheel_holds_every_file_of_the_engine_and_nothing_else(wheel: Path) 
     ("command", "extras"),
     [
         ("run", "api,worker,redis,local"),
-        ("api", "api"),
-        ("worker", "worker"),
+        ("api", "api,redis"),
+        ("worker", "worker,redis"),
         ("beat", "worker,redis"),
-        ("flower", "flower"),
-        ("keeper", "worker"),
+        ("flower", "flower,redis"),
+        ("keeper", "worker,redis"),
         ("migrate", "worker"),
-        ("move-broker", "worker"),
+        ("move-broker", "worker,redis"),
     ],
 )
 def test_a_command_without_its_extra_says_which_one_to_install(

@@ -1,7 +1,9 @@
 """Beat under faults: two of them, one killed, its memory gone (rows 11, 25, 27 of the matrix)."""
 
 import signal
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redbeat.schedulers import REDBEAT_REDIS_KEY, RedBeatSchedulerEntry
@@ -43,6 +45,13 @@ def test_a_due_schedule_is_one_accepted_job(own: OwnYard) -> None:
     make_due(own)
     own.wait_until(lambda: ticks(own), 20, "a tick")
     assert len(ticks(own)) == 1
+
+
+def test_celerys_own_command_finds_what_the_application_names(own: OwnYard) -> None:
+    celery = Path(sys.executable).with_name("celery")
+    command = ("env", "-u", "PYTHONPATH", str(celery), "-q", "-A", "tasks.app", "beat")
+    beat = own.start_command("beat", *command)
+    own.wait_until(lambda: own.redis.exists(KEY) and is_leading(beat), 30, "beat to lead")
 
 
 def test_a_beat_that_is_started_before_its_redis_waits_for_it_and_can_be_stopped(own: OwnYard) -> None:

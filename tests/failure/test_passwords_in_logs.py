@@ -7,6 +7,7 @@ from typing import Final
 import httpx
 import pytest
 
+from jobyard.broker.flower_password import FILE_NAME
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.job import Status
 from tests.support.certificates import make_certificate
@@ -166,7 +167,13 @@ def test_rabbitmq_over_tls_serves_every_process(unopened: OwnYard, tmp_path: Pat
         accepted = httpx.post(f"{base}/v1/tasks/bad.deed/jobs", json=order, timeout=10)
         unopened.wait_for([accepted.json()["id"]], Status.SUCCEEDED)
         assert httpx.get(f"{base}/readyz", timeout=20).json()["checks"]["broker"] == "ok"
-        unopened.wait_until(said_by(programs["flower"], "heartbeat_tick"), 30, "Flower to be connected")
+        flower = f"http://127.0.0.1:{unopened.port('FLOWER')}/api/workers"
+        login = ("jobyard", (unopened.home / FILE_NAME).read_text().strip())
+        unopened.wait_until(
+            lambda: httpx.get(flower, params={"refresh": "1"}, auth=login, timeout=20).json(),
+            30,
+            "Flower to hear of the worker",
+        )
         assert not [name for name, program in programs.items() if ended(program)]
         assert "no server listens at" not in programs["flower"].output()
         assert SHORTEST_PART not in written(unopened)

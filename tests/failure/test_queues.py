@@ -51,10 +51,11 @@ def test_a_declared_queue_is_served_by_the_workers_of_its_kind_without_a_list(de
     reports, gpu = (post(declared, queue).json()["id"] for queue in ("reports", "gpu"))
     declared.wait_for([reports], Status.SUCCEEDED, 20)
     assert declared.job(gpu).status is Status.QUEUED
-    assert unserved(declared) == (
+    gpu_waits = (
         "no living worker serves gpu, images; jobs wait in gpu (1): "
         "start `jobyard worker --kind prefork -Q gpu`"
     )
+    wait_until(lambda: unserved(declared) == gpu_waits, 20, "its message to be noted")
     start_worker(declared, "--kind", "prefork", "-c", "1")
     declared.wait_for([gpu], Status.SUCCEEDED, 20)
     wait_until(lambda: unserved(declared) == "ok", 20, "the announcement")

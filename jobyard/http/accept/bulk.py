@@ -5,7 +5,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from io import BytesIO
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -17,6 +17,9 @@ from jobyard.http.errors import MOST_BUILT_ERRORS, MOST_SENT_ERRORS, Problem, de
 from jobyard.http.parts import Parts
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_in_elements, fail_fast_validator
+
+# Values in one call; pydantic reads a million in half a second, in which it lets nobody else compute.
+MOST_VALUES: Final = 1_000_000
 
 
 def payloads_of(task: AnyDefinition, request: Request, body: bytes, parts: Parts) -> Sequence[BaseModel]:
@@ -34,6 +37,7 @@ def _array(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     most = parts.settings.api.max_bulk_jobs
     if len(body) <= LARGE_JSON_BYTES:
         return decode(_array_of(task, most).validate_json, body, parts)
+    _check_number_of_values(body)
     refuse_many_unknown_fields(task, body, most)
     return decode(partial(_validate_large, task, most), body, parts)
 
@@ -79,6 +83,7 @@ def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     for number, line in lines:
         check_is_json(line, f"line {number}")
         if len(line) > LARGE_JSON_BYTES:
+            _check_number_of_values(line, f"line {number}")
             refuse_many_unknown_fields(task, line, location=(f"line {number}",))
         try:
             payloads.append(task.validate_json(line, {"files": parts.files}))
@@ -91,5 +96,12 @@ def _lines(task: AnyDefinition, body: bytes, parts: Parts) -> Sequence[BaseModel
     return payloads
 
 
-def _problem(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="body")
+def _check_number_of_values(body: bytes, field: str = "body") -> None:
+    """Raise a 422 `Problem` for so many values that to read them would hold other requests up for long."""
+    # Each value but the first follows one of these, and texts have few of them.
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise _problem(f"holds more than {MOST_VALUES} values: send it in several calls", field)
+
+
+def _problem(detail: str, field: str = "body") -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field=field)

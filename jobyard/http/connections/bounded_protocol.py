@@ -29,6 +29,7 @@ LINGER_SECONDS: Final = 30
 LINGER_SILENT_SECONDS: Final = 5
 # A client that takes nothing of its answer for so long is gone.
 UNREAD_SECONDS: Final = 60
+FILES: Final = b"/v1/files"
 
 
 class Receiving(Enum):
@@ -59,6 +60,13 @@ TOO_MANY_CONNECTIONS: Final = Problem(
     kind="too-many-connections",
     headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
 )
+TOO_MANY_BODIES: Final = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many large bodies are being received at this moment: try again",
+    kind="too-many-bodies",
+    field="body",
+    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+)
 HEAD_TOO_LARGE: Final = Problem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     f"the request's line and headers are larger than {HEAD_BYTES} bytes: send large data in the body",
@@ -72,7 +80,7 @@ HEAD_TOO_SLOW: Final = Problem(
 BODY_TOO_SLOW: Final = Problem(
     HTTPStatus.REQUEST_TIMEOUT,
     f"the body came too slowly: it may take {BODY_SECONDS} s, and a second more for each "
-    f"{BODY_BYTES_PER_SECOND} bytes; send the request again",
+    f"{BODY_BYTES_PER_SECOND} bytes, but not pause for {BODY_SECONDS} s; send the request again",
     kind="too-slow",
     field="body",
 )
@@ -89,6 +97,7 @@ class BoundedProtocol(NoUpgradesProtocol):
         self._receiving = NOTHING
         self._head_bytes = self._slice_bytes = 0  # as many as the head so far can have; of what is parsed
         self._body_bytes = self._framing_bytes = 0  # as they came; those since the last bytes of content
+        self.kept_bytes = 0  # of a body, until it is answered
         self._is_over = False  # what still comes is not read
         self._refusal: Problem | None = None  # waits for the answers that are due before it
         self._stopped_by = NOT_HTTP  # the reason where the parser stops
@@ -105,6 +114,7 @@ class BoundedProtocol(NoUpgradesProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Overridden so that the sweeper forgets this connection."""
         if self._sweeper:
+            self._keep_nothing()
             self._sweeper.discard(self)
         super().connection_lost(exc)
 
@@ -125,6 +135,7 @@ class BoundedProtocol(NoUpgradesProtocol):
             self._head_bytes += len(data)
         elif self._receiving is BODY:
             self._body_bytes += len(data)
+            self._keep(len(data))
         super().data_received(data)
         if self._receiving is HEAD and self._head_bytes > HEAD_BYTES:
             # The data may have begun with the end of another request.
@@ -155,6 +166,8 @@ class BoundedProtocol(NoUpgradesProtocol):
     def body_ends(self) -> None:
         """Take note that the request is whole."""
         self._receiving = NOTHING
+        if not self._is_answering():
+            self._keep_nothing()
 
     def ignore_trailers(self) -> None:
         """Drop the headers that come after those of the head."""
@@ -208,6 +221,7 @@ class BoundedProtocol(NoUpgradesProtocol):
     def on_response_complete(self) -> None:
         """Overridden because the sweeper ends silent connections, without a timer for each answer."""
         self.server_state.total_requests += 1
+        self._keep_nothing()
         if self.transport.is_closing():
             return
         if not self._is_over:
@@ -242,7 +256,8 @@ class BoundedProtocol(NoUpgradesProtocol):
         elif self.flow.read_paused:
             self._since += SWEEP_SECONDS  # it is the application that keeps the client waiting
         elif self._receiving is BODY:
-            if now - self._since > BODY_SECONDS + self._body_bytes / BODY_BYTES_PER_SECOND:
+            is_silent = now - self.heard_at > BODY_SECONDS
+            if is_silent or now - self._since > BODY_SECONDS + self._body_bytes / BODY_BYTES_PER_SECOND:
                 self.refuse(BODY_TOO_SLOW)
         elif self._is_answering():
             pass
@@ -263,6 +278,25 @@ class BoundedProtocol(NoUpgradesProtocol):
     def awaits_client(self) -> bool:
         """Tell whether the server has nothing to do for this connection."""
         return not self._is_answering() or self.cycle.more_body
+
+    def _keep(self, size: int) -> None:
+        # Files go to the disk while they come.
+        if self._sweeper and not self.url.startswith(FILES):
+            self.kept_bytes += size
+            self._sweeper.keep(size)
+
+    def _keep_nothing(self) -> None:
+        if self._sweeper and self.kept_bytes:
+            self._sweeper.keep(-self.kept_bytes)
+            self.kept_bytes = 0
+
+    def give_up_body(self) -> bool:
+        """Refuse the request whose body is being received; return whether there is one."""
+        if self._receiving is not BODY or self._is_over:
+            return False
+        self.refuse(TOO_MANY_BODIES)
+        self._keep_nothing()
+        return True
 
     def end(self) -> None:
         """End the connection without an answer."""

@@ -13,12 +13,15 @@ SWEEP_SECONDS: Final = 1.0
 # This part of all connections is ended at once where one more would be too many, so that a storm of new
 # ones does not look through all others each time.
 ENDED_AT_ONCE: Final = 1 / 64
+# Of the bodies of all requests that are not answered yet.
+MOST_KEPT_BYTES: Final = 256 * 1024 * 1024
 
 
 class SweptConnection(Protocol):
     """A connection as the sweeper sees it."""
 
     heard_at: float  # the loop's time of the last bytes
+    kept_bytes: int  # of a body, until it is answered
 
     def check(self, now: float) -> None:
         """End the connection if it is overdue."""
@@ -29,6 +32,9 @@ class SweptConnection(Protocol):
     def end(self) -> None:
         """End it without an answer."""
 
+    def give_up_body(self) -> bool:
+        """Refuse the request whose body is being received; return whether there is one."""
+
 
 class ConnectionSweeper:
     """Looks at every connection once a second: no request pays for a timer of its own."""
@@ -37,7 +43,7 @@ class ConnectionSweeper:
         """Allow `most` connections at the same time."""
         self._most = most
         self._connections: set[SweptConnection] = set()
-        self._ended = self._refused = 0
+        self._ended = self._refused = self._kept_bytes = 0
 
     def add(self, connection: SweptConnection) -> bool:
         """Take a new connection; where they are too many, end those that were silent for longest.
@@ -63,6 +69,13 @@ class ConnectionSweeper:
                 connection.check(loop.time())
             self._report()
 
+    def keep(self, size: int) -> None:
+        """Count bytes of bodies that are kept; where they are too many, refuse the largest unfinished one."""
+        self._kept_bytes += size
+        if size > 0 and self._kept_bytes > MOST_KEPT_BYTES:
+            largest_first = sorted(self._connections, key=attrgetter("kept_bytes"), reverse=True)
+            self._refused += any(connection.give_up_body() for connection in largest_first)
+
     def _end_silent(self) -> bool:
         silent = [connection for connection in self._connections if connection.awaits_client()]
         silent.sort(key=attrgetter("heard_at"))
@@ -76,7 +89,7 @@ class ConnectionSweeper:
     def _report(self) -> None:
         if self._ended or self._refused:
             log.warning(
-                "too many connections: those that were silent for longest were ended",
+                "too many connections, or too large bodies: those that were silent for longest were ended",
                 most=self._most,
                 ended=self._ended,
                 refused=self._refused,

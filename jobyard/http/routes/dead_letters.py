@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import read_model
 from jobyard.http.access import TheActor
@@ -24,6 +23,7 @@ from jobyard.http.parts import Parts, TheParts
 from jobyard.http.routes.jobs import Reason
 from jobyard.http.routes.replays import ReplayView, replay_view
 from jobyard.http.schemas import Id, JobList, View
+from jobyard.http.searches import run_search
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.ledger.dead_letters import causes
 from jobyard.jobs.reading.search import list_jobs, matching_ids
@@ -86,18 +86,20 @@ class CauseView(View):
 
 
 @router.get("", operation_id="list_dead_letters", openapi_extra=PAYLOAD_PARAMETER)
-def search(
+async def search(
     parts: TheParts, query: Annotated[DeadLetterQuery, Query()], payload: PayloadConditions
 ) -> JobList:
     """Dead letters, newest first, each with its failure."""
     job_filter = as_filter(query, Status.DEAD, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
+    return await run_search(
+        lambda: JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
+    )
 
 
 @router.get("/causes", operation_id="list_causes_of_dead_letters")
-def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
+async def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list[CauseView]:
     """Why jobs are dead, the most frequent cause first; its fields can be used as a filter for a replay."""
-    groups = causes(parts.ledger.database, as_filter(query, Status.DEAD))
+    groups = await run_search(causes, parts.ledger.database, as_filter(query, Status.DEAD))
     return [CauseView.model_validate(group) for group in groups]
 
 
@@ -111,7 +113,7 @@ def list_causes(parts: TheParts, query: Annotated[FilterQuery, Query()]) -> list
 async def replay(request: Request, parts: TheParts, actor: TheActor) -> ReplayView:
     """Order a replay of many dead letters, which are released at a bounded rate."""
     order = await read_model(request, ReplayOrder, parts.settings.api.max_bulk_bytes, parts)
-    return await run_in_threadpool(_replay, order, actor, parts)
+    return await run_search(_replay, order, actor, parts)
 
 
 @router.post(
@@ -123,7 +125,7 @@ async def replay(request: Request, parts: TheParts, actor: TheActor) -> ReplayVi
 async def discard_many(request: Request, parts: TheParts, actor: TheActor) -> Discarded:
     """Discard dead letters: they stay in the ledger, cancelled, with their failure and the reason."""
     order = await read_model(request, DiscardOrder, parts.settings.api.max_bulk_bytes, parts)
-    return await run_in_threadpool(_discard, order, actor, parts)
+    return await run_search(_discard, order, actor, parts)
 
 
 def _replay(order: ReplayOrder, actor: str, parts: Parts) -> ReplayView:

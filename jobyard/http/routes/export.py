@@ -16,6 +16,7 @@ from jobyard.http.filters import PAYLOAD_PARAMETER, PayloadConditions, StatusQue
 from jobyard.http.operation import headers
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import View
+from jobyard.http.searches import run_search
 from jobyard.http.whole_job import load_whole_job
 from jobyard.jobs.job import Job
 from jobyard.jobs.reading.search import count_jobs, each_page
@@ -58,10 +59,12 @@ class CountView(View):
 
 
 @router.get("/count", operation_id="count_jobs", openapi_extra=PAYLOAD_PARAMETER)
-def count(parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions) -> CountView:
+async def count(
+    parts: TheParts, query: Annotated[StatusQuery, Query()], payload: PayloadConditions
+) -> CountView:
     """How many jobs match a filter; `is_exact` tells whether many jobs were only estimated."""
     job_filter = as_filter(query, *query.status, payload=payload)
-    return CountView.model_validate(count_jobs(parts.ledger.database, job_filter))
+    return CountView.model_validate(await run_search(count_jobs, parts.ledger.database, job_filter))
 
 
 @router.get(

@@ -18,6 +18,7 @@ from jobyard.http.filters import PAYLOAD_PARAMETER, ListQuery, PayloadConditions
 from jobyard.http.operation import WITH_BODY, body_of, headers, problems
 from jobyard.http.parts import Parts, TheParts
 from jobyard.http.schemas import JobDetail, JobList, JobView
+from jobyard.http.searches import run_search
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Status
 from jobyard.jobs.reading.job_queries import get_job
@@ -37,10 +38,14 @@ JobIdPath = Annotated[str, Depends(job_id_of)]
 
 
 @router.get("", operation_id="list_jobs", openapi_extra=PAYLOAD_PARAMETER)
-def search(parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions) -> JobList:
+async def search(
+    parts: TheParts, query: Annotated[ListQuery, Query()], payload: PayloadConditions
+) -> JobList:
     """Jobs, newest first; while `next_cursor` is set there may be more, even after an empty page."""
     job_filter = as_filter(query, *query.status, payload=payload)
-    return JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
+    return await run_search(
+        lambda: JobList.of(list_jobs(parts.ledger.database, job_filter, query.limit, query.cursor))
+    )
 
 
 @router.get("/{job_id}", operation_id="get_job", responses=problems(404, 410))

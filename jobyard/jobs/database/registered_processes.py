@@ -7,6 +7,7 @@ end, so that the id of one that ended long ago is never taken for its.
 import fcntl
 import os
 import sys
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import URL
@@ -22,9 +23,10 @@ def register_process(ledger: URL) -> None:
     path = ledger.database
     if ledger.get_backend_name() != "sqlite" or not path or sys.platform != "linux":
         return
-    if path not in _descriptors:
-        _descriptors[path] = os.open(_file(path), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.lockf(_descriptors[path], fcntl.LOCK_SH)
+    with suppress(OSError):  # no ledger is there, or it cannot be written: others say so
+        if path not in _descriptors:
+            _descriptors[path] = os.open(_file(path), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(_descriptors[path], fcntl.LOCK_SH)
 
 
 def is_registered(path: str, process_id: int) -> bool:

@@ -12,7 +12,10 @@ from sqlalchemy import make_url
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
 from jobyard.jobs.database.migrate import migrate
+from jobyard.jobs.reading.declared_queues import declare_queues
+from jobyard.local.welcome import is_ready
 from jobyard.settings import Settings
+from jobyard.settings.queues import Queue
 from jobyard.settings.sections import LedgerSettings
 from tests.support.api_calls import (
     DEEDS,
@@ -79,6 +82,20 @@ def test_queues_that_nobody_serves_are_named_and_the_api_is_ready_all_the_same(
     strict_api: httpx.Client,
 ) -> None:
     assert checks(strict_api)["workers"] == "no living worker serves collect, default, email, images"
+
+
+def test_a_queue_of_an_earlier_run_does_not_keep_a_start_waiting(
+    quick_yard: YardProcesses, quick_api: httpx.Client, quick_engine: LedgerDatabase
+) -> None:
+    base, settings = str(quick_api.base_url).rstrip("/"), Settings(home=quick_yard.home)
+    queues = ["default", "email"]
+    assert not is_ready(base, settings, queues), "no worker, no broker"
+    quick_yard.start_valkey()
+    quick_yard.start_worker()
+    declare_queues(quick_engine, {"gone": Queue("gone")})
+    wait_until(lambda: is_ready(base, settings, queues), 20, "the start to be ready")
+    assert "gone" in checks(quick_api)["workers"]
+    assert not is_ready(base, settings, [*queues, "gone"])
 
 
 def test_a_job_is_accepted_without_a_broker_and_runs_when_there_is_one(

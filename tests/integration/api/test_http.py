@@ -1,6 +1,7 @@
 """HTTP as clients speak it: HEAD, a byte order mark, headers given twice, a plus in a query."""
 
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -66,6 +67,14 @@ def test_a_header_that_is_given_twice_is_refused(
     assert "once" in told["detail"]
 
 
+def test_a_request_for_two_hosts_is_refused(api: httpx.Client, engine: LedgerDatabase) -> None:
+    head = f"POST {DEEDS} HTTP/1.1\r\nHost: localhost\r\nHost: other.example\r\n"
+    rest = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    with nothing_accepted(engine), socket.create_connection(("127.0.0.1", api.base_url.port or 80)) as caller:
+        caller.sendall((head + rest).encode())
+        assert caller.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_compressed_body_is_refused(api: httpx.Client, engine: LedgerDatabase) -> None:
     with nothing_accepted(engine):
         answer = raw(api, DEEDS, b"\x1f\x8b", **{"Content-Encoding": "gzip"})
@@ -89,6 +98,40 @@ def test_any_other_wrong_time_is_given_no_such_advice(api: httpx.Client, time: s
 def test_a_forms_type_may_have_parameters(api: httpx.Client) -> None:
     part = {"file": ("x.csv", b"a,b", "text/csv; charset=utf-8")}
     assert api.post("/v1/files", files=part).json()["media_type"] == "text/csv"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "example"),
+    [
+        ("since", "2026-11-01", "2030-01-31T12:00:00Z"),
+        ("until", "yesterday", "2030-01-31T12:00:00Z"),
+        ("ended_since", "2026-11-01T00:00:00", "2030-01-31T12:00:00Z"),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(
+    api: httpx.Client, option: str, value: str, example: str
+) -> None:
+    assert example in problem(api.get("/v1/jobs", params={option: value}), 422, option)["detail"]
+
+
+@pytest.mark.parametrize("value", ["1h", "xx", "P"])
+def test_a_duration_that_cannot_be_read_is_answered_with_one_that_can(api: httpx.Client, value: str) -> None:
+    answer = api.post(DEEDS, params={"expires_in": value}, json={})
+    assert "PT1M30S" in problem(answer, 422, "expires_in")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "field"), [("application/json", "body"), ("application/x-ndjson", "line 1")]
+)
+def test_a_bulk_call_of_very_many_values_is_refused_before_it_is_read(
+    api: httpx.Client, engine: LedgerDatabase, media_type: str, field: str
+) -> None:
+    payload = b'{"tags": [' + b"{}," * 600_000 + b"{}]}"
+    body = b"[" + payload + b"]" if field == "body" else payload
+    with nothing_accepted(engine):
+        answer = api.post(f"{DEEDS}/bulk", content=body, headers={"Content-Type": media_type})
+        told = problem(answer, 422, field)
+    assert "1000000 values" in told["detail"]
 
 
 def many_fields(count: int) -> dict[str, Any]:

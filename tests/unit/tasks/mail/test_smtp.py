@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from threading import Thread
@@ -293,3 +294,23 @@ def test_starttls_that_the_server_does_not_offer_is_final_and_nothing_is_sent_in
 def encrypted(certificate: Certificate, scheme: str) -> SmtpServer:
     context = certificate.server_context()
     return SmtpServer(tls_at_once=context) if scheme == "smtps" else SmtpServer(tls=context)
+
+
+def test_a_reply_without_an_end_is_given_up_and_the_server_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk_for_ever() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"220 ready\r\n")
+                while True:
+                    connection.sendall(b"250-and more\r\n" * 100)
+
+        Thread(target=talk_for_ever, daemon=True).start()
+        port = listener.getsockname()[1]
+        named = rf"127\.0\.0\.1:{port}.*more than 1000 lines.*JOBYARD_SMTP__URL"
+        with (
+            changed_settings(SMTP__URL=f"smtp://127.0.0.1:{port}"),
+            pytest.raises(TemporaryMailError, match=named),
+        ):
+            deliver(mail(), ["bob@example.org"])
