@@ -182,14 +182,17 @@ def internal_error() -> Problem:
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, kind="fault", headers=close)
 
 
-def _plus_hint(detail: Mapping[str, Any]) -> str:
+def _with_plus_hint(detail: Mapping[str, Any]) -> Mapping[str, Any]:
     # In a query a plus means a space, and so `+02:00` comes as ` 02:00`.
     time, space, zone = str(detail["input"]).rpartition(" ")
     try:
         datetime.fromisoformat(f"{time}+{zone}")
     except ValueError:
-        return ""
-    return f"; a + in a query is written %2B: {time}%2B{zone}" if space and "T" in time.upper() else ""
+        return detail
+    if not space or "T" not in time.upper():
+        return detail
+    hint = f"; a + in a query is written %2B: {time}%2B{zone}"
+    return {"loc": detail["loc"], "msg": detail["msg"] + hint}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -205,10 +208,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         # FastAPI puts "path", "query" or "header" in front of each field's name.
-        details = [
-            detail | {"loc": detail["loc"][1:], "msg": detail["msg"] + _plus_hint(detail)}
-            for detail in error.errors()
-        ]
+        details = [_with_plus_hint(detail | {"loc": detail["loc"][1:]}) for detail in error.errors()]
         return invalid(details).response(request)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:

@@ -119,7 +119,7 @@ def _explain(error: DBAPIError, engine: Engine) -> str | None:
             f"{where} is no SQLite database: move that file away, or name another one (JOBYARD_LEDGER__URL)"
         )
     if "database is locked" in message and (holder := end_or_name_lock_holder(engine.url.database or "")):
-        return f"the ledger at {where} cannot be used: {message}; {holder}"
+        return f"the ledger at {where} cannot be used: {message}; {holder} (JOBYARD_LEDGER__URL)"
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         return f"there is no ledger at {where}: {MIGRATE} creates one (JOBYARD_HOME, JOBYARD_LEDGER__URL)"
     if isinstance(error, (OperationalError, InterfaceError)):
