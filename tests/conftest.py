@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 _HOME = Path(mkdtemp(prefix="jobyard-tests-"))
 
 from tests.support.broker import RABBITMQ, REDIS  # noqa: E402
-from tests.support.processes import YardProcesses  # noqa: E402
+from tests.support.processes import YardProcesses, answers  # noqa: E402
 from tests.support.rabbitmq_node import RabbitMQNode, require_rabbitmq  # noqa: E402
 
 _NODE = RabbitMQNode(_HOME / "rabbitmq") if os.environ.get("TEST_BROKER", REDIS) == RABBITMQ else None
@@ -35,6 +35,7 @@ for _name in [name for name in os.environ if name.startswith("JOBYARD_")]:
     del os.environ[_name]
 os.environ.update(_YARD.settings)
 
+import httpx  # noqa: E402
 import pytest  # noqa: E402
 from sqlalchemy import delete  # noqa: E402
 
@@ -44,7 +45,9 @@ from jobyard.jobs.database.schema import job  # noqa: E402
 from jobyard.jobs.ledger.ledger import Ledger, get_ledger  # noqa: E402
 from jobyard.settings import Settings, get_settings  # noqa: E402
 from jobyard.settings.application import get_application  # noqa: E402
+from tests.support.api_calls import client_of  # noqa: E402
 from tests.support.moves import forbid_illegal_moves  # noqa: E402
+from tests.support.whole_yard import WholeYard, whole_yard  # noqa: E402
 
 # Found in the working directory, once for each process: before a test works in another one.
 get_application()
@@ -82,6 +85,22 @@ def worker(yard: YardProcesses) -> YardProcesses:
     """The same yard with a worker that serves every queue on threads."""
     yard.start_worker()
     return yard
+
+
+@pytest.fixture(scope="session")
+def api(worker: YardProcesses) -> Iterator[httpx.Client]:
+    """The API of the same yard, as a client sees it."""
+    if not answers(worker.port("API")):
+        worker.start_api()
+    with client_of(worker) as client:
+        yield client
+
+
+@pytest.fixture
+def own_yard(tmp_path: Path) -> Iterator[WholeYard]:
+    """A yard of the test's own, for `make run`."""
+    with whole_yard(tmp_path / "var") as yard:
+        yield yard
 
 
 @pytest.fixture(scope="session")

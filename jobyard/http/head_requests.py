@@ -20,7 +20,7 @@ class HeadRequests:
             if is_over:
                 return
             if message["type"] == "http.response.body":
-                # The server ends the request here, and tells a stream that nobody listens any more.
+                # The server ends the request here, and tells a stream that the client has gone.
                 is_over = True
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)

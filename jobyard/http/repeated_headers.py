@@ -1,4 +1,4 @@
-"""Refuses a header that is given twice where one value counts: nobody knows which one was meant."""
+"""Refuses a header that is given twice where one value counts: the caller may have meant either."""
 
 from http import HTTPStatus
 from typing import Final

@@ -16,14 +16,13 @@ from jobyard.settings.settings import get_settings
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.declaration import Declaration
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_validator
+from jobyard.tasks.payload import MAX_DIGITS
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
 
 # Between the soft limit, which a task may catch to clean up, and the hard limit, where one limit is declared.
 CLEAN_UP_SECONDS: Final = 5
-# Python reads no number of more digits (CVE-2020-10735), although pydantic writes it.
-MAX_DIGITS: Final = 4300
 # Most sets of fields for which a process remembers that they come back as they were.
 MOST_CHECKED_FILLINGS: Final = 1000
 

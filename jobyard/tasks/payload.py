@@ -20,8 +20,9 @@ from jobyard.jobs.errors import FileNotStoredError
 FILE_ID_FORMAT = "file-id"
 _FILE_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 NUL = "\x00"
-# Numbers of more bits may have more than 4300 digits, and Python reads no such number (CVE-2020-10735).
-MAX_INTEGER_BITS: Final = (10**4300).bit_length() - 1
+# Python reads no number of more digits (CVE-2020-10735), although pydantic writes it.
+MAX_DIGITS: Final = 4300
+MAX_INTEGER_BITS: Final = (10**MAX_DIGITS).bit_length() - 1
 
 
 class Payload(BaseModel):
@@ -42,7 +43,9 @@ class Payload(BaseModel):
                 case float() if not isfinite(part):
                     raise ValueError("holds a number that is not finite, which JSON cannot write")
                 case int() if part.bit_length() > MAX_INTEGER_BITS:
-                    raise ValueError("holds a number of 4300 digits or more, which cannot be read again")
+                    raise ValueError(
+                        f"holds a number of {MAX_DIGITS} digits or more, which cannot be read again"
+                    )
         return value
 
 

@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,13 +13,6 @@ from tests.support.waiting import wait_until
 from tests.support.whole_yard import WholeYard, needs_proc
 
 pytestmark = [needs_proc, pytest.mark.timeout(180)]
-
-
-@pytest.fixture
-def own_yard(tmp_path: Path) -> Iterator[WholeYard]:
-    yard = WholeYard(tmp_path / "var")
-    yield yard
-    yard.kill_all()
 
 
 def supervisor_of(running: Program) -> psutil.Process:

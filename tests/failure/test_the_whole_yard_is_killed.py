@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.waiting import wait_until
-from tests.support.whole_yard import WholeYard, needs_proc
+from tests.support.whole_yard import WholeYard, needs_proc, whole_yard
 
 pytestmark = [needs_proc, pytest.mark.timeout(240)]
 
@@ -16,9 +16,9 @@ JOBS = 200
 
 @pytest.fixture
 def own_yard(tmp_path: Path) -> Iterator[WholeYard]:
-    yard = WholeYard(tmp_path / "var", {"JOBYARD_WORKER__LEASE": "5", "JOBYARD_KEEPER__RESEND_AFTER": "5"})
-    yield yard
-    yard.kill_all()
+    quick = {"JOBYARD_WORKER__LEASE": "5", "JOBYARD_KEEPER__RESEND_AFTER": "5"}
+    with whole_yard(tmp_path / "var", quick) as yard:
+        yield yard
 
 
 def test_two_hundred_jobs_all_end_each_recorded_once(own_yard: WholeYard, tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def ended(handle: JobHandle[Any], seconds: float = 30) -> Job:
     return handle.job
 
 
+def tried_once(*to: str) -> tuple[Email, JobHandle[Any]]:
+    """Hand in a mail that has one attempt."""
+    email = Email.model_validate({"to": to, "subject": "Hi", "text": "Hello"})
+    return email, send_email.submit(email, max_attempts=1)
+
+
 def failure_of(handle: JobHandle[Any]) -> tuple[Cause, str]:
     job = ended(handle)
     assert (job.status, job.attempt) == (Status.DEAD, 1)
@@ -167,8 +173,7 @@ def test_when_attempts_are_used_up_the_failure_names_who_has_the_mail_and_a_repl
 ) -> None:
     to, greylisted = someone(), someone()
     server.script.answer_rcpt(greylisted, "450 4.7.1 greylisted")
-    email = Email.model_validate({"to": [to, greylisted], "subject": "Hi", "text": "Hello"})
-    handle = send_email.submit(email, max_attempts=1)
+    _, handle = tried_once(to, greylisted)
     cause, words = failure_of(handle)
     assert cause is Cause.RETRY_LATER
     assert words == f"refused for now {greylisted}: 450 4.7.1 greylisted; sent to {to}"
@@ -183,8 +188,7 @@ def test_a_replay_without_the_recipient_who_was_refused_ends_well_and_sends_noth
 ) -> None:
     to, full = someone(), someone()
     server.script.answer_rcpt(full, "452 4.2.2 mailbox full")
-    email = Email.model_validate({"to": [to, full], "subject": "Hi", "text": "Hello"})
-    handle = send_email.submit(email, max_attempts=1)
+    email, handle = tried_once(to, full)
     failure_of(handle)
     mended = email.model_copy(update={"to": (to,)}).model_dump_json()
     get_publisher().publish([ledger.replay(handle.id, mended)])

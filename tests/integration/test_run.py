@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from tests.support.waiting import wait_until
 from tests.support.whole_yard import WholeYard, needs_proc, printed_commands
 
 pytestmark = [needs_proc, pytest.mark.timeout(180)]
-
-
-@pytest.fixture
-def own_yard(tmp_path: Path) -> Iterator[WholeYard]:
-    yard = WholeYard(tmp_path / "var")
-    yield yard
-    yard.kill_all()
 
 
 def run_as_printed(command: str) -> str:

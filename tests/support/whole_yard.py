@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,14 @@ class WholeYard(YardProcesses):
                     continue
             for program in self.programs:
                 program.process.poll()  # a killed child of ours stays in /proc until it is waited for
+
+
+@contextmanager
+def whole_yard(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[WholeYard]:
+    """Make a yard in a folder; nothing is started, and nothing outlives it."""
+    yard = WholeYard(home, dict(settings or {}))
+    yield yard
+    yard.kill_all()
 
 
 def _environment(process: Path) -> bytes:

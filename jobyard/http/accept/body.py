@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from jobyard.http.accept.large_bodies import run_for_body
 from jobyard.http.accept.many_unknown_fields import refuse_many_unknown_fields
 from jobyard.http.errors import Problem, details_of, invalid
+from jobyard.http.operation import JSON
 from jobyard.http.parts import Parts
 from jobyard.jobs.job import Job
 from jobyard.tasks.definition import AnyDefinition
@@ -24,7 +25,6 @@ from jobyard.tasks.registry import find_public_task
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
-JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 
 

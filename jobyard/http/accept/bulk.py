@@ -18,7 +18,7 @@ from jobyard.http.parts import Parts
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_in_elements, fail_fast_validator
 
-# Values in one call; pydantic reads a million in half a second, in which it lets nobody else compute.
+# Values in one call; pydantic reads a million in half a second, in which no other Python code runs.
 MOST_VALUES: Final = 1_000_000
 
 

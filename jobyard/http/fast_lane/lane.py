@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jobyard.http.accept.body import JSON, may_contain_nan
+from jobyard.http.accept.body import may_contain_nan
 from jobyard.http.accept.respond import new_job_fields
 from jobyard.http.access import has_key, non_local_headers
 from jobyard.http.errors import as_problem, internal_error
+from jobyard.http.operation import JSON
 from jobyard.http.parts import Parts
 from jobyard.http.routes.tasks import tasks_by_short_path
 from jobyard.jobs.errors import JobyardError

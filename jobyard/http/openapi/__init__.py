@@ -1,1 +1,1 @@
-"""The OpenAPI document, and the page that shows it. Nothing of it is built before somebody asks for it."""
+"""The OpenAPI document, and the page that shows it; the first request for either builds it."""

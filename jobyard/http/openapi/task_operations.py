@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from jobyard.http.accept.body import JSON, NDJSON
+from jobyard.http.accept.body import NDJSON
 from jobyard.http.openapi.names import Names
 from jobyard.http.openapi.schemas import TaskSchemas, task_schemas
-from jobyard.http.operation import REFERENCE, headers
+from jobyard.http.operation import JSON, REFERENCE, headers
 from jobyard.http.routes.tasks import TaskPath
 from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
 from jobyard.tasks.definition import AnyDefinition

@@ -96,11 +96,14 @@ class LoopStalls:
 
     def _blocking_job(self) -> str | None:
         task = asyncio.current_task(self._loop)
-        return None if task is None else self._job_ids.get(task) or task.get_name()
+        return None if task is None else self._job_of(task)
+
+    def _job_of(self, task: asyncio.Task[Any]) -> str:
+        return self._job_ids.get(task) or task.get_name()
 
     def _count(self, now: float) -> None:
         seconds, self._counted_until = now - self._counted_until, now
         if self._suspect is not None:
-            job_id = self._job_ids.get(self._suspect) or self._suspect.get_name()
+            job_id = self._job_of(self._suspect)
             self._seconds += seconds
             self._seconds_by_job[job_id] = self._seconds_by_job.get(job_id, 0.0) + seconds

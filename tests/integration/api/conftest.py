@@ -8,16 +8,7 @@ import pytest
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.migrate import migrate
 from tests.support.api_calls import MakeYard, client_of, ledger_of
-from tests.support.processes import YardProcesses, answers
-
-
-@pytest.fixture(scope="session")
-def api(worker: YardProcesses) -> Iterator[httpx.Client]:
-    """The API of the run's own yard, whose worker serves every queue."""
-    if not answers(worker.port("API")):
-        worker.start_api()
-    with client_of(worker) as client:
-        yield client
+from tests.support.processes import YardProcesses
 
 
 @pytest.fixture(scope="session")
