@@ -7,28 +7,16 @@ while the one before is answered. `check` looks at both once a second.
 import asyncio
 from collections.abc import Iterable
 from enum import Enum
-from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from jobyard.http.connections import bounds
 from jobyard.http.connections.lingering_transport import LingeringTransport
 from jobyard.http.connections.no_upgrades import NoUpgradesProtocol
 from jobyard.http.connections.sweeper import SWEEP_SECONDS, SWEEPER, ConnectionSweeper
-from jobyard.http.errors import RETRY_AFTER_SECONDS, Problem
+from jobyard.http.errors import Problem
 
-HEAD_BYTES: Final = 64 * 1024
-HEAD_SECONDS: Final = 10
-# A body may take so long, and a second more for each 16 KiB of it that has come.
-BODY_SECONDS: Final = 30
-BODY_BYTES_PER_SECOND: Final = 16 * 1024
-# Longer than load balancers keep a connection that they do not use, so that it is they who close it.
-IDLE_SECONDS: Final = 75
-# How long a client that is still sending is listened to after its last answer, and while it is silent.
-LINGER_SECONDS: Final = 30
-LINGER_SILENT_SECONDS: Final = 5
-# A client that takes nothing of its answer for so long is gone.
-UNREAD_SECONDS: Final = 60
 FILES: Final = b"/v1/files"
 
 
@@ -44,7 +32,7 @@ NOTHING, HEAD, BODY = Receiving
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """Takes the headers that follow a body in chunks, which nobody reads."""
+    """Takes the headers that follow a body in chunks: no route reads them."""
 
     def append(self, _: object) -> None:
         """Forget it."""
@@ -52,39 +40,6 @@ class _NoTrailers(list[tuple[bytes, bytes]]):
 
 class HeadTooLargeError(Exception):
     """Stops the parser."""
-
-
-TOO_MANY_CONNECTIONS: Final = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "too many requests are being answered at this moment: try again",
-    kind="too-many-connections",
-    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-)
-TOO_MANY_BODIES: Final = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "too many large bodies are being received at this moment: try again",
-    kind="too-many-bodies",
-    field="body",
-    headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-)
-HEAD_TOO_LARGE: Final = Problem(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    f"the request's line and headers are larger than {HEAD_BYTES} bytes: send large data in the body",
-    kind="head-too-large",
-)
-HEAD_TOO_SLOW: Final = Problem(
-    HTTPStatus.REQUEST_TIMEOUT,
-    f"the request's headers were not complete after {HEAD_SECONDS} s: send the request again",
-    kind="too-slow",
-)
-BODY_TOO_SLOW: Final = Problem(
-    HTTPStatus.REQUEST_TIMEOUT,
-    f"the body came too slowly: it may take {BODY_SECONDS} s, and a second more for each "
-    f"{BODY_BYTES_PER_SECOND} bytes, but not pause for {BODY_SECONDS} s; send the request again",
-    kind="too-slow",
-    field="body",
-)
-NOT_HTTP: Final = Problem(HTTPStatus.BAD_REQUEST, "this is not a valid HTTP/1.1 request", kind="invalid-http")
 
 
 class BoundedProtocol(NoUpgradesProtocol):
@@ -95,12 +50,14 @@ class BoundedProtocol(NoUpgradesProtocol):
         self._sweeper: ConnectionSweeper | None = app_state.get(SWEEPER)
         self.heard_at = self._since = 0.0  # the loop's times: of the last bytes, and when `_receiving` began
         self._receiving = NOTHING
-        self._head_bytes = self._slice_bytes = 0  # as many as the head so far can have; of what is parsed
+        self._slice_bytes = 0  # of the data that the parser has at the moment
+        self._head_bytes = 0  # the head has so many bytes at most, so far
         self._body_bytes = self._framing_bytes = 0  # as they came; those since the last bytes of content
         self.kept_bytes = 0  # of a body, until it is answered
+        self._is_passed_on = False  # the request that is received has reached the application
         self._is_over = False  # what still comes is not read
         self._refusal: Problem | None = None  # waits for the answers that are due before it
-        self._stopped_by = NOT_HTTP  # the reason where the parser stops
+        self._stopped_by = bounds.NOT_HTTP  # the reason where the parser stops
         self._unread = (0, 0.0)  # bytes that the client has not taken, and the time of the last change
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -109,7 +66,7 @@ class BoundedProtocol(NoUpgradesProtocol):
         self.transport = LingeringTransport(transport, self._is_receiving, self._on_close)  # type: ignore[assignment]
         self.heard_at = self._since = self.loop.time()
         if self._sweeper and not self._sweeper.add(self):
-            self.refuse(TOO_MANY_CONNECTIONS)
+            self.refuse(bounds.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Overridden so that the sweeper forgets this connection."""
@@ -121,11 +78,11 @@ class BoundedProtocol(NoUpgradesProtocol):
     def data_received(self, data: bytes) -> None:
         """Overridden to count what is received, and to drop what follows a refusal."""
         self.heard_at = self.loop.time()
-        if len(data) <= HEAD_BYTES:
+        if len(data) <= bounds.HEAD_BYTES:
             self._read(data)
         else:
-            for start in range(0, len(data), HEAD_BYTES):
-                self._read(data[start : start + HEAD_BYTES])
+            for start in range(0, len(data), bounds.HEAD_BYTES):
+                self._read(data[start : start + bounds.HEAD_BYTES])
 
     def _read(self, data: bytes) -> None:
         if self._is_over:
@@ -137,14 +94,14 @@ class BoundedProtocol(NoUpgradesProtocol):
             self._body_bytes += len(data)
             self._keep(len(data))
         super().data_received(data)
-        if self._receiving is HEAD and self._head_bytes > HEAD_BYTES:
+        if self._receiving is HEAD and self._head_bytes > bounds.HEAD_BYTES:
             # The data may have begun with the end of another request.
-            if self._known_head_bytes() > HEAD_BYTES or self._head_bytes > 2 * HEAD_BYTES:
-                self.refuse(HEAD_TOO_LARGE)
+            if self._known_head_bytes() > bounds.HEAD_BYTES or self._head_bytes > 2 * bounds.HEAD_BYTES:
+                self.refuse(bounds.HEAD_TOO_LARGE)
         elif self._receiving is BODY:
             self._framing_bytes += len(data)
-            if self._framing_bytes > 2 * HEAD_BYTES:
-                self.refuse(HEAD_TOO_LARGE)
+            if self._framing_bytes > 2 * bounds.HEAD_BYTES:
+                self.refuse(bounds.HEAD_TOO_LARGE)
 
     def head_begins(self) -> None:
         """Take the time of a request."""
@@ -153,10 +110,10 @@ class BoundedProtocol(NoUpgradesProtocol):
 
     def body_begins(self) -> None:
         """Check the head's size; raises `HeadTooLargeError`, which the parser passes on."""
-        if self._head_bytes > HEAD_BYTES and self._known_head_bytes() > HEAD_BYTES:
-            self._stopped_by = HEAD_TOO_LARGE
+        if self._head_bytes > bounds.HEAD_BYTES and self._known_head_bytes() > bounds.HEAD_BYTES:
+            self._stopped_by = bounds.HEAD_TOO_LARGE
             raise HeadTooLargeError
-        self._receiving, self._since = BODY, self.heard_at
+        self._receiving, self._since, self._is_passed_on = BODY, self.heard_at, False
         self._body_bytes = self._framing_bytes = 0
 
     def content_comes(self) -> None:
@@ -169,8 +126,9 @@ class BoundedProtocol(NoUpgradesProtocol):
         if not self._is_answering():
             self._keep_nothing()
 
-    def ignore_trailers(self) -> None:
-        """Drop the headers that come after those of the head."""
+    def request_is_passed_on(self) -> None:
+        """Take note that the application has the request, and drop the headers that come after the head's."""
+        self._is_passed_on = True
         self.headers = _NoTrailers()
 
     def _known_head_bytes(self) -> int:
@@ -185,17 +143,17 @@ class BoundedProtocol(NoUpgradesProtocol):
         if self._is_over:
             return
         self._is_over = True
-        cycle = self.cycle
-        if cycle is not None and cycle.more_body:  # the request that is refused has reached the application
+        if self._receiving is BODY and self._is_passed_on:
+            cycle = self.cycle
             cycle.disconnected = True
             cycle.message_event.set()
-            if self.pipeline:
-                self.pipeline.popleft()
-            elif cycle.response_started:
-                self.transport.abort()
-            else:
-                self._answer_refusal(problem)
+            if not self.pipeline:
+                if cycle.response_started:
+                    self.transport.abort()
+                else:
+                    self._answer_refusal(problem)
                 return
+            self.pipeline.popleft()
         if self._is_answering() or self.pipeline:
             self._refusal = problem
         else:
@@ -248,23 +206,24 @@ class BoundedProtocol(NoUpgradesProtocol):
 
     def check(self, now: float) -> None:
         """End the connection if its client is overdue."""
+        seconds, silent_seconds = now - self._since, now - self.heard_at
         if self._takes_nothing(now):
             self.transport.abort()
         elif self.transport.is_closing():
-            if now - self._since > LINGER_SECONDS or now - self.heard_at > LINGER_SILENT_SECONDS:
+            if seconds > bounds.LINGER_SECONDS or silent_seconds > bounds.LINGER_SILENT_SECONDS:
                 self.transport.abort()
         elif self.flow.read_paused:
             self._since += SWEEP_SECONDS  # it is the application that keeps the client waiting
         elif self._receiving is BODY:
-            is_silent = now - self.heard_at > BODY_SECONDS
-            if is_silent or now - self._since > BODY_SECONDS + self._body_bytes / BODY_BYTES_PER_SECOND:
-                self.refuse(BODY_TOO_SLOW)
+            allowed = bounds.BODY_SECONDS + self._body_bytes / bounds.BODY_BYTES_PER_SECOND
+            if seconds > allowed or silent_seconds > bounds.BODY_SECONDS:
+                self.refuse(bounds.BODY_TOO_SLOW)
         elif self._is_answering():
             pass
         elif self._receiving is HEAD:
-            if now - self._since > HEAD_SECONDS:
-                self.refuse(HEAD_TOO_SLOW)
-        elif now - self._since > IDLE_SECONDS:
+            if seconds > bounds.HEAD_SECONDS:
+                self.refuse(bounds.HEAD_TOO_SLOW)
+        elif seconds > bounds.IDLE_SECONDS:
             self.transport.close()
 
     def _takes_nothing(self, now: float) -> bool:
@@ -273,7 +232,7 @@ class BoundedProtocol(NoUpgradesProtocol):
         if current == 0 or current != unread:
             self._unread = current, now
             return False
-        return now - since > UNREAD_SECONDS
+        return now - since > bounds.UNREAD_SECONDS
 
     def awaits_client(self) -> bool:
         """Tell whether the server has nothing to do for this connection."""
@@ -294,7 +253,7 @@ class BoundedProtocol(NoUpgradesProtocol):
         """Refuse the request whose body is being received; return whether there is one."""
         if self._receiving is not BODY or self._is_over:
             return False
-        self.refuse(TOO_MANY_BODIES)
+        self.refuse(bounds.TOO_MANY_BODIES)
         self._keep_nothing()
         return True
 

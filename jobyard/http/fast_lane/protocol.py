@@ -75,7 +75,7 @@ class FastLaneProtocol(BoundedProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
         super().on_headers_complete()
-        self.ignore_trailers()
+        self.request_is_passed_on()
 
     def on_body(self, body: bytes) -> None:
         """Overridden so that the body of a plain request is collected here."""

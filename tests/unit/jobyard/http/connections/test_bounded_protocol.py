@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobyard.http.connections import bounded_protocol, sweeper
-from jobyard.http.connections.bounded_protocol import HEAD_BYTES
+from jobyard.http.connections import bounds, sweeper
+from jobyard.http.connections.bounds import HEAD_BYTES
 from jobyard.jobs.ledger import Ledger
 from tests.support.lane_server import BODY, REFUSAL, SLOW, Caller, Server, request, served
 from tests.support.waiting import wait_until
@@ -30,7 +30,7 @@ def server(own_ledger: Ledger) -> Iterator[Server]:
 def impatient(own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(sweeper, "SWEEP_SECONDS", QUICK / 10)
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SILENT_SECONDS", "UNREAD_SECONDS"):
-        monkeypatch.setattr(bounded_protocol, name, QUICK)
+        monkeypatch.setattr(bounds, name, QUICK)
     with served(own_ledger) as server:
         yield server
 
@@ -207,6 +207,27 @@ def test_nonsense_behind_a_request_does_not_cost_its_answer(server: Server, firs
     assert refused(caller) == (400, "invalid-http")
     assert is_ended(caller)
     assert server.caller().post()[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("then", "refusal"),
+    [
+        (b"\x00nonsense\r\n\r\n", (400, "invalid-http")),
+        (head_of(HEAD_BYTES + 1024), (431, "head-too-large")),
+        (b"GET / HTTP/1.1\r\nHost: local", (408, "too-slow")),
+        (request()[:-3], (408, "too-slow")),
+        (request(path="/v1/jobs")[:-3], (408, "too-slow")),
+    ],
+    ids=["nonsense", "large", "slow head", "slow body", "slow body of the application"],
+)
+def test_a_request_that_follows_one_answered_before_its_bodys_end_is_refused_in_words(
+    impatient: Server, then: bytes, refusal: tuple[int, str]
+) -> None:
+    caller = impatient.caller()
+    caller.send(request(path="/refuse")[: -len(BODY)])
+    assert caller.answer()[0] == REFUSAL
+    caller.send(BODY + then)
+    assert refused(caller) == refusal
 
 
 def test_nonsense_within_a_body_is_refused_after_the_answers_before_it(server: Server) -> None:
