@@ -51,10 +51,8 @@ def end_or_name_lock_holder(path: str) -> str | None:
                 return f"process {process_id} ({look.name}) was stopped with the write lock, and was ended"
     except OSError:  # it has ended, or belongs to another user
         return None
-    holder, end = (
-        f"process {process_id} ({look.name}) holds the write lock",
-        f"`kill -9 {process_id}` ends it",
-    )
+    holder = f"process {process_id} ({look.name}) holds the write lock"
+    end = f"`kill -9 {process_id}` ends it"
     if look.state in _STOPPED:
         return f"{holder}, and is stopped: `kill -CONT {process_id}` lets it go on, {end}"
     return f"{holder}: if it hangs, {end}"
