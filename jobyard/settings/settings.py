@@ -98,12 +98,17 @@ class Settings(BaseSettings):
 
     @property
     def valkey_password(self) -> str:
-        """The password of the embedded Valkey, generated when it is first asked for; `SettingsError`."""
-        return generated_password(self.home / "valkey.password")
+        """The password of the embedded Valkey, generated when it is first asked for; `SettingsError`.
+
+        Empty where the home folder is missing: no Valkey runs there, and who looks in a wrong place leaves
+        nothing behind.
+        """
+        return generated_password(self.home / "valkey.password") if self.home.exists() else ""
 
     @cached_property
     def embedded_redis_url(self) -> str:
-        return f"redis://:{self.valkey_password}@127.0.0.1:{self.valkey.port}/0"
+        password = self.valkey_password
+        return f"redis://{password and f':{password}@'}127.0.0.1:{self.valkey.port}/0"
 
     @property
     def is_broker_embedded(self) -> bool:

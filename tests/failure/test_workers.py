@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -14,7 +15,6 @@ import pytest
 from sqlalchemy import update
 
 from jobyard.jobs.database.schema import job as job_table
-from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Cause, Failure, Status
 from jobyard.jobs.ledger.fault_counters import FaultKind
 from jobyard.jobs.reading.job_queries import get_attempts
@@ -27,7 +27,7 @@ def freeze(own: OwnYard, worker: Program, when: Callable[[], bool] = lambda: Tru
     """Stop a worker at a moment at which it does not hold the ledger, which SQLite has one writer for."""
     for attempt in count(1):
         worker.kill(signal.SIGSTOP)
-        with suppress(LedgerUnavailableError), own.writing_at_once():
+        with suppress(sqlite3.OperationalError), own.writing_at_once():
             if when():
                 return
         worker.kill(signal.SIGCONT)

@@ -66,8 +66,8 @@ def test_everything_has_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     settings = load_settings()
     assert (settings.api.host, settings.api.port, settings.flower.port) == ("127.0.0.1", 8000, 5555)
     assert settings.ledger_url == f"sqlite:///{Path('var').absolute()}/jobyard.db"
-    password = (tmp_path / "var" / "valkey.password").read_text
-    assert settings.broker_url == settings.redis_url == f"redis://:{password()}@127.0.0.1:6399/0"
+    assert settings.broker_url == settings.redis_url == "redis://127.0.0.1:6399/0"
+    assert not Path("var").exists()
     assert settings.files_url == (Path("var").absolute() / "files").as_uri()
 
 
@@ -229,6 +229,14 @@ def test_redis_is_the_broker_where_that_is_one_and_the_embedded_valkey_elsewhere
         assert settings.redis_url == f"redis://:{settings.valkey_password}@127.0.0.1:6399/0"
         assert needs_valkey(loaded())
     assert loaded(REDIS__URL="redis://other/2", VALKEY__PORT="7000").redis_url == "redis://other/2"
+
+
+def test_the_embedded_valkey_has_a_password_that_is_kept_in_the_home_folder(
+    loaded: Any, tmp_path: Path
+) -> None:
+    url = loaded(HOME=str(tmp_path)).broker_url
+    assert url == f"redis://:{(tmp_path / 'valkey.password').read_text()}@127.0.0.1:6399/0"
+    assert loaded(HOME=str(tmp_path)).broker_url == url
 
 
 def test_a_password_that_cannot_be_kept_is_said_in_a_sentence(loaded: Any, tmp_path: Path) -> None:
