@@ -8,8 +8,8 @@ from contextlib import closing
 
 from jobyard.settings import get_settings
 from jobyard.tasks.context import current_job
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Order(Payload):

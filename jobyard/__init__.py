@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from jobyard.settings.settings import get_section
     from jobyard.tasks.context import JobContext, current_job
     from jobyard.tasks.coroutines import run_coroutine
+    from jobyard.tasks.declare import shared_task, task
     from jobyard.tasks.handle import JobFailedError, JobHandle
     from jobyard.tasks.options import JobOptions
     from jobyard.tasks.payload import FileId, Payload
-    from jobyard.tasks.task import JobTask, task
+    from jobyard.tasks.task import Task
 
 __all__ = [
     "Application",
@@ -51,7 +52,6 @@ __all__ = [
     "JobHandle",
     "JobNotFoundError",
     "JobOptions",
-    "JobTask",
     "JobyardError",
     "LedgerUnavailableError",
     "OutcomeUnknownError",
@@ -64,12 +64,14 @@ __all__ = [
     "SettingsSection",
     "Status",
     "StoredFile",
+    "Task",
     "TaskDeclarationError",
     "crontab",
     "current_job",
     "get_files",
     "get_section",
     "run_coroutine",
+    "shared_task",
     "task",
 ]
 
@@ -92,7 +94,8 @@ _MODULES: Final = {
     "jobyard.tasks.handle": ("JobFailedError", "JobHandle"),
     "jobyard.tasks.options": ("JobOptions",),
     "jobyard.tasks.payload": ("FileId", "Payload"),
-    "jobyard.tasks.task": ("JobTask", "task"),
+    "jobyard.tasks.declare": ("shared_task", "task"),
+    "jobyard.tasks.task": ("Task",),
     # Not public: where `celery -A jobyard` finds the application.
     "jobyard.worker.entry": ("app",),
 }

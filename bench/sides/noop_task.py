@@ -5,8 +5,8 @@ import asyncio
 from bench.tools.runs import note_run
 from bench.work.computation import compute_and_note
 from jobyard.settings.queues import LOWEST_PRIORITY
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Note(Payload):

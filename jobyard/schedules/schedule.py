@@ -9,7 +9,7 @@ from celery.schedules import BaseSchedule, ParseException
 
 from jobyard.settings import SettingsError
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import JobTask
+from jobyard.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Schedule:
     """
 
     name: str
-    task: JobTask[Any, Any]
+    task: Task[..., Any]
     payload: Payload
     when: Any  # a `BaseSchedule`; Celery has no types that strict checkers could read
 
@@ -29,7 +29,7 @@ class Schedule:
             raise SettingsError(f"schedule {self.name!r}: {'; '.join(faults)}")
 
     def _faults(self) -> Iterator[str]:
-        if not isinstance(self.task, JobTask):
+        if not isinstance(self.task, Task):
             yield f"its task must be a function declared with @task, and is a {type(self.task).__name__}"
         elif not isinstance(self.payload, model := self.task.definition.payload_model):
             yield f"its payload must be a {model.__name__}, and is a {type(self.payload).__name__}"

@@ -1,20 +1,15 @@
 """Checks a task's declaration when it is imported; each error names the fix."""
 
-import inspect
-import json
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
-
-from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
+from typing import Final
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import PRIORITIES
 
-NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +42,24 @@ def check_declaration(declaration: Declaration, taken_names: Mapping[str, str]) 
 
 def _name_faults(declaration: Declaration, taken_names: Mapping[str, str]) -> list[str]:
     names = (declaration.name, *declaration.aliases)
-    malformed = [name for name in names if not NAME.fullmatch(name)]
+    malformed = [name for name in names if not _is_printable(name)]
     repeated = [name for name in names if name in taken_names or names.count(name) > 1]
-    return [f"{name!r} must look like 'noun.verb', in lower case" for name in malformed] + [
+    return [
+        f"a name has 1 to {LONGEST_NAME} printable characters and no space around them, unlike {name!r:.300}"
+        for name in malformed
+    ] + [
         f"{taken_names.get(name, 'another task')} is already called {name!r}; names and aliases must differ"
         for name in repeated
     ]
+
+
+def _is_printable(name: object) -> bool:
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= LONGEST_NAME
+        and name.isprintable()
+        and name == name.strip()
+    )
 
 
 def _option_faults(declaration: Declaration) -> list[str]:
@@ -75,65 +82,3 @@ def _option_faults(declaration: Declaration) -> list[str]:
     elif declaration.time_limit and (declaration.soft_time_limit or 0) >= declaration.time_limit:
         faults.append("soft_time_limit must be shorter than time_limit")
     return faults
-
-
-def _first_secret(schema: dict[str, Any]) -> str | None:
-    for part in (schema, *schema.get("$defs", {}).values()):
-        for field, field_schema in part.get("properties", {}).items():
-            if '"writeOnly": true' in json.dumps(field_schema, default=str):
-                return str(field)
-    return None
-
-
-def payload_and_result(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], TypeAdapter[Any]]:
-    """Return the model of the function's one parameter, and the adapter of what it returns."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TaskDeclarationError(
-            f"task {name!r}: the function has a yield, so a call of it would run nothing: return a list, or "
-            "hand in a job for each part"
-        )
-    parameters = list(inspect.signature(function).parameters)
-    hints = _hints_of(name, function)
-    model = hints.get(parameters[0]) if len(parameters) == 1 else None
-    if not (inspect.isclass(model) and issubclass(model, BaseModel)):
-        raise TaskDeclarationError(
-            f"task {name!r}: the function must take exactly one parameter, annotated with a pydantic model "
-            "(for a union, with a RootModel of it)"
-        )
-    if secret := _first_secret(_schema_of(name, model)):
-        raise TaskDeclarationError(
-            f"task {name!r}: the field {secret!r} is a secret, and secrets are stored as asterisks: "
-            "keep it in a setting, or use a plain str, which the ledger stores in the clear"
-        )
-    if "return" not in hints:
-        raise TaskDeclarationError(f"task {name!r}: annotate the function's return type (None is a type too)")
-    try:
-        return model, TypeAdapter(hints["return"])
-    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
-        raise TaskDeclarationError(
-            f"task {name!r}: pydantic does not know the return type {hints['return']!r:.200}: return a "
-            f"model, a dataclass or plain values ({_first_line(error)})"
-        ) from error
-
-
-def _hints_of(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise TaskDeclarationError(
-            f"task {name!r}: an annotation of the function cannot be resolved: {error}; import its type in "
-            "the function's module, and not under TYPE_CHECKING alone"
-        ) from error
-
-
-def _schema_of(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    try:
-        return model.model_json_schema()
-    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
-        raise TaskDeclarationError(
-            f"task {name!r}: its payload {model.__name__} has no JSON schema: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -17,6 +17,7 @@ from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.declaration import Declaration
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_validator
 from jobyard.tasks.payload import MAX_DIGITS
+from jobyard.tasks.signature import CallSignature
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out")
@@ -32,12 +33,16 @@ class TaskDefinition(Generic[In, Out]):
 
     def __init__(
         self,
-        function: Callable[[In], Any],
+        function: Callable[..., Any],
         declaration: Declaration,
-        model: type[In],
+        signature: CallSignature,
         result: TypeAdapter[Out],
+        called: Callable[..., Any] | None = None,
     ) -> None:
-        self.function, self.declaration, self.payload_model = function, declaration, model
+        self.function, self.declaration, self.signature = function, declaration, signature
+        # What runs a job, where that is more than the function itself.
+        self._called = called or function
+        self.payload_model = cast(type[In], signature.model)
         self.name, self.aliases, self.policy = declaration.name, declaration.aliases, declaration.policy
         self.doc = inspect.cleandoc(function.__doc__ or "")
         self.is_async = inspect.iscoroutinefunction(function)
@@ -61,9 +66,14 @@ class TaskDefinition(Generic[In, Out]):
         """The payload's JSON schema, with a reference for each model in it."""
         return self.payload_model.model_json_schema(ref_template="#/components/schemas/{model}")
 
+    def start(self, payload: In) -> Any:
+        """Call the function with the arguments in a payload; an `async def` one returns its coroutine."""
+        args, kwargs = self.signature.arguments(payload)
+        return self._called(*args, **kwargs)
+
     def call(self, payload: In) -> Out:
         """Call the function, and run an `async def` one to its end."""
-        returned = self.function(payload)
+        returned = self.start(payload)
         if isinstance(returned, Coroutine):
             return cast(Out, run_coroutine(returned))
         return cast(Out, returned)
@@ -74,8 +84,8 @@ class TaskDefinition(Generic[In, Out]):
             raise TypeError(
                 f"task {self.name!r} takes a {self.payload_model.__name__}, not a {type(payload).__name__}"
             )
-        text = payload.model_dump_json(by_alias=True, round_trip=True)
-        filled = frozenset(name for name, value in payload.__dict__.items() if value)
+        text = self.signature.dump(payload)
+        filled = self.signature.filled(payload)
         if filled not in self._checked_fillings:
             self._check_round_trip(payload, text)
             if len(self._checked_fillings) < MOST_CHECKED_FILLINGS:

@@ -9,8 +9,8 @@ from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import get_settings
 from jobyard.settings.retention import RetentionRule
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Heartbeat(Payload):

@@ -1,110 +1,95 @@
-"""`@task` and `JobTask`: the Celery task around a definition, which submits jobs to the ledger."""
+"""`Task`: the Celery task around a definition, whose calls submit jobs to the ledger."""
 
 import asyncio
-import inspect
 import os
-from collections.abc import Callable, Coroutine, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Generic,
-    Never,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    Unpack,
-    cast,
-    overload,
-)
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, cast
 
-from celery import Task
+import celery
 from pydantic import BaseModel
 
-from jobyard.broker.celery_app import app
 from jobyard.broker.message_ids import job_ids_of
 from jobyard.jobs.errors import AttemptFailedError
 from jobyard.jobs.job import Acceptance, Verdict
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
-from jobyard.jobs.retry import RetryPolicy
-from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE, Queue
-from jobyard.tasks.declaration import (
-    Declaration,
-    check_declaration,
-    payload_and_result,
-    refuse_unknown_options,
-)
+from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.definition import AnyDefinition, TaskDefinition
 from jobyard.tasks.handle import JobHandle
 from jobyard.tasks.options import JobOptions, Options
-from jobyard.tasks.queues import declare_queue
-from jobyard.tasks.registry import declared, register
+from jobyard.tasks.signature import Arguments
 from jobyard.tasks.submission import submit, submit_within, submit_within_async
 
+P = ParamSpec("P")
+R = TypeVar("R")
 In = TypeVar("In", bound=BaseModel)
-Out = TypeVar("Out")
 
 # Celery kills a child process this long after the hard limit, if its supervisor hangs as well (C code that
 # never releases the GIL).
 KILL_GRACE_SECONDS: Final = 15
-DEFAULT_POLICY: Final = RetryPolicy()
 OPTIONS_BY_CELERY_NAME: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
 
 if TYPE_CHECKING:
-    CeleryTask: TypeAlias = Task[Any, Any]
+    CeleryTask: TypeAlias = celery.Task[Any, Any]
 else:
-    CeleryTask = Task
+    CeleryTask = celery.Task
 
 
-class JobTask(CeleryTask, Generic[In, Out]):
-    """A declared function: `task(payload)` calls it directly, `delay` and `submit` send it to workers."""
+class Task(CeleryTask, Generic[P, R]):
+    """A declared function: `task(...)` calls it directly, `delay(...)` hands it in for a worker.
 
+    Each declaration makes a class of its own from its base, which is this class or one derived from it.
+    """
+
+    abstract = True
+    definition: TaskDefinition[Any, R]
     # Celery accepts fractions of a second here, although its stubs do not.
     time_limit: Any
     # A worker raises these to tell Celery that an attempt failed; Celery logs them without a traceback.
     throws = (AttemptFailedError,)
 
-    def __init__(self, definition: TaskDefinition[In, Out]) -> None:
-        self.definition = definition
-        self.name = definition.name
-        self.__doc__ = definition.function.__doc__
-        # Celery's own limit applies to a message, not a job, and on prefork only, so ours is reached first.
-        self.time_limit = definition.hard_limit + KILL_GRACE_SECONDS
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here and now, and run an `async def` one to its end."""
+        returned = self.run(*args, **kwargs)
+        if isinstance(returned, Coroutine):
+            return cast(R, run_coroutine(returned))
+        return cast(R, returned)
 
-    def __call__(self, payload: In) -> Out:
-        """Overridden so that `task(payload)` is a plain call of the function, checked against its types.
+    def payload(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Return the payload of a call, for `submit` and `submit_many`.
 
-        Celery's worker calls this method too, with the argument of a message: a list of job ids.
+        Raises `TypeError` where the function cannot be called so, and pydantic's `ValidationError`.
         """
-        if self.request.called_directly:
-            return self.definition.call(payload)
-        worker = f"{self.request.hostname}/{os.getpid()}"
-        return cast(Out, self.run_message(self.definition, job_ids_of(payload), worker))
+        return self.definition.signature.payload(args, kwargs)
 
-    @staticmethod
-    def run_message(definition: AnyDefinition, job_ids: Sequence[str], worker: str) -> None:
-        """Run the jobs of a message; `jobyard/worker/boot.py` replaces this method.
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:  # type: ignore[override]
+        """Commit a job of this call and publish it; returns once its row is durable.
 
-        So a program that only submits jobs does not import the code that runs them.
+        Raises as `payload` and `submit` do.
         """
-        raise RuntimeError("only a worker runs messages: jobyard.worker.boot is not loaded in this process")
+        return self.options().delay(*args, **kwargs)
 
-    def run(self, payload: In) -> Out:
-        """Overridden so that Celery finds a body; `__call__` does the work."""
-        return self(payload)
+    async def delay_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Like `delay`, from a coroutine."""
+        return await self.options().delay_async(*args, **kwargs)
 
-    def delay(self, payload: In) -> JobHandle[Out]:  # type: ignore[override]
-        """Overridden so that the job is committed to the ledger, and only then published."""
-        return self.submit(payload)
+    def options(
+        self,
+        *,
+        idempotency_key: str | None = None,
+        connection: "Transaction | AsyncTransaction | None" = None,
+        **options: Unpack[Options],
+    ) -> "Call[P, R]":
+        """Return this task with options for its next calls: `say.options(priority=9).delay("Ada")`."""
+        return Call(self, JobOptions(**options), idempotency_key, connection)
 
     def submit(
         self,
-        payload: In,
+        payload: Arguments,
         *,
         idempotency_key: str | None = None,
         connection: "Transaction | None" = None,
         **options: Unpack[Options],
-    ) -> JobHandle[Out]:
+    ) -> JobHandle[R]:
         """Commit one job and publish it; returns once the row is durable.
 
         With a `connection` to the ledger's database (SQLAlchemy's, a Session, or psycopg's) the job becomes
@@ -115,38 +100,55 @@ class JobTask(CeleryTask, Generic[In, Out]):
         used for another request, `LedgerUnavailableError` where nothing could be written, and
         `OutcomeUnknownError` with the job's id where that is not known.
         """
-        known = JobOptions(**options)
+        return self._submit(payload, JobOptions(**options), idempotency_key, connection)
+
+    def _submit(
+        self,
+        payload: BaseModel,
+        options: JobOptions,
+        idempotency_key: str | None,
+        connection: "Transaction | None",
+    ) -> JobHandle[R]:
         if connection is None:
-            [acceptance] = submit(self.definition, [payload], known, idempotency_key)
+            [acceptance] = submit(self.definition, [payload], options, idempotency_key)
         else:
-            [acceptance] = submit_within(connection, self.definition, [payload], known, idempotency_key)
+            [acceptance] = submit_within(connection, self.definition, [payload], options, idempotency_key)
         return self._handle(acceptance)
 
     async def submit_async(
         self,
-        payload: In,
+        payload: Arguments,
         *,
         idempotency_key: str | None = None,
         connection: "AsyncTransaction | None" = None,
         **options: Unpack[Options],
-    ) -> JobHandle[Out]:
+    ) -> JobHandle[R]:
         """Like `submit`, from a coroutine; `connection` is asynchronous."""
-        known, definition = JobOptions(**options), self.definition
+        return await self._submit_async(payload, JobOptions(**options), idempotency_key, connection)
+
+    async def _submit_async(
+        self,
+        payload: BaseModel,
+        options: JobOptions,
+        idempotency_key: str | None,
+        connection: "AsyncTransaction | None",
+    ) -> JobHandle[R]:
+        definition = self.definition
         if connection is None:
-            [acceptance] = await asyncio.to_thread(submit, definition, [payload], known, idempotency_key)
+            [acceptance] = await asyncio.to_thread(submit, definition, [payload], options, idempotency_key)
         else:
             [acceptance] = await submit_within_async(
-                connection, definition, [payload], known, idempotency_key
+                connection, definition, [payload], options, idempotency_key
             )
         return self._handle(acceptance)
 
     def submit_many(
         self,
-        payloads: Sequence[In],
+        payloads: Sequence[Arguments],
         options: JobOptions | None = None,
         *,
         connection: "Transaction | None" = None,
-    ) -> list[JobHandle[Out]]:
+    ) -> list[JobHandle[R]]:
         """Commit many jobs in one transaction, or in the caller's, with the same options for all of them."""
         known = options or JobOptions()
         if connection is None:
@@ -155,87 +157,96 @@ class JobTask(CeleryTask, Generic[In, Out]):
             acceptances = submit_within(connection, self.definition, payloads, known)
         return [self._handle(acceptance) for acceptance in acceptances]
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> JobHandle[Out]:  # type: ignore[override]
-        """Overridden so that no message bypasses the ledger; for callers with Celery's API, such as Flower.
-
-        `args` holds the payload, as the model or as a dictionary; `countdown`, `eta` and `expires` (seconds)
-        have Celery's meaning.
-        """
-        payload = self.definition.payload_model.model_validate(args[0] if args else kwargs)
+    def apply_async(  # type: ignore[override]
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> JobHandle[R]:
+        """Like `delay`, with Celery's options: `countdown`, `eta` and `expires` (seconds) among them."""
         known = JobOptions(
             **{OPTIONS_BY_CELERY_NAME.get(name, name): value for name, value in options.items()}
         )
-        return self._handle(submit(self.definition, [payload], known)[0])
+        return self._submit(self.definition.signature.payload(args or (), kwargs or {}), known, None, None)
 
-    def _handle(self, acceptance: Acceptance) -> JobHandle[Out]:
+    def _handle(self, acceptance: Acceptance) -> JobHandle[R]:
         adapter = self.definition.result_adapter
         return JobHandle(acceptance.job_id, adapter, is_new=acceptance.verdict is Verdict.NEW)
 
 
-class TaskDecorator(Protocol):
-    """What `@task(...)` returns: it keeps the types of the payload and the result, also for `async def`."""
+if TYPE_CHECKING:
 
-    @overload
-    def __call__(self, function: Callable[[In], Coroutine[Any, Any, Out]], /) -> JobTask[In, Out]: ...
-    @overload
-    def __call__(self, function: Callable[[In], Out], /) -> JobTask[In, Out]: ...
+    class ModelTask(Task[[In], R], Generic[In, R]):
+        """To type checkers, a task whose function takes one model: that is its payload."""
+
+        def submit(  # type: ignore[override]
+            self,
+            payload: In,
+            *,
+            idempotency_key: str | None = None,
+            connection: Transaction | None = None,
+            **options: Unpack[Options],
+        ) -> JobHandle[R]: ...
+        async def submit_async(  # type: ignore[override]
+            self,
+            payload: In,
+            *,
+            idempotency_key: str | None = None,
+            connection: AsyncTransaction | None = None,
+            **options: Unpack[Options],
+        ) -> JobHandle[R]: ...
+        def submit_many(  # type: ignore[override]
+            self,
+            payloads: Sequence[In],
+            options: JobOptions | None = None,
+            *,
+            connection: Transaction | None = None,
+        ) -> list[JobHandle[R]]: ...
+
+else:
+    ModelTask = Task
 
 
-def task(
-    name: str,
-    *,
-    queue: str | Queue = DEFAULT_QUEUE.name,
-    priority: int = DEFAULT_PRIORITY,
-    autoretry_for: tuple[type[Exception], ...] = (),
-    max_retries: int = DEFAULT_POLICY.max_retries,
-    retry_backoff: bool | int = DEFAULT_POLICY.retry_backoff,
-    retry_backoff_max: int = DEFAULT_POLICY.retry_backoff_max,
-    retry_jitter: bool = DEFAULT_POLICY.retry_jitter,
-    default_retry_delay: int = DEFAULT_POLICY.default_retry_delay,
-    time_limit: float | None = None,
-    soft_time_limit: float | None = None,
-    max_age: float | None = None,
-    aliases: tuple[str, ...] = (),
-    **unknown: Never,
-) -> TaskDecorator:
-    """Declare a task with Celery's option names; raises `TaskDeclarationError` at import for a wrong one.
+class Call(Generic[P, R]):
+    """A task with the options of its next calls."""
 
-    Limits, delays and ages are in seconds. Only exceptions in `autoretry_for`, and `RetryLater`, are retried;
-    any other makes the job a dead letter at once, and so does a retry that would come later than `max_age`
-    after the job was accepted. Naming a `queue` here declares it; a `Queue` also sets its purpose and kind.
-    """
-    refuse_unknown_options(
-        name, unknown, known=inspect.signature(task).parameters.keys() - {"name", "unknown"}
-    )
-    policy = RetryPolicy(
-        autoretry_for=autoretry_for,
-        max_retries=max_retries,
-        retry_backoff=retry_backoff,
-        retry_backoff_max=retry_backoff_max,
-        retry_jitter=retry_jitter,
-        default_retry_delay=default_retry_delay,
-    )
-    declaration = Declaration(
-        name=name,
-        queue=declare_queue(queue, name),
-        priority=priority,
-        policy=policy,
-        time_limit=time_limit,
-        soft_time_limit=soft_time_limit,
-        max_age=max_age,
-        aliases=aliases,
-    )
-    own_names = (declaration.name, *declaration.aliases)
-    check_declaration(declaration, {one: declared[one].location for one in own_names if one in declared})
+    def __init__(
+        self,
+        task: Task[P, R],
+        options: JobOptions,
+        idempotency_key: str | None,
+        connection: "Transaction | AsyncTransaction | None",
+    ) -> None:
+        self._task, self._options = task, options
+        self._idempotency_key, self._connection = idempotency_key, connection
 
-    def declare(function: Callable[[Any], Any]) -> JobTask[Any, Any]:
-        model, result = payload_and_result(name, function)
-        definition: AnyDefinition = TaskDefinition(function, declaration, model, result)
-        new: JobTask[Any, Any] = JobTask(definition)
-        app.register_task(new)
-        # A job that was accepted under an old name is published under that name.
-        app.tasks.update(dict.fromkeys(aliases, new))
-        register(definition)
-        return new
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """As `Task.delay`."""
+        payload = self._task.payload(*args, **kwargs)
+        connection = cast("Transaction | None", self._connection)
+        return self._task._submit(payload, self._options, self._idempotency_key, connection)
 
-    return declare
+    async def delay_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """As `Task.delay_async`."""
+        payload = self._task.payload(*args, **kwargs)
+        connection = cast("AsyncTransaction | None", self._connection)
+        return await self._task._submit_async(payload, self._options, self._idempotency_key, connection)
+
+
+class MessageEntry(CeleryTask):
+    """Stands before a task's class, and takes the calls with which Celery's worker hands over a message."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the jobs that a message names, or call the task directly."""
+        # Inside an attempt, which has a thread of its own, nobody has been called by a message.
+        request: Any = cast(Any, self)._get_request()
+        if request.called_directly:
+            return super().__call__(*args, **kwargs)
+        worker = f"{request.hostname}/{os.getpid()}"
+        argument = args[0] if len(args) == 1 and not kwargs else (args, kwargs)
+        return self.run_message(cast(Any, self).definition, job_ids_of(argument), worker)
+
+    @staticmethod
+    def run_message(definition: AnyDefinition, job_ids: Sequence[str], worker: str) -> None:
+        """Run the jobs of a message; `jobyard/worker/boot.py` replaces this method.
+
+        So a program that only submits jobs does not import the code that runs them.
+        """
+        raise RuntimeError("only a worker runs messages: jobyard.worker.boot is not loaded in this process")

@@ -25,7 +25,7 @@ from jobyard.settings.processes import raise_descriptor_limit
 from jobyard.tasks.coroutines import use_runner
 from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import declare_all
-from jobyard.tasks.task import JobTask
+from jobyard.tasks.task import MessageEntry
 from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
 from jobyard.worker.execution.event_loop import run_coroutine
 from jobyard.worker.execution.message import run_message
@@ -107,7 +107,7 @@ def _announcement(worker: Any) -> Announcement:
     )
 
 
-JobTask.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
+MessageEntry.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
 use_runner(run_coroutine)
 refuse_compressed()
 app.steps["worker"].update({KeeperStep, StoppingStep})

@@ -16,8 +16,8 @@ from pydantic import field_validator
 
 from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.tasks.context import current_job
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Deed(Payload):

@@ -2,8 +2,8 @@
 
 from pydantic import ConfigDict
 
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Attachment(Payload):

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable
 from itertools import count
+from typing import Unpack
 
 from jobyard.jobs.clock import monotonic, utc_now
 from jobyard.jobs.job import ClaimedJob, new_id
 from jobyard.jobs.ledger.leases import Lease
+from jobyard.tasks.declare import task
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
+from jobyard.tasks.task_options import TaskOptions
 
 
 class Order(Payload):
@@ -19,8 +21,8 @@ class Order(Payload):
 names = (f"test.watched_{number}" for number in count())
 
 
-def doing(deed: Callable[[], object], **options: object) -> AnyDefinition:
-    @task(next(names), **options)  # type: ignore[arg-type]
+def doing(deed: Callable[[], object], **options: Unpack[TaskOptions]) -> AnyDefinition:
+    @task(next(names), **options)
     def do(order: Order) -> str:
         return str(deed())
 

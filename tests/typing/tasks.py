@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+from jobyard.tasks.declare import task
 from jobyard.tasks.handle import JobHandle
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import JobTask, task
+from jobyard.tasks.task import ModelTask
 from tasks.mail.payload import Email, Receipt
 from tasks.mail.task import send_email
 
@@ -23,8 +24,8 @@ async def waiting(order: Order) -> str:
     return str(order.number)
 
 
-declared: JobTask[Order, str] = plain
-awaited: JobTask[Order, str] = waiting
+declared: ModelTask[Order, str] = plain
+awaited: ModelTask[Order, str] = waiting
 
 handle: JobHandle[str] = plain.delay(Order(number=1))
 text: str = waiting.submit(Order(number=1), priority=9, delay=timedelta(minutes=5)).get(timeout=1)
@@ -36,4 +37,4 @@ plain.delay(Email(subject="hi"))  # type: ignore[arg-type]
 plain.submit(Order(number=1), priority="high")  # type: ignore[arg-type]
 plain.submit(Order(number=1), countdown=5)  # type: ignore[call-arg]
 wrong: int = plain.delay(Order(number=1)).get()  # type: ignore[assignment]
-task("typing.misspelt", max_retrys=3)  # type: ignore[arg-type]
+task("typing.misspelt", max_retrys=3)  # type: ignore[call-overload]

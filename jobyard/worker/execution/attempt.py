@@ -74,7 +74,7 @@ async def attempt_async(
                 payload = await asyncio.to_thread(_fetch_and_decode, task, job)
             else:
                 payload = _fetch_and_decode(task, job)
-            text = task.encode(await task.function(payload))
+            text = task.encode(await task.start(payload))
             is_large = get_claim_checks().is_large(text)
             return await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
         except _UnusablePayloadError as unusable:

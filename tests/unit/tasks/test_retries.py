@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobyard import JobTask, LedgerUnavailableError
+from jobyard import LedgerUnavailableError, Task
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import ClaimedJob, Failed, new_id
 from jobyard.jobs.retry import retry_delay
@@ -16,7 +16,7 @@ from tasks.images.task import convert_image
 from tasks.mail.task import send_email
 
 
-def mean_patience(task: JobTask[Any, Any]) -> timedelta:
+def mean_patience(task: Task[..., Any]) -> timedelta:
     policy = task.definition.policy
     pauses = (
         retry_delay(policy, failures, uniform=lambda low, high: (low + high) / 2)
@@ -26,7 +26,7 @@ def mean_patience(task: JobTask[Any, Any]) -> timedelta:
 
 
 @pytest.mark.parametrize("task", [collect_page, convert_image])
-def test_a_page_is_fetched_again_for_half_an_hour(task: JobTask[Any, Any]) -> None:
+def test_a_page_is_fetched_again_for_half_an_hour(task: Task[..., Any]) -> None:
     assert timedelta(minutes=25) < mean_patience(task) < timedelta(minutes=35)
 
 

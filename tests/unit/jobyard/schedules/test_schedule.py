@@ -7,8 +7,8 @@ from celery.schedules import crontab as crontab_of_celery
 
 from jobyard.schedules.schedule import Schedule, crontab
 from jobyard.settings import SettingsError
+from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 
 class Night(Payload):

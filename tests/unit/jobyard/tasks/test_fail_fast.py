@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
+from jobyard.tasks.declare import task
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_in_elements, fail_fast_validator
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 
 MANY = 20_000
 

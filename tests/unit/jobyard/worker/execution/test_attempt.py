@@ -17,9 +17,9 @@ from jobyard.jobs.errors import Discard, RetryLater
 from jobyard.jobs.files.claim_checks import ClaimChecks
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Outcome, PutOff, Succeeded, new_id
 from jobyard.tasks.context import current_job
+from jobyard.tasks.declare import task
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.payload import Payload
-from jobyard.tasks.task import task
 from jobyard.worker.execution.attempt import attempt
 
 

@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from itertools import chain, count
+from typing import Unpack
 
 import pytest
 
 from jobyard.jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Succeeded
 from jobyard.jobs.ledger.leases import LeasedJob
 from jobyard.tasks.context import current_job
+from jobyard.tasks.declare import task
 from jobyard.tasks.definition import AnyDefinition
-from jobyard.tasks.task import task
+from jobyard.tasks.task_options import TaskOptions
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.execution.coroutine_supervisor import CoroutineSupervisor
 from jobyard.worker.execution.event_loop import get_event_loop
@@ -24,11 +26,11 @@ from tests.support.watched import Order, claimed, lease
 _names = (f"test.crowd_{number}" for number in count())
 
 
-def doing(deed: Callable[[int], Awaitable[object]], **options: object) -> AnyDefinition:
+def doing(deed: Callable[[int], Awaitable[object]], **options: Unpack[TaskOptions]) -> AnyDefinition:
     """Return a task that is told how many have begun before."""
     begun = count()
 
-    @task(next(_names), **options)  # type: ignore[arg-type]
+    @task(next(_names), **options)
     async def do(order: Order) -> str:
         return str(await deed(next(begun)))
 

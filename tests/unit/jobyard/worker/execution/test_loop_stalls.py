@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from jobyard.jobs.job import Cause, Failed, Outcome, Succeeded
 from jobyard.jobs.ledger.leases import LeasedJob
-from jobyard.tasks.task import task
+from jobyard.tasks.declare import task
 from jobyard.worker.execution import loop_stalls
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.execution.supervisor import run_attempts

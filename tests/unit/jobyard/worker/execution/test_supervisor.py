@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from functools import partial
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
@@ -10,8 +11,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import Cause, Failed, HandedBack, NotStarted, Outcome, Succeeded
 from jobyard.jobs.ledger.leases import Lease
+from jobyard.tasks.declare import task
 from jobyard.tasks.definition import AnyDefinition
-from jobyard.tasks.task import task
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.execution.interruptions import AttemptStopped
 from jobyard.worker.execution.supervisor import run_attempt
@@ -65,9 +66,9 @@ def test_what_blocks_past_its_hard_limit_is_given_up_and_its_thread_counted_unti
 
 def test_a_limit_in_autoretry_for_is_retried_soft_or_hard() -> None:
     go_on = threading.Event()
-    retried = {"autoretry_for": (SoftTimeLimitExceeded,), "retry_backoff": 1}
-    soft = run(doing(compute, time_limit=0.05, **retried))
-    hard = run(doing(go_on.wait, time_limit=0.1, soft_time_limit=0.05, **retried))
+    retried = partial(doing, autoretry_for=(SoftTimeLimitExceeded,), retry_backoff=1)
+    soft = run(retried(compute, time_limit=0.05))
+    hard = run(retried(go_on.wait, time_limit=0.1, soft_time_limit=0.05))
     go_on.set()
     assert isinstance(soft, Failed)
     assert isinstance(hard, Failed)

@@ -1,0 +1,87 @@
+"""The options of `@task`: Celery's, where they mean something here, and ours."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, TypedDict
+
+from jobyard.jobs.errors import TaskDeclarationError
+from jobyard.jobs.retry import RetryPolicy
+from jobyard.settings.queues import Queue
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a declaration may say besides its name; limits, delays and ages are in seconds.
+
+    Only exceptions in `autoretry_for`, and `RetryLater`, are retried; any other makes the job a dead letter
+    at once, and so does a retry that would come later than `max_age` after the job was accepted. Naming a
+    `queue` declares it; a `Queue` also sets its purpose and kind.
+    """
+
+    queue: str | Queue
+    priority: int
+    autoretry_for: tuple[type[Exception], ...]
+    max_retries: int
+    retry_backoff: bool | int
+    retry_backoff_max: int
+    retry_jitter: bool
+    default_retry_delay: int
+    time_limit: float | None
+    soft_time_limit: float | None
+    max_age: float | None
+    aliases: tuple[str, ...]
+    # What follows is Celery's, and changes nothing here.
+    acks_late: bool
+    acks_on_failure_or_timeout: bool
+    reject_on_worker_lost: bool
+    ignore_result: bool
+    store_errors_even_if_ignored: bool
+    track_started: bool
+    send_events: bool
+    trail: bool
+    typing: bool
+    throws: tuple[type[Exception], ...]
+    pydantic: bool
+    compression: str
+    serializer: str
+
+
+# How Jobyard does anyway what these say, or does in another way what they are for.
+WITHOUT_EFFECT: Final = (
+    *("acks_late", "acks_on_failure_or_timeout", "reject_on_worker_lost", "ignore_result"),
+    *("store_errors_even_if_ignored", "track_started", "send_events", "trail", "typing", "throws"),
+    *("pydantic", "compression"),
+)
+_REFUSED: Final = {
+    "rate_limit": "rate_limit counts for one worker in Celery, and is not there: give the task a queue of "
+    "its own, with few workers",
+    "exchange": "exchange and routing_key are not there: a job goes to one queue, which `queue=` names",
+    "routing_key": "exchange and routing_key are not there: a job goes to one queue, which `queue=` names",
+}
+_POLICY: Final = RetryPolicy.__dataclass_fields__.keys()
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise `TaskDeclarationError` for the first option that there is not; the error names the way out."""
+    known = TaskOptions.__annotations__.keys()
+    for option in options:
+        if option in _REFUSED:
+            raise TaskDeclarationError(f"task {name!r}: {_REFUSED[option]}")
+        if option not in known:
+            raise TaskDeclarationError(
+                f"task {name!r}: there is no option {option!r}; {_hint(option, known)}"
+            )
+    if options.get("serializer", "json") != "json":
+        raise TaskDeclarationError(
+            f"task {name!r}: serializer={options['serializer']!r}: a payload is JSON here: annotate the "
+            "parameter with a dataclass or a pydantic model"
+        )
+
+
+def _hint(option: str, known: Collection[str]) -> str:
+    near = get_close_matches(option, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}"
+
+
+def retry_policy(options: Mapping[str, Any]) -> RetryPolicy:
+    """Return the policy that the options say."""
+    return RetryPolicy(**{name: options[name] for name in _POLICY if name in options})

@@ -1,0 +1,53 @@
+"""Read by mypy and not run: calls of tasks whose parameters are not one model."""
+
+from datetime import timedelta
+from typing import Any
+
+from jobyard import JobHandle, Task, shared_task, task
+
+
+@task
+def add(x: int, y: int = 2) -> int:
+    return x + y
+
+
+@shared_task
+async def greet(name: str, *, loud: bool = False) -> str:
+    return name.upper() if loud else name
+
+
+@task(name="typing-bound", bind=True, max_retries=5)
+def bound(self: Any, x: int) -> str:
+    return str(x)
+
+
+@task("typing.nothing")
+def nothing() -> None: ...
+
+
+declared: Task[[int], str] = bound
+
+handle: JobHandle[int] = add.delay(1, y=2)
+text: str = greet.delay("Ada", loud=True).get()
+bound_text: str = bound.delay(1).get()
+nothing.delay()
+called: int = add(1, 2)
+later: JobHandle[int] = add.options(priority=9, delay=timedelta(minutes=5)).delay(1)
+handles: list[JobHandle[int]] = add.submit_many([add.payload(number) for number in range(3)])
+
+
+async def awaited() -> str:
+    return (await greet.delay_async("Ada")).id
+
+
+add.delay("1")  # type: ignore[arg-type]
+add.delay()  # type: ignore[call-arg]
+add.delay(1, 2, 3)  # type: ignore[call-arg]
+add.delay(1, z=2)  # type: ignore[call-arg]
+greet.delay("Ada", True)  # type: ignore[call-arg]
+bound.delay()  # type: ignore[call-arg]
+bound.delay(None, 1)  # type: ignore[call-arg, arg-type]
+nothing.delay(1)  # type: ignore[call-arg]
+add.options(priorty=9)  # type: ignore[call-arg]
+add.options(priority=9).delay("1")  # type: ignore[arg-type]
+wrong: str = add.delay(1).get()  # type: ignore[assignment]
