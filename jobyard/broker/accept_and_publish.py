@@ -94,11 +94,12 @@ class AcceptAndPublish:
 def _may_be_sent_early(new_job: NewJob) -> bool:
     # A job with a key may turn out to be one that exists already, and tags take a second statement.
     has_key = bool(new_job.idempotency_key or new_job.unique_key)
-    return new_job.is_due and not (has_key or new_job.tags or new_job.bulk)
+    return new_job.is_due and not (has_key or new_job.tags or new_job.bulk or new_job.has_call_fields)
 
 
 def _queued_job(new_job: NewJob) -> QueuedJob:
-    return QueuedJob(new_job.id, new_job.task, new_job.queue, new_job.priority)
+    own = (new_job.id, new_job.task, new_job.queue, new_job.priority)
+    return QueuedJob(*own, time_limit=new_job.time_limit)
 
 
 @locked_cache

@@ -15,6 +15,9 @@ from jobyard.jobs.clock import utc_from_millis, utc_now
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
 
+HeaderValue = str | int | float | bool
+
+
 def new_id() -> str:
     """Return a new UUIDv7 (RFC 9562) as text; ids sort by the time they were made."""
     return str(uuid7())
@@ -71,12 +74,16 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong in an attempt: the cause, and the exception's class, message and traceback."""
+    """What went wrong in an attempt: the cause, and the exception's class, message and traceback.
+
+    `module` is where the class was defined, if that is known.
+    """
 
     cause: Cause
     type: str
     message: str
     traceback: str | None = None
+    module: str | None = None
 
 
 # The records that every job needs are named tuples: a frozen dataclass takes three times as long to make, and
@@ -89,6 +96,8 @@ class NewJob(NamedTuple):
     `delay` counts from the ledger's clock; `run_at` is a date and takes precedence. The ledger accepts none
     of the jobs with the same `bulk` if one of them has an idempotency key that was used for another request.
     `parent` is the job that submits this one.
+    `external_id` is the caller's own id for the job: a second job with it is the first one, whatever its
+    payload. `headers` are the caller's, as JSON text. The limits are in seconds, and None means the task's.
     """
 
     id: str
@@ -106,6 +115,10 @@ class NewJob(NamedTuple):
     tags: tuple[str, ...] = ()
     parent: str | None = None
     bulk: str | None = None
+    external_id: str | None = None
+    headers: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
 
     def copy_with_payload(self, payload: str) -> "NewJob":
         """Return a new job, with an id of its own, that has the same options and another payload."""
@@ -116,27 +129,38 @@ class NewJob(NamedTuple):
         """Tell whether the job may start now, by this machine's clock."""
         return self.delay <= timedelta(0) and (self.run_at is None or self.run_at <= utc_now())
 
+    @property
+    def has_call_fields(self) -> bool:
+        """Tell whether the job has an external id, headers or limits of its own, which most jobs have not."""
+        return self[FIRST_CALL_FIELD:] != _NO_CALL_FIELDS
+
 
 FIRST_OPTION: Final = NewJob._fields.index(
     "max_attempts"
 )  # from there on, the options that come with a payload
+FIRST_CALL_FIELD: Final = NewJob._fields.index("external_id")
+_NO_CALL_FIELDS: Final = (None,) * len(NewJob._fields[FIRST_CALL_FIELD:])
 
 
 class QueuedJob(NamedTuple):
-    """The part of a waiting job that its message needs; a job with `lost` above 0 gets a message alone."""
+    """The part of a waiting job that its message needs; a job with `lost` above 0 gets a message alone.
+
+    `time_limit` is the job's own hard limit in seconds, or None where the task's applies.
+    """
 
     id: str
     task: str
     queue: str
     priority: int
     lost: int = 0
+    time_limit: float | None = None
 
 
 class Verdict(StrEnum):
     """How the ledger answers a job that is submitted."""
 
     NEW = "new"
-    REPEATED = "repeated"  # the idempotency key and the request are known: the answer is the first job
+    REPEATED = "repeated"  # the key and the request, or the external id, are known: the answer is that job
     DUPLICATE = "duplicate"  # a job with that unique key has not ended yet: the answer is that job
     CONFLICT = "conflict"  # the idempotency key is known with another request: nothing is accepted
 
@@ -149,7 +173,10 @@ class Acceptance(NamedTuple):
 
 
 class ClaimedJob(NamedTuple):
-    """A job that this worker holds; `attempt` is the fencing token of every later write."""
+    """A job that this worker holds; `attempt` is the fencing token of every later write.
+
+    `headers` is JSON text. Limits are in seconds, and None means the task's.
+    """
 
     id: str
     task: str
@@ -159,6 +186,10 @@ class ClaimedJob(NamedTuple):
     max_attempts: int
     lost: int
     created_at: datetime
+    external_id: str | None = None
+    headers: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +253,10 @@ Outcome = Succeeded | Failed | HandedBack | NotStarted | PutOff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job with all its columns in the ledger."""
+    """One job with all its columns in the ledger.
+
+    `external_id` and `headers` are the caller's. The limits, in seconds, are the job's own where it has some.
+    """
 
     id: str
     task: str
@@ -249,6 +283,10 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    external_id: str | None = None
+    headers: Mapping[str, HeaderValue] | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     tags: tuple[str, ...] = ()
 
 

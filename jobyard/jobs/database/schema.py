@@ -91,6 +91,11 @@ job = Table(
     Column("request_hash", String(64)),
     Column("unique_key", String(255)),
     Column("parent", Id),  # the job that submitted this one
+    Column("external_id", String(255)),  # the caller's own id
+    Column("headers", Text),  # JSON: the caller's, for the task
+    # In seconds, where the job has limits of its own.
+    Column("time_limit", Float),
+    Column("soft_time_limit", Float),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -105,10 +110,11 @@ def _partial(name: str, *columns: str | ColumnElement[Any], where: str, unique: 
 
 
 # The columns that the message of a waiting job needs.
-QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority, job.c.lost)
+QUEUED_JOB = (job.c.id, job.c.task, job.c.queue, job.c.priority, job.c.lost, job.c.time_limit)
 
 
 _partial("ux_job_idempotency_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True)
+_partial("ux_job_external_id", "external_id", where="external_id IS NOT NULL", unique=True)
 _partial(
     "ux_job_unique_key",
     "task",
@@ -163,6 +169,7 @@ attempt = Table(
     Column("attempt", Integer, primary_key=True),
     Column("cause", String(20), nullable=False),
     Column("type", String(200), nullable=False),
+    Column("module", String(200)),  # where the exception's class was defined
     Column("message", Text, nullable=False),
     Column("traceback", Text),
     Column("worker", String(200)),

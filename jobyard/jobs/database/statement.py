@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from sqlalchemy import Dialect, PoolProxiedConnection
+from sqlalchemy import Dialect, Float, PoolProxiedConnection
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
 
 from jobyard.jobs.database.engines import Durability
 from jobyard.jobs.database.row_parameter import POSTGRESQL
@@ -92,13 +93,19 @@ class CommittedStatement:
         return compiled
 
 
+def _conversion(type_: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    # Both drivers return numbers as such, and SQLAlchemy would ask for the code that PostgreSQL gives a type.
+    is_number = isinstance(type_, Float)
+    return None if is_number else type_.dialect_impl(dialect).result_processor(dialect, None)
+
+
 def _compile(statement: UpdateBase, dialect: Dialect, *, keeps_plan: bool) -> _CompiledStatement:
     compiled = statement.compile(dialect=dialect)
     columns = statement.exported_columns
     conversions = [
         (index, convert)
         for index, column in enumerate(columns)
-        if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        if (convert := _conversion(column.type, dialect))
     ]
     return _CompiledStatement(
         str(compiled),

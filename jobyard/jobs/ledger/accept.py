@@ -29,7 +29,7 @@ from jobyard.jobs.database.row_parameter import RowParameter
 from jobyard.jobs.database.schema import Id, job, status_is, tag
 from jobyard.jobs.database.statement import CommittedStatement
 from jobyard.jobs.database.upsert import insert_or
-from jobyard.jobs.job import FIRST_OPTION, WAITING, Acceptance, NewJob, Status, Verdict
+from jobyard.jobs.job import FIRST_CALL_FIELD, FIRST_OPTION, WAITING, Acceptance, NewJob, Status, Verdict
 
 _TRIES = 3
 # Jobs that a publisher sends within `unsent_after` (2 s by default) at the least; measured: 1,500 to 4,000/s.
@@ -48,6 +48,14 @@ _SHARED: Final[_Types] = {
     "expires_in": Float,
 }
 _KEYS: Final[_Types] = {"idempotency_key": String, "request_hash": String, "unique_key": String}
+_CALL_FIELDS: Final[_Types] = {
+    "external_id": String,
+    "headers": Text,
+    "time_limit": Float,
+    "soft_time_limit": Float,
+}
+# Most jobs have none of the last, so they do without these columns.
+_JOBS_WITH_CALL_FIELDS: Final = RowParameter(**_UNSHARED, **_SHARED, **_KEYS, **_CALL_FIELDS)
 _ANY_JOBS: Final = RowParameter(**_UNSHARED, **_SHARED, **_KEYS)
 _ONE_JOB: Final = RowParameter(**_UNSHARED, **_SHARED)
 _ALIKE_JOBS: Final = RowParameter(**_UNSHARED)
@@ -77,7 +85,8 @@ def commit_untagged(database: LedgerDatabase, new_jobs: Sequence[NewJob], unsent
     """Commit jobs without tags by one statement; return whether all were new (if not, call `accept`)."""
     dialect = database.dialect
     if not _are_alike(new_jobs):
-        statement, parameters = _INSERT, _parameters_of_any(dialect, _in_lock_order(new_jobs), unsent_after)
+        statement = _INSERT_WITH_CALL_FIELDS if _have_call_fields(new_jobs) else _INSERT
+        parameters = _parameters_of_any(dialect, _in_lock_order(new_jobs), unsent_after)
     elif len(new_jobs) == 1:
         statement, parameters = _INSERT_ONE, _parameters_of_one(dialect, new_jobs[0], unsent_after)
     else:
@@ -87,16 +96,23 @@ def commit_untagged(database: LedgerDatabase, new_jobs: Sequence[NewJob], unsent
 
 def _are_alike(new_jobs: Sequence[NewJob]) -> bool:
     # Whether they differ only in id and payload. A key is unique to one job, so a job with a key does not
-    # qualify.
+    # qualify, nor does one with a column that most jobs do without.
     first = new_jobs[0]
-    if first.idempotency_key is not None or first.unique_key is not None:
+    if first.idempotency_key is not None or first.unique_key is not None or first.has_call_fields:
         return False
     return all(new.task == first.task and new[FIRST_OPTION:] == first[FIRST_OPTION:] for new in new_jobs)
 
 
+def _have_call_fields(new_jobs: Sequence[NewJob]) -> bool:
+    return any(new.has_call_fields for new in new_jobs)
+
+
 def _in_lock_order(new_jobs: Sequence[NewJob]) -> Sequence[NewJob]:
     # Every process inserts in this order, so that two groups with the same keys cannot wait for each other.
-    return sorted(new_jobs, key=lambda new: (new.unique_key or "", new.idempotency_key or ""))
+    return sorted(
+        new_jobs,
+        key=lambda new: (new.unique_key or "", new.idempotency_key or "", new.external_id or ""),
+    )
 
 
 def _delete_refused_bulks(
@@ -114,9 +130,12 @@ def _delete_refused_bulks(
 
 
 def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> set[str]:
-    statement = _insert_any_statement(connection.dialect.name).returning(job.c.id)
+    if _have_call_fields(new_jobs):
+        insert = _insert_with_call_fields_statement(connection.dialect.name)
+    else:
+        insert = _insert_any_statement(connection.dialect.name)
     parameters = _parameters_of_any(connection.dialect.name, new_jobs, unsent_after)
-    inserted = set(connection.execute(statement, parameters).scalars())
+    inserted = set(connection.execute(insert.returning(job.c.id), parameters).scalars())
     tags = [{"tag": t, "job_id": new.id} for new in new_jobs if new.id in inserted for t in new.tags]
     if tags:
         connection.execute(insert_or(connection.dialect.name, tag).on_conflict_do_nothing(), tags)
@@ -124,11 +143,15 @@ def _insert(connection: Connection, new_jobs: Sequence[NewJob], unsent_after: ti
 
 
 def _parameters_of_any(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (new.id, new.payload, *_shared(new, dialect), new.idempotency_key, new.request_hash, new.unique_key)
         for new in new_jobs
     ]
-    return {**_ANY_JOBS.parameters(dialect, rows), **_unsent_after(new_jobs, unsent_after)}
+    form = _ANY_JOBS
+    if _have_call_fields(new_jobs):
+        form = _JOBS_WITH_CALL_FIELDS
+        rows = [(*row, *new[FIRST_CALL_FIELD:]) for row, new in zip(rows, new_jobs, strict=True)]
+    return {**form.parameters(dialect, rows), **_unsent_after(new_jobs, unsent_after)}
 
 
 def _parameters_of_alike(dialect: str, new_jobs: Sequence[NewJob], unsent_after: timedelta) -> dict[str, Any]:
@@ -165,6 +188,11 @@ def _insert_any_statement(dialect: str) -> Insert:
     return _insert_from(dialect, _ANY_JOBS.query(dialect))
 
 
+@cache
+def _insert_with_call_fields_statement(dialect: str) -> Insert:
+    return _insert_from(dialect, _JOBS_WITH_CALL_FIELDS.query(dialect))
+
+
 def _insert_alike_statement(dialect: str) -> Insert:
     # Half the work on SQLite, which is mostly to extract JSON values and to compute the time for each row.
     shared = RowParameter(**_SHARED).single_row().selected_columns
@@ -194,6 +222,7 @@ def _insert_from(dialect: str, query: Select[Any]) -> Insert:
 
 
 _INSERT: Final = CommittedStatement(_insert_any_statement)
+_INSERT_WITH_CALL_FIELDS: Final = CommittedStatement(_insert_with_call_fields_statement)
 _INSERT_ALIKE: Final = CommittedStatement(_insert_alike_statement)
 _INSERT_ONE: Final = CommittedStatement(_insert_one_statement, finds_one_row=True)
 
@@ -207,6 +236,10 @@ def _find_existing(connection: Connection, new: NewJob) -> Acceptance | None:
         for id_, request_hash in connection.execute(same_key):
             is_same = request_hash == new.request_hash
             return Acceptance(id_, Verdict.REPEATED if is_same else Verdict.CONFLICT)
+    if new.external_id is not None:
+        same_id = select(job.c.id).where(job.c.external_id == new.external_id)
+        for id_ in connection.execute(same_id).scalars():
+            return Acceptance(id_, Verdict.REPEATED)
     if new.unique_key is not None:
         has_not_ended = status_is(*WAITING, Status.RUNNING)
         same_key = select(job.c.id).where(job.c.task == new.task, job.c.unique_key == new.unique_key)

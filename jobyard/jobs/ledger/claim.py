@@ -29,6 +29,10 @@ _CLAIMED_JOB = (
     job.c.max_attempts,
     job.c.lost,
     job.c.created_at,
+    job.c.external_id,
+    job.c.headers,
+    job.c.time_limit,
+    job.c.soft_time_limit,
 )
 
 

@@ -9,9 +9,9 @@ from psycopg.rows import tuple_row
 
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
-from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, arguments_of, call_text
+from jobyard.jobs.ledger.accept_function import NO_LEDGER, CallTexts, acceptance_of, arguments_of
 
-_CALL: Final = call_text("%({})s").encode()
+_CALLS: Final = CallTexts.with_marker("%({})s")
 
 
 def accept_by_psycopg(connection: psycopg.Connection[Any], new_jobs: Sequence[NewJob]) -> list[Acceptance]:
@@ -19,7 +19,7 @@ def accept_by_psycopg(connection: psycopg.Connection[Any], new_jobs: Sequence[Ne
     try:
         with connection.cursor(row_factory=tuple_row) as cursor:
             return [
-                acceptance_of(*_existing_row(cursor.execute(_CALL, arguments_of(new)).fetchone()))
+                acceptance_of(*_existing_row(cursor.execute(_call_for(new), arguments_of(new)).fetchone()))
                 for new in new_jobs
             ]
     except (UndefinedFunction, InvalidSchemaName) as error:
@@ -34,11 +34,15 @@ async def accept_by_async_psycopg(
     try:
         async with connection.cursor(row_factory=tuple_row) as cursor:
             for new in new_jobs:
-                await cursor.execute(_CALL, arguments_of(new))
+                await cursor.execute(_call_for(new), arguments_of(new))
                 acceptances.append(acceptance_of(*_existing_row(await cursor.fetchone())))
     except (UndefinedFunction, InvalidSchemaName) as error:
         raise LedgerUnavailableError(NO_LEDGER) from error
     return acceptances
+
+
+def _call_for(new: NewJob) -> bytes:
+    return (_CALLS.with_call_fields if new.has_call_fields else _CALLS.plain).encode()
 
 
 def _existing_row(row: tuple[Any, ...] | None) -> tuple[Any, ...]:

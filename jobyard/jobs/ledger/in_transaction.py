@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger.accept import accept
-from jobyard.jobs.ledger.accept_function import NO_LEDGER, acceptance_of, arguments_of, call_text
+from jobyard.jobs.ledger.accept_function import NO_LEDGER, CallTexts, acceptance_of, arguments_of
 
 if TYPE_CHECKING:  # at run time the caller has imported them; SQLAlchemy's asyncio needs greenlet
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -43,7 +43,9 @@ AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | AsyncPsycopgConn
 
 _NO_LEDGER_STATES: Final = ("3F000", "42883")  # no such schema, no such function
 _SESSIONS: Final = ("Session", "scoped_session")
-_SQLALCHEMY_CALL: Final = text(call_text(":{}"))
+_CALLS: Final = CallTexts.with_marker(":{}")
+_CALL: Final = text(_CALLS.plain)
+_CALL_WITH_FIELDS: Final = text(_CALLS.with_call_fields)
 
 
 def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
@@ -101,7 +103,10 @@ def _accept_by_sqlalchemy(connection: Connection, new_jobs: Sequence[NewJob]) ->
     try:
         if connection.dialect.name == "sqlite":
             return accept(connection, new_jobs, unsent_after=timedelta(0))
-        rows = [connection.execute(_SQLALCHEMY_CALL, arguments_of(new)).one() for new in new_jobs]
+        rows = [
+            connection.execute(_CALL_WITH_FIELDS if new.has_call_fields else _CALL, arguments_of(new)).one()
+            for new in new_jobs
+        ]
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
         if state in _NO_LEDGER_STATES or "no such table" in str(error.orig):

@@ -213,7 +213,7 @@ def failure_row(outcome: Failed) -> dict[str, Any]:
     return row
 
 
-_ATTEMPT_FIELDS: Final = ("cause", "type", "message", "traceback", "progress")
+_ATTEMPT_FIELDS: Final = ("cause", "type", "module", "message", "traceback", "progress")
 
 
 def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
@@ -234,6 +234,7 @@ def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
             "job_id": outcome.job_id,
             "cause": outcome.failure.cause,
             "type": outcome.failure.type,
+            "module": outcome.failure.module,
             "message": outcome.failure.message,
             "traceback": outcome.failure.traceback,
             "progress": outcome.progress,

@@ -1,5 +1,6 @@
 """Queries for jobs: one job with its history, several jobs, and the counts of the queues."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,6 +134,8 @@ def _tags_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[s
 def _as_job(row: Row[Any], tags: tuple[str, ...]) -> Job:
     fields = {name: row._mapping[name] for name in _JOB_FIELDS}
     fields["status"] = Status(row.status)
+    if row.headers is not None:
+        fields["headers"] = json.loads(row.headers)
     failure = None
     if row.failure_cause is not None:
         failure = Failure(Cause(row.failure_cause), row.failure_type, row.failure_message)
@@ -140,5 +143,5 @@ def _as_job(row: Row[Any], tags: tuple[str, ...]) -> Job:
 
 
 def _as_attempt(row: Row[Any]) -> Attempt:
-    failure = Failure(Cause(row.cause), row.type, row.message, row.traceback)
+    failure = Failure(Cause(row.cause), row.type, row.message, row.traceback, row.module)
     return Attempt(row.attempt, failure, row.worker, row.started_at, row.ended_at)
