@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from jobyard.broker.kill_limit import kill_after
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import LedgerUnavailableError
@@ -47,18 +48,21 @@ class Bundler:
         self._refresh_at = 0.0
 
     def split(self, jobs: Sequence[QueuedJob]) -> Iterator[list[QueuedJob]]:
-        """Yield bundles of one task, queue and priority each; a job that lost a worker has its own bundle."""
+        """Yield bundles of one task, queue, priority and time limit each.
+
+        A job that lost a worker has its own bundle.
+        """
         if len(jobs) == 1:
             yield list(jobs)
             return
         self._refresh()
-        groups: dict[tuple[str, str, int], list[QueuedJob]] = defaultdict(list)
+        groups: dict[tuple[str, str, int, int | None], list[QueuedJob]] = defaultdict(list)
         for job in jobs:
             if job.lost:
                 yield [job]
             else:
-                groups[job.task, job.queue, job.priority].append(job)
-        for (task, queue, _), group in groups.items():
+                groups[job.task, job.queue, job.priority, kill_after(job.time_limit)].append(job)
+        for (task, queue, *_), group in groups.items():
             slots = self._slots.get(queue, 1)
             most, start = min(MOST_JOBS, ceil(len(group) / slots)), 0
             while start < len(group):

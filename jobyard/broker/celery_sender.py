@@ -3,6 +3,7 @@
 from typing import Any
 
 from jobyard.broker.celery_app import app
+from jobyard.broker.kill_limit import kill_after
 from jobyard.broker.message_sender import MOST_IN_ONE_WRITE, Bundles
 from jobyard.broker.message_template import args_repr
 from jobyard.broker.queues import add_queues
@@ -34,4 +35,5 @@ class CelerySender:
                         priority=broker_priority(first.priority, self._settings.broker_url),
                         producer=producer,
                         retry=False,
+                        time_limit=kill_after(first.time_limit),
                     )

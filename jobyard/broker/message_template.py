@@ -28,8 +28,11 @@ class MessageTemplate:
     body: str
 
     @classmethod
-    def for_task(cls, task: str) -> "MessageTemplate":
-        """Let Celery build the message of a task, with the task's options where this process knows them."""
+    def for_task(cls, task: str, kill_seconds: int | None = None) -> "MessageTemplate":
+        """Let Celery build the message of a task, with the task's options where this process knows them.
+
+        `kill_seconds` is as `kill_after` gives it.
+        """
         recorder: Any = _Recorder()
         app.send_task(
             task,
@@ -41,6 +44,7 @@ class MessageTemplate:
             queue=next(iter(app.amqp.queues)),  # any queue: the queue is not part of the template
             producer=recorder,
             retry=False,
+            time_limit=kill_seconds,
         )
         properties = {
             name: recorder.options[name] for name in ("correlation_id", "reply_to", "delivery_mode")

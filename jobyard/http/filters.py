@@ -13,7 +13,7 @@ from jobyard.http.errors import wrong_option
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.reading.job_filter import JobFilter
-from jobyard.tasks.options import Moment, QueueName, Tag
+from jobyard.tasks.options import ExternalId, Moment, QueueName, Tag
 from jobyard.tasks.queues import check_queue
 
 PAYLOAD_PREFIX: Final = "payload."
@@ -59,6 +59,7 @@ class FilterQuery(BaseModel):
         None, description="The worker that last ran it, with or without `/PID`."
     )
     parent: UUID | None = Field(None, description="The job that submitted it.")
+    external_id: ExternalId | None = Field(None, description="The caller's own id for it.")
     since: Moment | None = Field(None, description="Accepted at this time or later.")
     until: Moment | None = Field(None, description="Accepted before this time.")
     ended_since: Moment | None = Field(None, description="Ended at this time or later.")

@@ -8,7 +8,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobyard.http.cursors import seal
-from jobyard.jobs.job import Attempt, Cause, Failure, Intervention, InterventionKind, Job, Status
+from jobyard.jobs.job import Attempt, Cause, Failure, HeaderValue, Intervention, InterventionKind, Job, Status
 from jobyard.jobs.reading.search import Page
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -79,6 +79,7 @@ class JobView(View):
     tags: tuple[str, ...]
     unique_key: str | None
     parent: Id | None = Field(description="The job that submitted it.")
+    external_id: str | None = Field(description="The caller's own id for it.")
     created_at: datetime
     run_at: datetime
     expires_at: datetime | None
@@ -108,6 +109,11 @@ class JobDetail(JobView):
 
     payload: Any
     result: Any = None
+    headers: dict[str, HeaderValue] | None = Field(None, description="Those of the call.")
+    time_limit: float | None = Field(
+        None, description="In seconds: when an attempt is given up, where the job has limits of its own."
+    )
+    soft_time_limit: float | None = Field(None, description="In seconds: when an attempt is interrupted.")
     attempts: list[AttemptView] = []
     interventions: list[InterventionView] = []
 
@@ -119,6 +125,9 @@ class JobDetail(JobView):
             **_job_fields(job, JobView),
             payload=_parsed(job.payload),
             result=_parsed(job.result) if job.result is not None else None,
+            headers=job.headers,
+            time_limit=job.time_limit,
+            soft_time_limit=job.soft_time_limit,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
             interventions=[InterventionView.model_validate(intervention) for intervention in interventions],
         )

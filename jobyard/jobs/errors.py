@@ -52,6 +52,18 @@ class JobNotFoundError(JobyardError):
         super().__init__(f"no job {job_id} was ever accepted here")
 
 
+class ExternalIdNotFoundError(JobNotFoundError):
+    """No job with that id, as its own or as its caller's, is in the ledger."""
+
+    def __init__(self, external_id: str) -> None:
+        self.job_id = external_id
+        JobyardError.__init__(
+            self,
+            f"no job with the id {external_id!r} is here: none was accepted with it, or it was deleted at "
+            "the end of its retention (JOBYARD_LEDGER__RETENTION)",
+        )
+
+
 class JobPrunedError(JobNotFoundError):
     """The job has ended, and was deleted at the end of its retention."""
 

@@ -14,7 +14,6 @@ from uuid_utils import uuid7
 from jobyard.jobs.clock import utc_from_millis, utc_now
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
-
 HeaderValue = str | int | float | bool
 
 

@@ -7,6 +7,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVa
 from pydantic import BaseModel
 
 from jobyard.broker.celery_app import app
+from jobyard.broker.kill_limit import KILL_GRACE_SECONDS
 from jobyard.jobs.errors import TaskDeclarationError
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 from jobyard.tasks.declaration import Declaration, check_declaration
@@ -14,7 +15,7 @@ from jobyard.tasks.definition import TaskDefinition
 from jobyard.tasks.queues import declare_queue
 from jobyard.tasks.registry import declared, register
 from jobyard.tasks.signature_reader import read_signature
-from jobyard.tasks.task import KILL_GRACE_SECONDS, MessageEntry, ModelTask, Task
+from jobyard.tasks.task import MessageEntry, ModelTask, Task
 from jobyard.tasks.task_options import TaskOptions, check_options, retry_policy
 
 P = ParamSpec("P")

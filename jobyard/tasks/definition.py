@@ -28,6 +28,15 @@ CLEAN_UP_SECONDS: Final = 5
 MOST_CHECKED_FILLINGS: Final = 1000
 
 
+def soft_and_hard(soft: float | None, hard: float | None) -> tuple[float, float]:
+    """Return the soft and the hard limit where one of them is given or both, in seconds.
+
+    A single limit is the soft one, because a task can catch its exception and clean up.
+    """
+    first = soft or hard or 0.0
+    return first, hard if soft and hard else first + CLEAN_UP_SECONDS
+
+
 class TaskDefinition(Generic[In, Out]):
     """A declared function that reads and writes its payloads and results as JSON."""
 
@@ -49,9 +58,17 @@ class TaskDefinition(Generic[In, Out]):
         self.result_adapter = result
         self._checked_fillings = set[frozenset[str]]()
         hard, soft = declaration.time_limit, declaration.soft_time_limit
-        # A single limit is the soft one, because a task can catch its exception and clean up.
-        self.soft_limit = soft or hard or get_settings().tasks.time_limit.total_seconds()
-        self.hard_limit = hard if hard and soft else self.soft_limit + CLEAN_UP_SECONDS
+        usual = get_settings().tasks.time_limit.total_seconds()
+        self.soft_limit, self.hard_limit = soft_and_hard(soft, hard if soft or hard else usual)
+
+    def limits_of_call(self, soft: float | None, hard: float | None) -> tuple[float, float]:
+        """Return the soft and the hard limit of a job whose call gives one of them or both, in seconds."""
+        declared = self.declaration
+        if soft is None and declared.soft_time_limit and hard and declared.soft_time_limit < hard:
+            soft = declared.soft_time_limit
+        if hard is None and declared.time_limit and soft and declared.time_limit > soft:
+            hard = declared.time_limit
+        return soft_and_hard(soft, hard)
 
     @property
     def location(self) -> str:

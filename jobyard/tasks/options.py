@@ -1,6 +1,6 @@
 """The options of a job besides its payload, for Python and for HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypedDict
 
@@ -17,9 +17,11 @@ from pydantic import (
 )
 
 from jobyard.jobs.clock import utc_now
+from jobyard.jobs.job import HeaderValue
 from jobyard.jobs.retry import LONGEST_DELAY
 from jobyard.settings.durations import Duration, DurationOrZero
 from jobyard.settings.queues import HIGHEST_PRIORITY, LONGEST_NAME, LOWEST_PRIORITY
+from jobyard.tasks.call_headers import MOST_HEADER_BYTES, HeadersText
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,6 +45,9 @@ def _no_earlier(moment: datetime) -> datetime:
 
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+ExternalId = Annotated[
+    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 
 
@@ -62,6 +67,10 @@ class Options(TypedDict, total=False):
     max_attempts: int | None
     unique_key: str | None
     tags: Sequence[str]
+    external_id: str | None
+    headers: Mapping[str, HeaderValue] | None
+    time_limit: timedelta | float | None
+    soft_time_limit: timedelta | float | None
 
 
 class JobOptions(BaseModel):
@@ -88,15 +97,41 @@ class JobOptions(BaseModel):
         None, description="While a job of this task with this key has not ended, that job is returned."
     )
     tags: tuple[Tag, ...] = Field((), alias="tag", max_length=20, description="Words to find the job by.")
+    external_id: ExternalId | None = Field(
+        None,
+        description="The caller's own id for the job, by which it is found as by its own; a second job with "
+        "it is the first one, whatever its payload.",
+    )
+    headers: HeadersText | None = Field(
+        None,
+        description="For the task, besides the payload: a JSON object of strings, numbers and booleans, "
+        f"with at most {MOST_HEADER_BYTES} bytes.",
+    )
+    time_limit: Duration | None = Field(
+        None,
+        description="The longest that an attempt may take, instead of the task's own limit: seconds, or ISO "
+        "8601. Without a soft limit, an attempt is interrupted at this one, and given up soon after.",
+    )
+    soft_time_limit: Duration | None = Field(
+        None, description="When an attempt is interrupted, so that it can clean up; below the time limit."
+    )
 
     # A rule about two fields validates the later of them, so that an error names that field.
 
-    @field_validator("delay", "expires_in")
+    @field_validator("delay", "expires_in", "time_limit", "soft_time_limit")
     @classmethod
     def _is_not_too_long(cls, duration: timedelta | None) -> timedelta | None:
         if duration is not None and duration > LONGEST_DELAY:
             raise ValueError(f"is more than {LONGEST_DELAY.days} days")
         return duration
+
+    @field_validator("soft_time_limit")
+    @classmethod
+    def _is_below_the_hard_limit(cls, soft: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        hard = info.data.get("time_limit")
+        if soft is not None and hard is not None and soft >= hard:
+            raise ValueError("must be shorter than time_limit")
+        return soft
 
     @field_validator("run_at")
     @classmethod

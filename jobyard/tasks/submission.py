@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -22,6 +23,8 @@ from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.queues import check_queue, record_queue
 
+LATER_OPTIONS: Final = frozenset({"external_id", "headers", "time_limit", "soft_time_limit"})
+
 
 def new_job(
     task: AnyDefinition, payload: str, options: JobOptions, idempotency_key: str | None = None
@@ -33,6 +36,7 @@ def new_job(
     if options.queue is not None:
         check_queue(options.queue)
     declared = task.declaration
+    soft, hard = _limits_of(task, options)
     return NewJob(
         id=new_id(),
         task=task.name,
@@ -48,11 +52,25 @@ def new_job(
         parent=running_job_id(),
         idempotency_key=idempotency_key,
         request_hash=_request_hash(task.name, payload, options) if idempotency_key else None,
+        external_id=options.external_id,
+        headers=options.headers,
+        time_limit=hard,
+        soft_time_limit=soft,
     )
 
 
+def _limits_of(task: AnyDefinition, options: JobOptions) -> tuple[float | None, float | None]:
+    given = [
+        limit.total_seconds() if limit else None for limit in (options.soft_time_limit, options.time_limit)
+    ]
+    return task.limits_of_call(*given) if any(given) else (None, None)
+
+
 def _request_hash(task_name: str, payload: str, options: JobOptions) -> str:
-    return sha256("\n".join((task_name, payload, options.model_dump_json())).encode()).hexdigest()
+    # What most calls do without counts where it is given, so that keys of an earlier version still fit.
+    without = {name for name in LATER_OPTIONS if getattr(options, name) is None}
+    text = options.model_dump_json(exclude=without)
+    return sha256("\n".join((task_name, payload, text)).encode()).hexdigest()
 
 
 def has_large_payload(new_jobs: Sequence[NewJob]) -> bool:
@@ -124,6 +142,8 @@ def new_jobs(
     """Return new jobs, one for each payload."""
     if idempotency_key is not None:
         return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
+    if options.external_id is not None and len(payloads) > 1:
+        raise ValueError("one external_id for many payloads would make one job only: give each its own")
     template = new_job(task, "", options)
     return [template.copy_with_payload(task.dump(payload)) for payload in payloads]
 

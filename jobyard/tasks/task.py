@@ -23,9 +23,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 In = TypeVar("In", bound=BaseModel)
 
-# Celery kills a child process this long after the hard limit, if its supervisor hangs as well (C code that
-# never releases the GIL).
-KILL_GRACE_SECONDS: Final = 15
 OPTIONS_BY_CELERY_NAME: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from amqp.basic_message import Message
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.kept_connection import KeptConnection
+from jobyard.broker.kill_limit import kill_after
 from jobyard.broker.message_sender import Bundles
 from jobyard.broker.message_template import MessageTemplate
 from jobyard.broker.queues import kombu_queue
@@ -40,7 +41,7 @@ class RabbitMQSender:
         return kombu_queue(broker_queue(job.queue, job.priority, self._settings), job.queue)
 
     def _message(self, bundle: Sequence[QueuedJob]) -> Message:
-        template = self._template(bundle[0].task)
+        template = self._template(bundle[0].task, kill_after(bundle[0].time_limit))
         return Message(
             template.filled_body(bundle),
             application_headers=template.filled_headers(bundle),

@@ -12,6 +12,7 @@ from kombu import Connection
 from kombu.utils import json
 
 from jobyard.broker.celery_app import app
+from jobyard.broker.kill_limit import kill_after
 from jobyard.broker.message_template import (
     ARGS_REPR_PLACEHOLDER,
     FIRST_ID_PLACEHOLDER,
@@ -35,9 +36,18 @@ class RedisTemplate:
     template: MessageTemplate
 
     @classmethod
-    def for_kind(cls, channel: Any, broker_url: str, task: str, queue: str, priority: int) -> "RedisTemplate":
+    def for_kind(
+        cls,
+        channel: Any,
+        broker_url: str,
+        task: str,
+        queue: str,
+        priority: int,
+        kill_seconds: int | None = None,
+    ) -> "RedisTemplate":
         """Build the template with a kombu channel to Redis; sends nothing."""
-        template, redis_priority = MessageTemplate.for_task(task), broker_priority(priority, broker_url)
+        template = MessageTemplate.for_task(task, kill_seconds)
+        redis_priority = broker_priority(priority, broker_url)
         message = channel.prepare_message(
             "", redis_priority, "application/json", "utf-8", template.headers, dict(template.properties)
         )
@@ -75,7 +85,9 @@ class RedisSender:
     def _messages(self, bundles: Sequence[Sequence[QueuedJob]]) -> dict[str, list[str]]:
         messages = defaultdict(list)
         for bundle in bundles:
-            template = self._template_of(bundle[0].task, bundle[0].queue, bundle[0].priority)
+            first = bundle[0]
+            own_limit = kill_after(first.time_limit)
+            template = self._template_of(first.task, first.queue, first.priority, own_limit)
             messages[template.key].append(template.message(bundle))
         return messages
 
@@ -85,8 +97,8 @@ class RedisSender:
                 pipeline.lpush(key, *texts)
             pipeline.execute()
 
-    def _make_template(self, task: str, queue: str, priority: int) -> RedisTemplate:
-        return RedisTemplate.for_kind(self._channel(), self._broker_url, task, queue, priority)
+    def _make_template(self, task: str, queue: str, priority: int, kill_seconds: int | None) -> RedisTemplate:
+        return RedisTemplate.for_kind(self._channel(), self._broker_url, task, queue, priority, kill_seconds)
 
     def _channel(self) -> Any:
         if self._connection is None:

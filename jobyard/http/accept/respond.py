@@ -55,11 +55,12 @@ async def accept_job(request: AcceptRequest, payload: BaseModel, parts: Parts) -
 
 async def accept_bulk(request: AcceptRequest, payloads: Sequence[BaseModel], parts: Parts) -> Response:
     """Commit many jobs in one transaction: all of them or none."""
-    if request.options.unique_key is not None and len(payloads) > 1:
-        detail = (
-            "one unique_key for many payloads would create one job only: leave it out, or send them singly"
-        )
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field="unique_key")
+    for option in ("unique_key", "external_id"):
+        if getattr(request.options, option) is not None and len(payloads) > 1:
+            detail = (
+                f"one {option} for many payloads would create one job only: leave it out, or send them singly"
+            )
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind="invalid-request", field=option)
     key = request.idempotency_key
     new = (
         new_jobs(request.task, payloads, request.options)
@@ -80,10 +81,10 @@ async def _accept(new: Sequence[NewJob], parts: Parts) -> list[Acceptance]:
 
 
 def detail(parts: Parts, job_id: str) -> JobDetail:
-    """Return a job with its attempts and interventions; raises `JobNotFoundError`."""
+    """Return a job, by either id, with its attempts and interventions; raises `JobNotFoundError`."""
     database = parts.ledger.database
     job = load_whole_job(get_job(database, job_id))
-    return JobDetail.of(job, get_attempts(database, job_id), interventions(database, job_id))
+    return JobDetail.of(job, get_attempts(database, job.id), interventions(database, job.id))
 
 
 def _jobs_with_keys(request: AcceptRequest, key: str, payloads: Sequence[BaseModel]) -> list[NewJob]:
@@ -117,6 +118,7 @@ def new_job_fields(new: NewJob) -> dict[str, Any]:
         "tags": new.tags,
         "unique_key": new.unique_key,
         "parent": new.parent,
+        "external_id": new.external_id,
         "created_at": at,
         "run_at": new.run_at or at + new.delay,
         "expires_at": at + new.expires_in if new.expires_in else None,

@@ -26,7 +26,17 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 PAGE: Final = 500
 COLUMNS: Final = (
     *("id", "task", "queue", "priority", "status", "attempt", "max_attempts", "lost", "replays", "tags"),
-    *("unique_key", "parent", "created_at", "run_at", "expires_at", "started_at", "finished_at", "worker"),
+    *(
+        "unique_key",
+        "parent",
+        "external_id",
+        "created_at",
+        "run_at",
+        "expires_at",
+        "started_at",
+        "finished_at",
+        "worker",
+    ),
     *("failure_cause", "failure_type", "failure_message", "payload", "result"),
 )
 

@@ -1,12 +1,11 @@
 """Jobs: find them, read them, cancel and replay them."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
 from jobyard.http.accept.body import dump_edited_payload, read_model, read_optional_model
@@ -21,20 +20,39 @@ from jobyard.http.schemas import JobDetail, JobList, JobView
 from jobyard.http.searches import run_search
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Status
-from jobyard.jobs.reading.job_queries import get_job
+from jobyard.jobs.reading.job_queries import get_job, own_id_of
 from jobyard.jobs.reading.search import list_jobs
+from jobyard.tasks.options import ExternalId
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+EXTERNAL_ID_IN_PATH: Final = r"^[^\x00-\x1f\x7f-\x9f/]+$"
 Reason = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 
 
-def job_id_of(job_id: UUID) -> str:
-    # A UUID can be written in several forms, and the ledger knows only the one that it gave out.
-    return str(job_id)
+JobIdPath = Annotated[
+    ExternalId,
+    Path(
+        description="The job's own id, or the `external_id` that its caller gave it. One with a slash in it "
+        "is found by `GET /v1/jobs?external_id=`."
+    ),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "uuid"},
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": EXTERNAL_ID_IN_PATH},
+            ]
+        }
+    ),
+]
 
 
-JobIdPath = Annotated[str, Depends(job_id_of)]
+def own_id(job_id: JobIdPath, parts: TheParts) -> str:
+    """Return the own id of the job in a path; raises `JobNotFoundError`."""
+    return own_id_of(parts.ledger.database, job_id)
+
+
+OwnId = Annotated[str, Depends(own_id)]
 
 
 @router.get("", operation_id="list_jobs", openapi_extra=PAYLOAD_PARAMETER)
@@ -71,8 +89,8 @@ async def result(
         request.headers.getlist("prefer") if prefer else (), parts.settings.api.max_wait.total_seconds()
     )
     job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
-    if seconds and not job.status.is_final and await parts.job_waiter.wait_for_end(job_id, seconds):
-        job = await run_in_threadpool(get_job, parts.ledger.database, job_id)
+    if seconds and not job.status.is_final and await parts.job_waiter.wait_for_end(job.id, seconds):
+        job = await run_in_threadpool(get_job, parts.ledger.database, job.id)
     if not job.status.is_final:
         return Response(
             JobView.of(job).model_dump_json(),
@@ -101,7 +119,7 @@ class OptionalReason(BaseModel):
     responses=problems(404, 409, 410, *WITH_BODY),
     openapi_extra=body_of(OptionalReason, required=False),
 )
-async def cancel(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobView:
+async def cancel(job_id: OwnId, request: Request, parts: TheParts, actor: TheActor) -> JobView:
     """Cancel a waiting job; 409 for one that runs or has ended."""
     reason = (await read_optional_model(request, OptionalReason, parts)).reason
     return await run_in_threadpool(_cancel, job_id, reason, actor, parts)
@@ -131,7 +149,7 @@ class Discarding(BaseModel):
     responses=problems(404, 409, 410, *WITH_BODY),
     openapi_extra=body_of(Mending, required=False),
 )
-async def replay(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobView:
+async def replay(job_id: OwnId, request: Request, parts: TheParts, actor: TheActor) -> JobView:
     """Run a dead job again, with its history; 409 for one that is not dead.
 
     A body can replace the payload: the task checks it, and the ledger keeps what has changed.
@@ -146,7 +164,7 @@ async def replay(job_id: JobIdPath, request: Request, parts: TheParts, actor: Th
     responses=problems(404, 409, 410, *WITH_BODY),
     openapi_extra=body_of(Discarding),
 )
-async def discard(job_id: JobIdPath, request: Request, parts: TheParts, actor: TheActor) -> JobDetail:
+async def discard(job_id: OwnId, request: Request, parts: TheParts, actor: TheActor) -> JobDetail:
     """Discard a dead job: it stays in the ledger, cancelled, with its failure and the reason."""
     reason = (await read_model(request, Discarding, parts.settings.api.max_body_bytes, parts)).reason
     await run_in_threadpool(parts.ledger.discard, job_id, reason, actor=actor)

@@ -34,6 +34,7 @@ class JobFilter:
     text: str | None = None
     worker: str | None = None
     parent: str | None = None
+    external_id: str | None = None
     payload: Mapping[str, str] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
@@ -63,6 +64,7 @@ def _conditions(job_filter: JobFilter) -> Iterator[ColumnElement[bool]]:
         "failure_cause": job_filter.cause,
         "failure_type": job_filter.error,
         "parent": job_filter.parent,
+        "external_id": job_filter.external_id,
     }
     for name, value in equal.items():
         if value is not None:

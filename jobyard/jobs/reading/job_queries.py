@@ -1,16 +1,17 @@
 """Queries for jobs: one job with its history, several jobs, and the counts of the queues."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, union_all
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.database.schema import attempt, has_status, job, pruned, tag
-from jobyard.jobs.errors import JobNotFoundError, JobPrunedError
+from jobyard.jobs.errors import ExternalIdNotFoundError, JobNotFoundError, JobPrunedError
 from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
 
 _JOB_FIELDS = [name for name in Job.__slots__ if name in job.c]
@@ -29,12 +30,43 @@ class QueueFigures:
 
 
 def get_job(database: LedgerDatabase, job_id: str) -> Job:
-    """Return one job; raises `JobNotFoundError`."""
+    """Return one job, by its own id or its caller's; raises `JobNotFoundError`.
+
+    Where the id is one job's own and another's external one, it means the first.
+    """
     with database.reading() as connection:
-        found = load(connection, select(job).where(job.c.id == job_id))
-        if not found:
-            raise missing(connection, job_id)
-    return found[0]
+        for condition in _is_job(job_id):
+            if found := load(connection, select(job).where(condition)):
+                return found[0]
+        raise _not_found(connection, job_id)
+
+
+def own_id_of(database: LedgerDatabase, job_id: str) -> str:
+    """Return the own id of the job that `get_job` returns; raises `JobNotFoundError`."""
+    with database.reading() as connection:
+        for condition in _is_job(job_id):
+            for own in connection.execute(select(job.c.id).where(condition)).scalars():
+                return str(own)
+        raise _not_found(connection, job_id)
+
+
+def _is_job(job_id: str) -> Iterator[ColumnElement[bool]]:
+    if (own := _as_own_id(job_id)) is not None:
+        yield job.c.id == own
+    yield job.c.external_id == job_id
+
+
+def _as_own_id(job_id: str) -> str | None:
+    # A UUID can be written in several forms, and the ledger knows only the one that it gave out.
+    try:
+        return str(UUID(job_id))
+    except ValueError:
+        return None
+
+
+def _not_found(connection: Connection, job_id: str) -> JobNotFoundError:
+    own = _as_own_id(job_id)
+    return ExternalIdNotFoundError(job_id) if own is None else missing(connection, own)
 
 
 def status_of(connection: Connection, job_id: str) -> Status | None:

@@ -160,7 +160,9 @@ def _examine_part(
 def _examined_ids(connection: Connection, job_filter: JobFilter, before: str | None) -> Subquery:
     """Return the newest ids that one index gives in order; the other conditions are left to the caller."""
     statuses = job_filter.status or (FINAL if job_filter.is_about_ends else Status)
-    if job_filter.tag is not None:
+    if job_filter.external_id is not None:
+        queries = [select(job.c.id).where(job.c.external_id == job_filter.external_id)]
+    elif job_filter.tag is not None:
         queries = [select(tag.c.job_id.label("id")).where(tag.c.tag == job_filter.tag)]
     elif job_filter.parent is not None:
         queries = [select(job.c.id).where(job.c.parent == job_filter.parent)]

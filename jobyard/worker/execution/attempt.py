@@ -24,6 +24,7 @@ from jobyard.jobs.retry import retry_delay
 from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
 
 MAX_MESSAGE_LENGTH = 10_000
@@ -123,7 +124,7 @@ def _store(job: ClaimedJob, text: str) -> Succeeded:
 
 def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failed:
     """Return the outcome of an attempt that raised `error`: dead, or retried after a delay."""
-    failure = _describe(task, error)
+    failure = _describe(task, job, error)
     requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
     progress = error.progress if isinstance(error, RetryLater) else None
@@ -150,12 +151,14 @@ def _dead_outcome(job: ClaimedJob, failure: Failure, progress: str | None = None
     return Failed(job.id, job.attempt, failure, retry_in=None, progress=progress)
 
 
-def _describe(task: AnyDefinition, error: BaseException) -> Failure:
+def _describe(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failure:
     cause, kind = _cause(error), type(error).__qualname__
-    message = f"stopped at its limit of {task.soft_limit} s" if kind == SOFT_LIMIT else _message_of(error)
+    is_limit = kind == SOFT_LIMIT
+    message = f"stopped at its limit of {limits_of(task, job).soft} s" if is_limit else _message_of(error)
     is_expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
     trace = None if is_expected else _shorten(_traceback_of(error), MAX_TRACEBACK_LENGTH)
-    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(message), trace)
+    module = _shorten(type(error).__module__)[:MAX_TYPE_LENGTH]
+    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(message), trace, module)
 
 
 def _message_of(error: BaseException) -> str:

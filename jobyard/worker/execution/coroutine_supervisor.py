@@ -21,6 +21,7 @@ from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.attempt import attempt_async, outcome_of_failure
 from jobyard.worker.execution.event_loop import abandon_if_blocked, get_event_loop
 from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
+from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.next_step import (
     GiveUp,
     Interrupt,
@@ -37,8 +38,8 @@ log = structlog.get_logger()
 class Running:
     """One attempt: the loop's thread sets `began` and the result, the worker's thread sets the rest."""
 
-    def __init__(self, job: ClaimedJob, lease: Lease) -> None:
-        self.job, self.lease = job, lease
+    def __init__(self, job: ClaimedJob, lease: Lease, limits: Limits) -> None:
+        self.job, self.lease, self.limits = job, lease, limits
         self.began: float | None = None
         self.seconds_taken_before = 0.0  # by others from this job, before it began
         self.value: Outcome | None = None
@@ -56,9 +57,8 @@ class CoroutineSupervisor:
         self, task: AnyDefinition, leased_jobs: Sequence[LeasedJob], patience_seconds: float
     ) -> None:
         self._task = task
-        self._attempts = [Running(job, lease) for job, lease in leased_jobs]
+        self._attempts = [Running(job, lease, limits_of(task, job)) for job, lease in leased_jobs]
         self._begins_before = monotonic() + patience_seconds
-        self._limits = Limits(task.soft_limit, task.hard_limit)
         self._changed = threading.Event()
         self._lock = threading.Lock()
         self._unfinished = len(self._attempts)
@@ -146,7 +146,7 @@ class CoroutineSupervisor:
             reason_to_stop=running.lease.reason_to_stop(now),
             fenced_at=running.lease.fenced_at,
             begins_before=self._begins_before,
-            limits=self._limits,
+            limits=running.limits,
         )
         match step:
             case Withdraw():
@@ -162,7 +162,7 @@ class CoroutineSupervisor:
                 return self._hand_back(running, str(stop))
             case Wait(until):
                 # One that begins after this reaches no limit sooner.
-                return Wait(min(until, now + self._limits.soft) if running.began is None else until)
+                return Wait(min(until, now + running.limits.soft) if running.began is None else until)
 
     def _fair_beginning(self, running: Running) -> float | None:
         # The seconds for which other jobs have blocked the loop do not count.
@@ -193,7 +193,7 @@ class CoroutineSupervisor:
         return outcome_of_failure(self._task, running.job, error)
 
     def _give_up_at_hard_limit(self, running: Running, now: float) -> Outcome:
-        error = TimeLimitExceeded(self._task.soft_limit, self._task.hard_limit)
+        error = TimeLimitExceeded(running.limits.soft, running.limits.hard)
         running.last_sent = SentInterruption(AttemptStopped(str(error)), now)
         self._loop.call(running.cancel)
         self._leave_behind(running, str(error))

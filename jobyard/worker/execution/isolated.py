@@ -23,6 +23,7 @@ from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome
 from jobyard.settings import get_settings
 from jobyard.settings.processes import child_environment
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.worker.execution.limits import limits_of
 
 POLL_SECONDS: Final = 0.05
 # Isolated processes of one worker at once: each is a Python that imports every task.
@@ -60,8 +61,8 @@ def _run(task: AnyDefinition, job: ClaimedJob, folder: Path) -> Outcome:
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # so that a signal to its process group reaches only this process
     )
-    # The process enforces the task's limits itself, unless even its supervisor hangs.
-    deadline = monotonic() + task.hard_limit + LONGEST_START_SECONDS
+    # The process enforces the job's limits itself, unless even its supervisor hangs.
+    deadline = monotonic() + limits_of(task, job).hard + LONGEST_START_SECONDS
     try:
         while process.poll() is None and monotonic() < deadline:
             sleep(POLL_SECONDS)

@@ -31,6 +31,7 @@ from jobyard.jobs.reading.job_queries import status_of
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.isolated import is_quarantined
+from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unknown_task
 from jobyard.worker.execution.outcome_log import log_outcomes, reason_of
 from jobyard.worker.execution.supervisor import run_attempts, run_quarantined_attempt
@@ -76,7 +77,7 @@ def _longest_seconds(task: AnyDefinition, claimed: Sequence[ClaimedJob]) -> floa
     # A quarantined job cannot hang this process, and its isolated process may take long to start.
     if any(is_quarantined(job) for job in claimed):
         return None
-    return task.hard_limit * len(claimed)
+    return sum(limits_of(task, job).hard for job in claimed)
 
 
 def _run(message_task: AnyDefinition, leased_jobs: Sequence[LeasedJob]) -> Iterator[list[Outcome]]:

@@ -22,6 +22,7 @@ from jobyard.worker.execution.attempt_thread import ThreadCall, get_attempt_thre
 from jobyard.worker.execution.coroutine_supervisor import CoroutineSupervisor
 from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
 from jobyard.worker.execution.isolated import attempt_isolated
+from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.next_step import (
     GiveUp,
     Interrupt,
@@ -53,7 +54,7 @@ def run_attempts(
         supervisor = CoroutineSupervisor(task, leased_jobs, patience_seconds)
     else:
         functions = [partial(_run_unless_stopped, attempt, task, job, lease) for job, lease in leased_jobs]
-        limits = Limits(task.soft_limit, task.hard_limit)
+        limits = [limits_of(task, job) for job, _ in leased_jobs]
         supervisor = ThreadSupervisor(task, leased_jobs, functions, limits, patience_seconds)
     yield from supervisor.outcomes()
     get_run_time_recorder().record(task.name, *supervisor.run_time())
@@ -64,7 +65,7 @@ def run_quarantined_attempt(task: AnyDefinition, job: ClaimedJob, lease: Lease) 
     log.warning("runs isolated, after lost workers", job_id=job.id, attempt=job.attempt, lost=job.lost)
     function = partial(_run_unless_stopped, attempt_isolated, task, job, lease)
     # The isolated process enforces the limits itself.
-    [[outcome]] = ThreadSupervisor(task, [(job, lease)], [function], Limits(), math.inf).outcomes()
+    [[outcome]] = ThreadSupervisor(task, [(job, lease)], [function], [Limits()], math.inf).outcomes()
     return outcome
 
 
@@ -93,7 +94,7 @@ class ThreadSupervisor:
         task: AnyDefinition,
         leased_jobs: Sequence[LeasedJob],
         functions: Iterable[Callable[[], Outcome]],
-        limits: Limits,
+        limits: Sequence[Limits],
         patience_seconds: float,
     ) -> None:
         self._task, self._leased_jobs, self._limits = task, leased_jobs, limits
@@ -118,7 +119,7 @@ class ThreadSupervisor:
                     yield so_far
                     ended = []
             else:
-                outcome = self._take_next_step(call, job, lease)
+                outcome = self._take_next_step(call, job, lease, self._limits[index])
             if outcome is not None:
                 ended.append(outcome)
                 index, self._last_sent = index + 1, None
@@ -129,7 +130,9 @@ class ThreadSupervisor:
         begun = self._sequence.calls[: len(self._sequence)]
         return sum((call.ended or monotonic()) - call.began for call in begun if call.began), len(begun)
 
-    def _take_next_step(self, call: ThreadCall[Outcome], job: ClaimedJob, lease: Lease) -> Outcome | None:
+    def _take_next_step(
+        self, call: ThreadCall[Outcome], job: ClaimedJob, lease: Lease, limits: Limits
+    ) -> Outcome | None:
         now = monotonic()
         step = next_step(
             now,
@@ -138,7 +141,7 @@ class ThreadSupervisor:
             reason_to_stop=lease.reason_to_stop(now),
             fenced_at=lease.fenced_at,
             begins_before=self._begins_before,
-            limits=self._limits,
+            limits=limits,
         )
         match step:
             case Wait(until):
@@ -151,7 +154,7 @@ class ThreadSupervisor:
                 self._last_sent = SentInterruption(interruption, now)
                 call.interrupt(interruption)
             case GiveUp(None):
-                return self._give_up_at_hard_limit(job, call)
+                return self._give_up_at_hard_limit(job, call, limits)
             case GiveUp(stop):
                 get_attempt_thread().leave_behind()
                 return _hand_back(job, str(stop))
@@ -179,8 +182,8 @@ class ThreadSupervisor:
         error = call.error or RuntimeError("the attempt ended without an outcome")
         return outcome_of_failure(self._task, job, error)
 
-    def _give_up_at_hard_limit(self, job: ClaimedJob, call: ThreadCall[Outcome]) -> Outcome:
-        error = TimeLimitExceeded(self._task.soft_limit, self._task.hard_limit)
+    def _give_up_at_hard_limit(self, job: ClaimedJob, call: ThreadCall[Outcome], limits: Limits) -> Outcome:
+        error = TimeLimitExceeded(limits.soft, limits.hard)
         self._sequence.end_after_current()
         call.interrupt(AttemptStopped(str(error)))
         get_attempt_thread().leave_behind()

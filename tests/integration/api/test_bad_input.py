@@ -292,16 +292,20 @@ def test_an_address_that_is_not_public(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["x", "123", "00", "%00", "%2e%2e", "01890a5d-ac96-774b-bcce-b302099a805g", quote("ü")]
+    ("wrong", "status"),
+    [
+        *((name, 404) for name in ("x", "00", "%2e%2e", "01890a5d-ac96-774b-bcce-b302099a805g", quote("ü"))),
+        *((name, 422) for name in ("%00", "%0a", "x" * 256)),
+    ],
 )
-def test_an_id_that_is_no_id(api: httpx.Client, wrong: str) -> None:
+def test_an_id_that_is_no_id(api: httpx.Client, wrong: str, status: int) -> None:
     for answer in (
         api.get(f"/v1/jobs/{wrong}"),
         api.get(f"/v1/jobs/{wrong}/result"),
         api.post(f"/v1/jobs/{wrong}/cancel"),
         api.post(f"/v1/jobs/{wrong}/replay"),
     ):
-        problem(answer, 422, "job_id")
+        problem(answer, status, "job_id")
     problem(api.get(f"/v1/files/{wrong}"), 422, "file_id")
 
 

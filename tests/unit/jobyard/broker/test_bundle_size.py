@@ -47,6 +47,11 @@ def test_what_differs_in_task_queue_or_priority_shares_no_message(own_ledger: Le
     assert all(len({(job.task, job.queue, job.priority) for job in bundle}) == 1 for bundle in bundles)
 
 
+def test_jobs_with_very_different_limits_of_their_own_share_no_message(own_ledger: Ledger) -> None:
+    jobs = queued(3) + [job._replace(time_limit=limit) for job in queued(2) for limit in (30, 31, 4000)]
+    assert sorted(sizes(own_ledger, jobs)) == [2, 3, 4]
+
+
 def test_a_job_that_lost_a_worker_goes_alone(own_ledger: Ledger) -> None:
     assert sorted(sizes(own_ledger, queued(2, lost=1) + queued(5))) == [1, 1, 5]
 

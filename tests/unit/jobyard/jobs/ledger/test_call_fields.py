@@ -150,8 +150,9 @@ def test_a_migration_that_ended_before_its_index_is_taken_up_again(own_ledger: L
 
 
 _OLD_INSERT = text(
-    "INSERT INTO job (id, task, queue, priority, status, payload, max_attempts, run_at, created_at, resend_at)"
-    " SELECT :id, task, queue, priority, status, payload, max_attempts, run_at, created_at, resend_at FROM job"
+    "INSERT INTO job (id, task, queue, priority, status, payload, max_attempts, run_at, created_at,"
+    " resend_at) SELECT :id, task, queue, priority, status, payload, max_attempts, run_at, created_at,"
+    " resend_at FROM job"
 )
 _OLD_CALL = text(
     "SELECT * FROM jobyard.accept(task => 'a', payload => '{}', queue => 'default', priority => 4,"
