@@ -84,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         "Move waiting jobs from another broker to that of JOBYARD_BROKER__URL",
         takes_extra=True,
     )
+    command(
+        "celery-check",
+        _celery_check,
+        "Say what of a Celery code base moves here by its imports",
+        takes_extra=True,
+    )
     return parser
 
 
@@ -157,6 +163,12 @@ def _move_broker(_: argparse.Namespace, extra_arguments: list[str]) -> None:
     from jobyard.cli.move_broker import main as move
 
     move(extra_arguments)
+
+
+def _celery_check(_: argparse.Namespace, extra_arguments: list[str]) -> None:
+    from jobyard.celery_check.command import main as check
+
+    check(extra_arguments)
 
 
 def _exit_without_extras(command: str, *extras: str, broker: bool = True) -> None:

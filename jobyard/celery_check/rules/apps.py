@@ -1,0 +1,59 @@
+"""The application: how it is made, and what is asked of it."""
+
+import ast
+from typing import Final
+
+from jobyard.celery_check.finding import Verdict
+from jobyard.celery_check.look import Look
+from jobyard.celery_check.module import dotted
+from jobyard.celery_check.options import APP_MEMBERS_REFUSED, APP_REFUSED
+from jobyard.settings.celery_keys import ONE_QUEUE
+
+_PERIODIC: Final = frozenset({"on_after_configure.connect", "on_after_finalize.connect"})
+
+
+def check_app(look: Look, call: ast.Call) -> None:
+    """Check `Celery(...)`."""
+    meant = look.meant(call.func)
+    if meant == "kombu.Queue":
+        _check_queue(look, call)
+    if meant != "celery.Celery":
+        return
+    look.refuse_words(call, APP_REFUSED)
+    if len(call.args) > 1:
+        look.add(
+            call.args[1], Verdict.BY_HAND, "Celery(...)", "only the name is given by its place", "include=..."
+        )
+
+
+def check_member(look: Look, node: ast.Attribute) -> None:
+    """Check what is asked of an application: `app.control.purge`, `app.amqp`."""
+    name = dotted(node)
+    for length in (1, 2):
+        parts = name.rsplit(".", length)
+        if len(parts) != length + 1 or not parts[0]:
+            return
+        member = ".".join(parts[1:])
+        if member in APP_MEMBERS_REFUSED and look.is_app(parts[0]):
+            look.refuse(node, f"app.{member}", APP_MEMBERS_REFUSED[member])
+
+
+def _check_queue(look: Look, call: ast.Call) -> None:
+    given = {word.arg: word for word in call.keywords}
+    name = look.source.segment(call.args[0]) if call.args else "..."
+    kept = f"Queue({name})"
+    for word in (
+        "exchange",
+        "routing_key",
+        "bindings",
+        "binding_arguments",
+        "queue_arguments",
+        "max_priority",
+    ):
+        if word in given:
+            sentence = (
+                ONE_QUEUE if "argument" not in word and "max" not in word else "queues have no arguments"
+            )
+            look.add(given[word], Verdict.BY_HAND, f"Queue({word}=)", sentence, kept)
+    if len(call.args) > 1:
+        look.add(call.args[1], Verdict.BY_HAND, "Queue(exchange)", ONE_QUEUE, kept)
