@@ -173,6 +173,10 @@ class ResultRefusedError(JobyardError):
     """A task returned a value that cannot be stored, because its type is wrong or it is too large."""
 
 
+class ForeignMessageError(JobyardError):
+    """A message of a stock Celery producer does not fit the task that it names."""
+
+
 class AttemptFailedError(JobyardError):
     """Tells Celery, and through it Flower, that an attempt failed; the ledger has recorded it already."""
 

@@ -13,6 +13,7 @@ from jobyard.settings.setting_types import (
     FILES_SCHEMES,
     LEDGER_SCHEMES,
     AmqpChecked,
+    CeleryQueues,
     KeyPrefix,
     ManagementApi,
     Modules,
@@ -22,6 +23,7 @@ from jobyard.settings.setting_types import (
     SqsChecked,
     with_scheme,
 )
+from jobyard.settings.urls.amqp import AMQP_SCHEMES
 from jobyard.settings.urls.broker_kind import BROKER_SCHEMES, REDIS_SCHEMES
 
 
@@ -180,6 +182,19 @@ class KeeperSettings(SettingsSection):
         "ten times this number while it is behind.",
     )
     max_lost: int = Field(3, ge=1, description="A job that lost this many workers is dead.")
+
+
+class CelerySettings(SettingsSection):
+    queues: CeleryQueues = Field(
+        (),
+        description="Comma-separated queues of stock Celery producers, by their own names; each worker makes "
+        "jobs of their messages.",
+    )
+    broker_url: (
+        Annotated[str, with_scheme(*REDIS_SCHEMES, *AMQP_SCHEMES), RedisChecked, AmqpChecked] | None
+    ) = Field(
+        None, description="The broker of stock Celery, a Redis or a RabbitMQ; default: `JOBYARD_BROKER__URL`."
+    )
 
 
 class LogSettings(SettingsSection):

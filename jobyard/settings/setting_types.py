@@ -14,6 +14,8 @@ from jobyard.settings.urls.sqs import check_sqs_url
 
 LEDGER_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 FILES_SCHEMES = ("file", "s3", "gs", "az")
+# RabbitMQ's limit for a queue's name.
+LONGEST_CELERY_QUEUE = 255
 
 
 def split_commas(value: object) -> object:
@@ -55,6 +57,14 @@ def _check_module(name: str) -> str:
     return name
 
 
+def _check_celery_queue(name: str) -> str:
+    if not (name.isprintable() and len(name) <= LONGEST_CELERY_QUEUE):
+        raise ValueError(
+            f"{name[:100]!r} is no queue of Celery's: write its name as the producers have it, such as celery"
+        )
+    return name
+
+
 def _check_management_api(url: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(url.get_secret_value())
@@ -69,6 +79,9 @@ def _check_management_api(url: SecretStr) -> SecretStr:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Modules = Annotated[
     tuple[Annotated[str, AfterValidator(_check_module)], ...], NoDecode, BeforeValidator(split_commas)
+]
+CeleryQueues = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_celery_queue)], ...], NoDecode, BeforeValidator(split_commas)
 ]
 Queues = Annotated[tuple[InstanceOf[Queue], ...], NoDecode, BeforeValidator(_as_queues)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_commas)]

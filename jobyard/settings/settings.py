@@ -35,6 +35,7 @@ from jobyard.settings.generated_password import generated_password
 from jobyard.settings.sections import (
     ApiSettings,
     BrokerSettings,
+    CelerySettings,
     FilesSettings,
     FlowerSettings,
     KeeperSettings,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     tasks: TasksSettings = TasksSettings()
     worker: WorkerSettings = WorkerSettings()
     keeper: KeeperSettings = KeeperSettings()
+    celery: CelerySettings = CelerySettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -125,6 +127,11 @@ class Settings(BaseSettings):
         return self.broker.url or self.embedded_redis_url
 
     @property
+    def celery_broker_url(self) -> str:
+        """The broker of stock Celery producers and workers."""
+        return self.celery.broker_url or self.broker_url
+
+    @property
     def redis_url(self) -> str:
         return self.embedded_redis_url if self.is_redis_embedded else self.redis.url or self.broker_url
 
@@ -152,6 +159,7 @@ class Settings(BaseSettings):
             *settings._missing_api_keys(),
             *settings._duplicate_ports(),
             *settings._short_lease(),
+            *settings._bridge_on_sqs(),
         ]
         if wrong:
             raise ValueError(SEPARATOR.join(wrong))
@@ -173,6 +181,13 @@ class Settings(BaseSettings):
         for (name, port), (other_name, other_port) in combinations(ports.items(), 2):
             if port == other_port:
                 yield f"{name} and {other_name} are both {port}: change one of them"
+
+    def _bridge_on_sqs(self) -> Iterator[str]:
+        if self.celery.queues and urlsplit(self.celery_broker_url).scheme == "sqs":
+            yield (
+                f"{ENV_PREFIX}CELERY__QUEUES: messages of stock producers are taken from Redis and RabbitMQ, "
+                f"not from SQS; name their broker in {ENV_PREFIX}CELERY__BROKER_URL"
+            )
 
     def _short_lease(self) -> Iterator[str]:
         if self.worker.lease < 3 * self.keeper.interval:

@@ -27,6 +27,7 @@ from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import declare_all
 from jobyard.tasks.task import MessageEntry
 from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
+from jobyard.worker.bridge.thread import BridgeStep
 from jobyard.worker.execution.event_loop import run_coroutine
 from jobyard.worker.execution.message import run_message
 from jobyard.worker.flower_events import GroupedEvents
@@ -112,3 +113,5 @@ use_runner(run_coroutine)
 refuse_compressed()
 app.steps["worker"].update({KeeperStep, StoppingStep})
 app.steps["consumer"].add(GroupedEvents)
+if get_settings().celery.queues:
+    app.steps["worker"].add(BridgeStep)

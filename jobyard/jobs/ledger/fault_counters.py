@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     OTHER_VERSION = (
         "other_version"  # a worker could not read the payload of a job, which then waits for another
     )
+    FOREIGN_MESSAGE = "foreign_message"  # a stock Celery message became a dead letter
     THREAD_LEFT_BEHIND = "thread_left_behind"  # a task blocked its thread past its hard limit
     LOST_WORKER = "lost_worker"  # a job was taken back from a worker that no longer renewed its lease
 

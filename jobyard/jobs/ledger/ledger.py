@@ -35,6 +35,7 @@ from jobyard.jobs.job import (
 )
 from jobyard.jobs.ledger import dead_letters, pruning, replay_orders
 from jobyard.jobs.ledger.accept import accept, commit_untagged
+from jobyard.jobs.ledger.accept_dead import accept_dead
 from jobyard.jobs.ledger.claim import claim, mark_published, renew
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, count_fault_and_commit
 from jobyard.jobs.ledger.interventions import record_interventions
@@ -74,6 +75,11 @@ class Ledger:
             return [Acceptance(new.id, Verdict.NEW) for new in new_jobs]
         with self.database.writing() as connection:
             return accept(connection, new_jobs, unsent_after)
+
+    def accept_dead(self, new_jobs: Sequence[NewJob], failures: Sequence[Failure]) -> list[Acceptance]:
+        """Commit jobs that can never run as dead letters, each with its failure."""
+        with self.database.writing() as connection:
+            return accept_dead(connection, new_jobs, failures, self._settings.keeper.unsent_after)
 
     def claim(self, job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         """Claim those of the jobs that are queued: attempt + 1 and a lease for `worker`."""

@@ -33,3 +33,10 @@ def declare_tasks(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> No
             values = asdict(task)
             statement = insert_or(connection.dialect.name, declared_task).values(values)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def find_declared_task(database: LedgerDatabase, name: str) -> DeclaredTask | None:
+    """Return the task that any process has declared under this name, or None."""
+    with database.reading() as connection:
+        row = connection.execute(select(declared_task).where(declared_task.c.name == name)).one_or_none()
+    return None if row is None else DeclaredTask(*row)

@@ -16,8 +16,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from jobyard.broker.bridge.stock_message import is_message
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.errors import ClaimCheckError, Discard, ResultRefusedError, RetryLater
+from jobyard.jobs.errors import ClaimCheckError, Discard, ForeignMessageError, ResultRefusedError, RetryLater
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, PutOff, Succeeded
 from jobyard.jobs.retry import retry_delay
@@ -26,6 +27,7 @@ from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
+from jobyard.worker.execution.stock_arguments import bind_stock_message
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
@@ -102,7 +104,11 @@ def _job_context(job: ClaimedJob) -> Iterator[None]:
 
 def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
     try:
-        return task.decode(get_claim_checks().fetch(job.id, job.payload))
+        text = get_claim_checks().fetch(job.id, job.payload)
+        return bind_stock_message(task, text) if is_message(text) else task.decode(text)
+    except ForeignMessageError as error:
+        failure = Failure(Cause.FOREIGN_MESSAGE, type(error).__qualname__, _shorten(str(error)))
+        raise _UnusablePayloadError(_dead_outcome(job, failure)) from error
     except ValidationError as error:
         failure = unreadable_payload(error)
         shortened = replace(failure, message=_shorten(failure.message))

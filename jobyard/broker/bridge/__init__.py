@@ -1,0 +1,1 @@
+"""Takes the messages of stock Celery producers out of their queues, for `jobyard/worker/bridge/`."""

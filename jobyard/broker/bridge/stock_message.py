@@ -1,0 +1,202 @@
+"""Reads a message of a stock Celery producer: protocol 2, in JSON. Nothing is unpickled or unpacked.
+
+A message that names a task and an id is never dropped: where the rest of it cannot be used, `fault` says why,
+and `as_payload` is the whole message as JSON, for a dead letter. `arguments_in` reads such a payload again.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kombu.utils.json import loads
+
+from jobyard.broker.bridge.source import Delivery
+from jobyard.jobs.errors import JobyardError
+
+# The key of the JSON object that a message is kept as, and how its text begins.
+KEY: Final = "celery_message"
+_OPENING: Final = f'{{"{KEY}":'
+LONGEST_ID: Final = 240
+LONGEST_TASK: Final = 200
+JSON_TYPES: Final = ("application/json", "json")
+# Tasks that Celery's own machinery sends: clean-up of a result backend, chords, chains and groups.
+CELERYS_OWN: Final = "celery."
+LINKS: Final = {
+    "callbacks": "callbacks (link=)",
+    "errbacks": "error callbacks (link_error=)",
+    "chain": "the rest of a chain",
+    "chord": "a chord",
+}
+
+
+class NoTaskMessageError(JobyardError):
+    """A message names no task or no id, so it stands for no job."""
+
+
+@dataclass(frozen=True, slots=True)
+class StockMessage:
+    """One call of a task by a stock producer; `args` and `kwargs` are empty where `fault` is set."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    retries: int
+    args: list[Any]
+    kwargs: dict[str, Any]
+    eta: datetime | None
+    expires: datetime | None
+    fault: str | None
+    delivery: Delivery
+
+    @property
+    def as_payload(self) -> str:
+        """The message as JSON text; its body is base64 where it is not JSON that a ledger can hold."""
+        return _as_payload(self.delivery, self.queue, is_readable=True)
+
+    @property
+    def as_encoded_payload(self) -> str:
+        """The message as JSON text with its body in base64."""
+        return _as_payload(self.delivery, self.queue, is_readable=False)
+
+
+def read_message(delivery: Delivery) -> StockMessage:
+    """Read a message; raises `NoTaskMessageError`."""
+    if delivery.unreadable is not None:
+        raise NoTaskMessageError(f"an entry of a queue is no message: {delivery.unreadable}")
+    task, id_ = delivery.headers.get("task"), delivery.headers.get("id")
+    if not (_is_name(task, LONGEST_TASK) and _is_name(id_, LONGEST_ID)):
+        raise NoTaskMessageError(
+            "a message without a task and an id in its headers: Celery's protocol 2 is read, "
+            "task_protocol = 2 in the program that sends it"
+        )
+    parts = _Parts()
+    fault = parts.read(delivery)
+    return StockMessage(
+        id=str(id_),
+        task=str(task),
+        queue=delivery.queue,
+        priority=_number(delivery.priority),
+        retries=_number(delivery.headers.get("retries")),
+        args=parts.args,
+        kwargs=parts.kwargs,
+        eta=parts.eta,
+        expires=parts.expires,
+        fault=fault,
+        delivery=delivery,
+    )
+
+
+def is_message(payload: str) -> bool:
+    """Tell whether the payload of a job is a message that no worker has read yet."""
+    return payload.startswith(_OPENING)
+
+
+def arguments_in(payload: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments in `StockMessage.as_payload`; raises `ValueError` with the reason."""
+    kept = json.loads(payload)[KEY]
+    if "body" not in kept:
+        raise ValueError("its body is no JSON that can be read, and is kept as it came, in base64")
+    args, kwargs, links = loads(json.dumps(kept["body"]))
+    if fault := _fault_of_links(links):
+        raise ValueError(fault)
+    return args, kwargs
+
+
+class _Parts:
+    """What the body and the headers say, filled in as far as they can be read."""
+
+    def __init__(self) -> None:
+        self.args: list[Any] = []
+        self.kwargs: dict[str, Any] = {}
+        self.eta: datetime | None = None
+        self.expires: datetime | None = None
+
+    def read(self, delivery: Delivery) -> str | None:
+        """Return what is wrong with the message, or None."""
+        if fault := _fault_of_form(delivery):
+            return fault
+        try:
+            args, kwargs, links = loads(delivery.body)
+        except Exception as error:  # RecursionError among them
+            return f"its body is not the JSON of Celery's protocol 2: {type(error).__name__}: {error}"[:500]
+        if not (isinstance(args, list) and isinstance(kwargs, dict)):
+            return "its body does not hold a list of arguments and a dictionary of keyword arguments"
+        if fault := _fault_of_links(links):
+            return fault
+        try:
+            self.eta = _moment(delivery.headers.get("eta"))
+            self.expires = _moment(delivery.headers.get("expires"))
+        except (TypeError, ValueError) as error:
+            return f"its eta or its expires is no ISO 8601 date: {error}"[:500]
+        self.args, self.kwargs = args, kwargs
+        return None
+
+
+def _fault_of_form(delivery: Delivery) -> str | None:
+    task = delivery.headers["task"]
+    if task.startswith(CELERYS_OWN):
+        return f"{task} is a task of Celery's own, which has no meaning here"
+    if delivery.content_type not in JSON_TYPES:
+        return (
+            f"its body is {str(delivery.content_type)[:100]!r}, which is never read (pickle and YAML can run "
+            "code): set task_serializer = 'json' in the program that sends it"
+        )
+    if delivery.headers.get("compression"):
+        return "it is compressed: leave task_compression unset in the program that sends it"
+    return None
+
+
+def _fault_of_links(links: object) -> str | None:
+    if not isinstance(links, Mapping):
+        return "its body has no third part with links"
+    found = [words for name, words in LINKS.items() if links.get(name)]
+    if not found:
+        return None
+    return (
+        f"it carries {' and '.join(found)}, and a part of a workflow is not run alone: let the program that "
+        "sends it call the first task only, and hand in the others from there"
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.100}")
+    moment = datetime.fromisoformat(value)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _is_name(value: object, longest: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _as_payload(delivery: Delivery, queue: str, *, is_readable: bool) -> str:
+    kept: dict[str, Any] = {
+        "task": delivery.headers["task"],
+        "id": delivery.headers["id"],
+        "queue": queue,
+        "content_type": delivery.content_type,
+        "headers": {name: value for name, value in delivery.headers.items() if not name.endswith("repr")},
+    }
+    # Neither ledger searches JSON with a NUL, and NaN is no JSON.
+    if is_readable and delivery.content_type in JSON_TYPES and b"\\u0000" not in delivery.body:
+        try:
+            body = json.loads(delivery.body)
+            return json.dumps({KEY: kept | {"body": body}}, allow_nan=False, default=str)
+        except Exception:
+            pass
+    kept["body_base64"] = b64encode(delivery.body).decode()
+    return json.dumps({KEY: _without_nul(kept)}, default=str)
+
+
+def _without_nul(kept: dict[str, Any]) -> dict[str, Any]:
+    return kept if "\\u0000" not in json.dumps(kept, default=str) else {**kept, "headers": {}}

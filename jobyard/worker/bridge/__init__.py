@@ -1,0 +1,1 @@
+"""The bridge: messages of stock Celery producers become jobs."""

@@ -1,0 +1,190 @@
+"""Messages of stock Celery producers become jobs, on Redis and RabbitMQ, with a producer that knows Celery alone."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobyard.jobs.job import Cause, Job, Status
+from jobyard.jobs.ledger.fault_counters import FaultKind
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.search import list_jobs
+from tests.support.broker import RABBITMQ, REDIS, Broker
+from tests.support.own_yard import QUICK, OwnYard, opened
+from tests.support.processes import ROOT
+from tests.support.rabbitmq_broker import RabbitMQBroker
+
+pytestmark = pytest.mark.timeout(180)
+PRIORITIES = {"x-max-priority": 10}
+
+
+@pytest.fixture(scope="module", params=[REDIS, pytest.param(RABBITMQ, marks=pytest.mark.rabbitmq)])
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnYard]:
+    """A yard with a worker that bridges the stock queues `celery` and `urgent` of its own broker."""
+    broker: Broker | None = None
+    if request.param == RABBITMQ:
+        broker = RabbitMQBroker(request.getfixturevalue("rabbitmq_node"))
+    settings = QUICK | {"JOBYARD_CELERY__QUEUES": "celery,urgent", "JOBYARD_KEEPER__UNKNOWN_FOR": "3600"}
+    with opened(tmp_path_factory.mktemp("bridge"), settings, broker) as yard:
+        yard.start_worker()
+        yield yard
+
+
+def broker_url(own: OwnYard) -> str:
+    return own.settings.get("JOBYARD_BROKER__URL") or own.valkey_url
+
+
+def produce(own: OwnYard, *calls: dict[str, Any]) -> list[str]:
+    """Send calls from a program with plain Celery; return the ids that it was told."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.support.stock_celery"],
+        input="\n".join(json.dumps(call) for call in calls),
+        env=os.environ | {"STOCK_BROKER": broker_url(own), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout.splitlines()
+
+
+def deed(own: OwnYard, **order: Any) -> dict[str, Any]:
+    return {"name": "bad.deed", "args": [{"journal": str(own.journal), **order}]}
+
+
+def all_jobs(own: OwnYard) -> list[Job]:
+    return list(list_jobs(own.ledger.database, JobFilter(), 500).jobs)
+
+
+def job_of(own: OwnYard, message_id: str) -> Job | None:
+    return next((job for job in all_jobs(own) if job.idempotency_key == f"celery:{message_id}"), None)
+
+
+def wait_for(own: OwnYard, message_id: str, status: Status) -> Job:
+    def stands() -> bool:
+        job = job_of(own, message_id)
+        return job is not None and job.status is status
+
+    own.wait_until(stands, 30, f"message {message_id} to become a job that is {status}")
+    job = job_of(own, message_id)
+    assert job is not None
+    return job
+
+
+def test_a_stock_call_becomes_a_job_that_runs(own: OwnYard) -> None:
+    by_position, by_keyword = produce(
+        own,
+        deed(own, number=1),
+        {"name": "bad.deed", "kwargs": {"order": {"journal": str(own.journal), "number": 2}}},
+    )
+    for id_, number in ((by_position, 1), (by_keyword, 2)):
+        job = wait_for(own, id_, Status.SUCCEEDED)
+        assert json.loads(job.payload)["number"] == number
+
+
+def test_countdown_expires_priority_and_id_are_kept(own: OwnYard) -> None:
+    sent_at = datetime.now(UTC)
+    later, late, urgent, own_id = produce(
+        own,
+        deed(own) | {"countdown": 3600, "expires": 7200},
+        deed(own) | {"expires": -5},
+        deed(own) | {"priority": 9},
+        deed(own) | {"task_id": "order-77/ä b"},
+    )
+    scheduled = wait_for(own, later, Status.SCHEDULED)
+    assert timedelta(minutes=59) < scheduled.run_at - sent_at < timedelta(minutes=61)
+    assert scheduled.expires_at is not None
+    assert timedelta(minutes=119) < scheduled.expires_at - sent_at < timedelta(minutes=121)
+    is_rabbitmq = own.broker.name == RABBITMQ
+    if not is_rabbitmq:  # which drops a message that is late by itself
+        wait_for(own, late, Status.EXPIRED)
+    assert wait_for(own, urgent, Status.SUCCEEDED).priority == (9 if is_rabbitmq else 0)
+    assert own_id == "order-77/ä b"
+    wait_for(own, own_id, Status.SUCCEEDED)
+
+
+def test_a_message_that_comes_again_is_accepted_once(own: OwnYard) -> None:
+    call = deed(own) | {"task_id": "the-same"}
+    produce(own, call, call, call)
+    wait_for(own, "the-same", Status.SUCCEEDED)
+    produce(own, call, deed(own) | {"task_id": "the-last"})
+    wait_for(own, "the-last", Status.SUCCEEDED)
+    assert len([job for job in all_jobs(own) if job.idempotency_key == "celery:the-same"]) == 1
+
+
+def test_arguments_that_do_not_fit_are_a_dead_letter_with_the_message(own: OwnYard) -> None:
+    before = own.fault_count(FaultKind.FOREIGN_MESSAGE)
+    several, wrong = produce(
+        own, {"name": "bad.deed", "args": [1, "two", None]}, {"name": "bad.deed", "args": [{"then": "fly"}]}
+    )
+    job = wait_for(own, several, Status.DEAD)
+    assert job.failure is not None
+    assert job.failure.cause is Cause.FOREIGN_MESSAGE
+    assert json.loads(job.payload)["celery_message"]["body"][0] == [1, "two", None]
+    failure = wait_for(own, wrong, Status.DEAD).failure
+    assert failure is not None
+    assert "'fly'" in failure.message
+    own.wait_until(lambda: own.fault_count(FaultKind.FOREIGN_MESSAGE) == before + 2, 5, "both to be counted")
+
+
+def test_pickles_and_parts_of_workflows_are_dead_letters_and_never_run(own: OwnYard) -> None:
+    link = {"task": "bad.deed", "args": [], "kwargs": {}, "options": {}, "subtask_type": None}
+    pickled, linked = produce(own, deed(own) | {"serializer": "pickle"}, deed(own) | {"link": [link]})
+    for id_, words in ((pickled, "never read"), (linked, "link=")):
+        failure = wait_for(own, id_, Status.DEAD).failure
+        assert failure is not None
+        assert failure.cause is Cause.FOREIGN_MESSAGE
+        assert words in failure.message
+
+
+def test_ten_megabytes_of_arguments_run(own: OwnYard) -> None:
+    [id_] = produce(own, deed(own) | {"filler_bytes": 10 * 1024 * 1024})
+    # The task ran with all of it, and tried to return it.
+    job = wait_for(own, id_, Status.DEAD)
+    assert job.payload.startswith("@")  # in the file store
+    assert job.failure is not None
+    assert job.failure.cause is Cause.RESULT_REFUSED
+    assert job.failure.message.startswith("the result has 104857")
+
+
+def test_an_unknown_task_waits_for_a_worker_that_knows_it(own: OwnYard) -> None:
+    [id_] = produce(own, {"name": "of.tomorrow", "args": [1, 2], "kwargs": {"three": 3}})
+    wait_for(own, id_, Status.QUEUED)
+
+    def is_put_off() -> bool:
+        job = job_of(own, id_)
+        return job is not None and job.failure is not None and job.failure.cause is Cause.UNKNOWN_TASK
+
+    own.wait_until(is_put_off, 20, "a worker to put it off")
+    wait_for(own, id_, Status.QUEUED)
+
+
+def test_what_is_no_message_is_counted_and_ends_nobody(own: OwnYard) -> None:
+    before = own.fault_count(FaultKind.BAD_MESSAGE)
+    [first] = produce(own, deed(own))  # on RabbitMQ the queue exists from now on
+    wait_for(own, first, Status.SUCCEEDED)
+    for rubbish in (b"rubbish", b"[" * 100_000, b"{}"):
+        own.broker.push_bytes(rubbish, "celery")
+    [id_] = produce(own, deed(own))
+    wait_for(own, id_, Status.SUCCEEDED)
+    own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == before + 3, 20, "three to be counted")
+
+
+def test_every_message_arrives_though_a_bridge_is_killed(own: OwnYard) -> None:
+    other = own.start_worker()
+    ids = produce(own, *(deed(own) for _ in range(300)))
+    other.kill()
+
+    def have_all_ended() -> bool:
+        jobs = {job.idempotency_key: job for job in all_jobs(own)}
+        found = [jobs.get(f"celery:{id_}") for id_ in ids]
+        return all(job is not None and job.status is Status.SUCCEEDED for job in found)
+
+    own.wait_until(have_all_ended, 60, "300 jobs to succeed")

@@ -1,0 +1,53 @@
+"""A program that knows plain Celery and nothing of Jobyard: `app` for its workers, and a producer.
+
+As a producer it reads calls as JSON from its input, one a line, and prints the id of each.
+"""
+
+import json
+import os
+import sys
+
+from celery import Celery
+from celery.signals import setup_logging
+
+app = Celery("stock", broker=os.environ["STOCK_BROKER"], backend=os.environ.get("STOCK_BACKEND"))
+app.conf.update(
+    accept_content=["json", "pickle"],
+    broker_connection_retry_on_startup=True,
+    worker_hijack_root_logger=False,
+    task_default_queue=os.environ.get("STOCK_QUEUE", "celery"),
+)
+
+
+@setup_logging.connect
+def _leave_logging_alone(**_: object) -> None:
+    """Let the worker write to its standard error."""
+
+
+@app.task(name="old.add")
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+@app.task(name="old.fail")
+def fail(why: str) -> None:
+    raise ValueError(why)
+
+
+@app.task(name="bad.deed")
+def deed(order: dict[str, object]) -> str:
+    """Take a task's name of the yard that shares the broker."""
+    return "taken by the stock worker"
+
+
+def main() -> None:
+    for line in sys.stdin:
+        call = json.loads(line)
+        size = call.pop("filler_bytes", 0)
+        if size:
+            call["args"][0]["text"] = "x" * size
+        print(app.send_task(**call).id, flush=True)
+
+
+if __name__ == "__main__":
+    main()
