@@ -6,6 +6,7 @@ As a producer it reads calls as JSON from its input, one a line, and prints the 
 import json
 import os
 import sys
+from datetime import datetime
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -43,9 +44,11 @@ def deed(order: dict[str, object]) -> str:
 def main() -> None:
     for line in sys.stdin:
         call = json.loads(line)
+        if moment := call.pop("moment", None):
+            call["args"] = [datetime.fromisoformat(moment), *call["args"]]
         size = call.pop("filler_bytes", 0)
         if size:
-            call["args"][0]["text"] = "x" * size
+            call["args"] = ["x" * size]
         print(app.send_task(**call).id, flush=True)
 
 

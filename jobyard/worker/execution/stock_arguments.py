@@ -14,7 +14,7 @@ WAY_OUT: Final = "mend the call, or let the task take it, and replay the job"
 def bind_arguments(task: AnyDefinition, args: list[Any], kwargs: dict[str, Any]) -> BaseModel:
     """Return the payload for a call with these arguments; raises `ForeignMessageError`."""
     try:
-        payload = _payload(task, args, kwargs)
+        payload = task.signature.payload(args, kwargs)
         task.dump(payload)
     except (TypeError, ValidationError, TaskDeclarationError) as error:
         raise ForeignMessageError(
@@ -30,11 +30,3 @@ def bind_stock_message(task: AnyDefinition, payload: str) -> BaseModel:
     except ValueError as error:
         raise ForeignMessageError(f"the message cannot be used: {error}") from error
     return bind_arguments(task, args, kwargs)
-
-
-def _payload(task: AnyDefinition, args: list[Any], kwargs: dict[str, Any]) -> BaseModel:
-    values = [*args, *kwargs.values()]
-    if len(values) != 1:
-        raise TypeError(f"it takes one argument, and the message has {len(values)}")
-    payload: BaseModel = task.payload_model.model_validate(values[0])
-    return payload
