@@ -42,12 +42,14 @@ def broker_url(own: OwnYard) -> str:
     return own.settings.get("JOBYARD_BROKER__URL") or own.valkey_url
 
 
-def produce(own: OwnYard, *calls: dict[str, Any]) -> list[str]:
-    """Send calls from a program with plain Celery; return the ids that it was told."""
+def stock_program(own: OwnYard, *arguments: str, text: str = "", backend: str | None = None) -> list[str]:
+    """Run the program with plain Celery; return what it wrote, by lines."""
+    environment = {"STOCK_BROKER": broker_url(own), "PYTHONPATH": str(ROOT), "JOBYARD_ENV_FILE": ""}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("JOBYARD_")}
     run = subprocess.run(
-        [sys.executable, "-m", "tests.support.stock_celery"],
-        input="\n".join(json.dumps(call) for call in calls),
-        env=os.environ | {"STOCK_BROKER": broker_url(own), "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "tests.support.stock_celery", *arguments],
+        input=text,
+        env=inherited | environment | ({"STOCK_BACKEND": backend} if backend else {}),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -56,6 +58,11 @@ def produce(own: OwnYard, *calls: dict[str, Any]) -> list[str]:
     )
     assert run.returncode == 0, run.stderr[-3000:]
     return run.stdout.splitlines()
+
+
+def produce(own: OwnYard, *calls: dict[str, Any]) -> list[str]:
+    """Send calls from a program with plain Celery; return the ids that it was told."""
+    return stock_program(own, text="\n".join(json.dumps(call) for call in calls))
 
 
 def deed(own: OwnYard, **order: Any) -> dict[str, Any]:
@@ -68,6 +75,11 @@ def all_jobs(own: OwnYard) -> list[Job]:
 
 def job_of(own: OwnYard, message_id: str) -> Job | None:
     return next((job for job in all_jobs(own) if job.idempotency_key == f"celery:{message_id}"), None)
+
+
+def has_ended(own: OwnYard, message_id: str) -> bool:
+    job = job_of(own, message_id)
+    return job is not None and job.status.is_final
 
 
 def wait_for(own: OwnYard, message_id: str, status: Status) -> Job:
@@ -160,6 +172,33 @@ def test_pickles_and_parts_of_workflows_are_dead_letters_and_never_run(own: OwnY
         assert failure is not None
         assert failure.cause is Cause.FOREIGN_MESSAGE
         assert words in failure.message
+
+
+def test_a_stock_producer_asks_how_its_jobs_ended(own: OwnYard) -> None:
+    sent = produce(
+        own,
+        {"name": "moved.add", "args": [2, 3]},
+        {"name": "moved.fail", "args": ["no such fruit"]},
+        {"name": "moved.add", "args": ["two"]},
+        {"name": "moved.size", "filler_bytes": 1},
+        {"name": "moved.add", "args": [1], "countdown": 3600},
+    )
+    wait_for(own, sent[-1], Status.SCHEDULED)
+    own.wait_until(lambda: all(has_ended(own, id_) for id_ in sent[:-1]), 20, "four ends")
+    scheduled = job_of(own, sent[-1])
+    assert scheduled is not None
+    own.ledger.cancel(scheduled.id)
+    backend = f"jobyard+sqlite:///{own.home / 'jobyard.db'}"
+    ends = [json.loads(line) for line in stock_program(own, *sent, "no-such-id", backend=backend)]
+    assert (ends[0]["state"], ends[0]["result"]) == ("SUCCESS", 5)
+    assert ends[1]["state"] == "FAILURE"
+    assert ends[1]["result"].startswith("builtins.KeyError: ")
+    assert "no such fruit" in ends[1]["traceback"]
+    assert ends[2]["state"] == "FAILURE"
+    assert "moved.add" in ends[2]["result"]
+    assert (ends[3]["state"], ends[3]["result"]) == ("SUCCESS", 1)
+    assert ends[4]["state"] == "REVOKED"
+    assert (ends[5]["state"], "TimeoutError" in ends[5]["result"]) == ("PENDING", True)
 
 
 def test_ten_megabytes_of_arguments_run(own: OwnYard) -> None:

@@ -1,6 +1,7 @@
 """A program that knows plain Celery and nothing of Jobyard: `app` for its workers, and a producer.
 
-As a producer it reads calls as JSON from its input, one a line, and prints the id of each.
+As a producer it reads calls as JSON from its input, one a line, and prints the id of each; with ids as
+arguments it waits for their ends, and prints each as JSON.
 """
 
 import json
@@ -41,7 +42,20 @@ def deed(order: dict[str, object]) -> str:
     return "taken by the stock worker"
 
 
+def ask(id_: str) -> dict[str, object]:
+    result = app.AsyncResult(id_)
+    try:
+        returned = result.get(timeout=3, interval=0.1)
+    except Exception as error:
+        returned = f"{type(error).__module__}.{type(error).__name__}: {error}"
+    return {"state": result.state, "result": returned, "traceback": result.traceback}
+
+
 def main() -> None:
+    for id_ in sys.argv[1:]:
+        print(json.dumps(ask(id_)), flush=True)
+    if sys.argv[1:]:
+        return
     for line in sys.stdin:
         call = json.loads(line)
         if moment := call.pop("moment", None):

@@ -1,6 +1,5 @@
 """Makes a new job from a stock message: its task, payload, queue, priority, times and number of attempts."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from math import ceil
 from typing import Final, NamedTuple
@@ -11,6 +10,7 @@ from jobyard.jobs.errors import ForeignMessageError, HousekeepingTaskError, Task
 from jobyard.jobs.job import Cause, Failure, NewJob, new_id
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, find_declared_task
+from jobyard.jobs.reading.external_ids import with_external_id
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE, HIGHEST_PRIORITY
 from jobyard.tasks.definition import AnyDefinition
@@ -95,11 +95,6 @@ def _job(message: StockMessage, payload: str, options: DeclaredTask, is_zero_fir
     return with_external_id(job, message.id)
 
 
-def with_external_id(job: NewJob, external_id: str) -> NewJob:
-    """Return the job with its caller's own id, under which it is accepted once."""
-    return job._replace(idempotency_key=f"celery:{external_id}", request_hash="celery")
-
-
 def _with_times(job: NewJob, message: StockMessage) -> NewJob:
     now = utc_now()
     if message.eta is not None and message.eta > now:
@@ -107,8 +102,3 @@ def _with_times(job: NewJob, message: StockMessage) -> NewJob:
     if message.expires is not None:
         job = job._replace(expires_in=max(message.expires - now, AT_ONCE))
     return job
-
-
-def ids_of(messages: Sequence[StockMessage]) -> str:
-    """Return the first ids of some messages for a log."""
-    return ", ".join(message.id for message in messages[:10])

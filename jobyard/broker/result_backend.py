@@ -1,0 +1,154 @@
+"""A result backend for programs with stock Celery: how the jobs ended that were made of their messages.
+
+    app.conf.result_backend = "jobyard+postgresql://user:password@host/jobyard"
+
+It only reads. `jobyard://` alone is the ledger of `JOBYARD_LEDGER__URL`. Large results are in the file store:
+that of `JOBYARD_FILES__URL`, or on SQLite the folder `files` beside the ledger.
+"""
+
+import builtins
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Never
+from uuid import UUID
+
+import celery.exceptions
+from celery import states
+from celery.backends.base import BaseBackend
+from celery.exceptions import ImproperlyConfigured, TaskRevokedError
+from pydantic import ValidationError
+from sqlalchemy import make_url
+
+from jobyard.jobs.database.ledger_database import open_database
+from jobyard.jobs.errors import JobNotFoundError
+from jobyard.jobs.files.claim_checks import ClaimChecks
+from jobyard.jobs.files.object_store import open_store
+from jobyard.jobs.job import Failure, Job, Status
+from jobyard.jobs.reading.external_ids import ids_by_external_id
+from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.settings import Settings, get_settings
+from jobyard.settings.secrets import masked_url
+from jobyard.settings.sections import LedgerSettings
+
+SCHEME: Final = "jobyard"
+STATES: Final[Mapping[Status, str]] = {
+    Status.SCHEDULED: states.PENDING,
+    Status.QUEUED: states.PENDING,
+    Status.RUNNING: states.STARTED,
+    Status.RETRYING: states.RETRY,
+    Status.SUCCEEDED: states.SUCCESS,
+    Status.DEAD: states.FAILURE,
+    Status.CANCELLED: states.REVOKED,
+    Status.EXPIRED: states.REVOKED,
+}
+READ_ONLY: Final = (
+    "jobyard:// only tells how Jobyard's jobs ended. A worker that stores results of its own needs the "
+    "result_backend that it had, and so do chords and saved groups"
+)
+
+
+class JobyardBackend(BaseBackend):
+    """States and results by the ids of messages, or of jobs, from the ledger."""
+
+    def __init__(self, app: Any, url: str | None = None, **options: Any) -> None:
+        super().__init__(app, url=url, **options)
+        self._settings = _settings_for(url)
+        self._database = open_database(self._settings)
+        self._claim_checks = ClaimChecks(
+            partial(open_store, self._settings.files_url), self._settings.ledger.inline_bytes
+        )
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Return the URL of the ledger, for logs."""
+        url = f"{SCHEME}+{self._settings.ledger_url}"
+        return url if include_password else masked_url(url)
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        job = self._find(task_id)
+        if job is None:
+            return {"status": states.PENDING, "result": None, "traceback": None, "task_id": task_id}
+        return {
+            "task_id": task_id,
+            "status": STATES[job.status],
+            "result": self._result_of(job),
+            "traceback": self._traceback_of(job),
+            "children": [],
+            "date_done": job.finished_at and job.finished_at.isoformat(),
+            "name": job.task,
+            "queue": job.queue,
+            "retries": max(0, job.attempt - 1),
+            "worker": job.worker,
+        }
+
+    def _find(self, task_id: str) -> Job | None:
+        job_id = ids_by_external_id(self._database, [task_id]).get(task_id, task_id)
+        try:
+            return get_job(self._database, str(UUID(job_id)))
+        except (JobNotFoundError, ValueError):
+            return None
+
+    def _result_of(self, job: Job) -> Any:
+        if job.status is Status.SUCCEEDED and job.result is not None:
+            return json.loads(self._claim_checks.fetch(job.id, job.result))
+        if job.status in (Status.CANCELLED, Status.EXPIRED):
+            return TaskRevokedError(str(job.status))
+        if job.status in (Status.DEAD, Status.RETRYING) and job.failure is not None:
+            return exception_of(job.failure)
+        return None
+
+    def _traceback_of(self, job: Job) -> str | None:
+        if job.status not in (Status.DEAD, Status.RETRYING):
+            return None
+        attempts = get_attempts(self._database, job.id)
+        return attempts[-1].failure.traceback if attempts else None
+
+    def store_result(self, *args: Any, **kwargs: Any) -> Never:
+        """Overridden, because results are written by Jobyard's workers alone."""
+        raise NotImplementedError(READ_ONLY)
+
+    def _save_group(self, *args: Any, **kwargs: Any) -> Never:
+        raise NotImplementedError(READ_ONLY)
+
+    def apply_chord(self, *args: Any, **kwargs: Any) -> Never:
+        """Overridden, because a chord counts its results in the backend."""
+        raise NotImplementedError(READ_ONLY)
+
+    def _forget(self, task_id: str) -> Never:
+        raise NotImplementedError("how long jobs are kept is set by JOBYARD_LEDGER__RETENTION")
+
+
+def exception_of(failure: Failure) -> BaseException:
+    """Return the exception of a failed attempt; one that is not Python's or Celery's has its name only."""
+    try:
+        return _class_of(failure.type)(failure.message)
+    except Exception:  # a class with other parameters
+        return Exception(f"{failure.type}: {failure.message}")
+
+
+def _class_of(name: str) -> type[Exception]:
+    for module in (builtins, celery.exceptions):
+        found = getattr(module, name, None)
+        if isinstance(found, type) and issubclass(found, Exception):
+            return found
+    return type(name, (Exception,), {"__module__": SCHEME})
+
+
+def _settings_for(url: str | None) -> Settings:
+    settings = get_settings()
+    if not url or url.rstrip("/") == f"{SCHEME}:":
+        return settings
+    try:
+        checked = LedgerSettings(url=url).url
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ImproperlyConfigured(
+            f"result_backend: {reason}; write jobyard+postgresql://user:password@host/database or "
+            "jobyard+sqlite:////folder/jobyard.db"
+        ) from error
+    update: dict[str, Any] = {"ledger": settings.ledger.model_copy(update={"url": checked})}
+    database = make_url(url)
+    if database.get_backend_name() == "sqlite" and database.database and settings.files.url is None:
+        update["home"] = Path(database.database).parent
+    return settings.model_copy(update=update)
