@@ -39,6 +39,7 @@ class Module:
     functions: dict[str, Definition] = field(default_factory=dict)
     bases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # class: its bases
     true_flags: dict[str, frozenset[str]] = field(default_factory=dict)  # class: what it sets to True
+    attributes: dict[str, frozenset[str]] = field(default_factory=dict)  # class: what it sets
     decorated: set[str] = field(default_factory=set)  # classes with a decorator: a dataclass is one
     for_types: set[str] = field(default_factory=set)  # names imported under TYPE_CHECKING
 
@@ -88,6 +89,7 @@ def read_module(tree: ast.Module, name: str, is_package: bool) -> Module:
                 module.decorated.add(node.name)
             module.bases[node.name] = tuple(dotted(base) for base in node.bases)
             module.true_flags[node.name] = frozenset(_true_flags(node))
+            module.attributes[node.name] = frozenset(_attributes(node))
     return module
 
 
@@ -121,6 +123,14 @@ def _true_flags(node: ast.ClassDef) -> Iterator[str]:
     for statement in node.body:
         if isinstance(statement, ast.Assign) and is_true(statement.value):
             yield from (dotted(target) for target in statement.targets)
+
+
+def _attributes(node: ast.ClassDef) -> Iterator[str]:
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            yield from (dotted(target) for target in statement.targets)
+        elif isinstance(statement, ast.AnnAssign):
+            yield dotted(statement.target)
 
 
 def is_true(node: ast.AST | None) -> bool:

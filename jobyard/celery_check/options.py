@@ -100,17 +100,6 @@ APP_MEMBERS_REFUSED: Final = {
     "control.discard_all": Refusal(
         "jobs are in the ledger: cancel them by id", by_hand=True, edit="POST /v1/jobs/{id}/cancel"
     ),
-    "add_periodic_task": Refusal(
-        "schedules are data", by_hand=True, edit="Schedule(name, task, payload, crontab(...))"
-    ),
-    "register_task": Refusal(
-        "a task is a function",
-        by_hand=True,
-        edit="@app.task(base=TheClass, bind=True)\ndef name(self, ...): ...",
-    ),
-    "config_from_envvar": Refusal("name the module", by_hand=True, edit='app.config_from_object("...")'),
-    "worker_main": Refusal("the command starts it", by_hand=True, edit="jobyard worker"),
-    "start": Refusal("the command starts it", by_hand=True, edit="jobyard worker"),
     "Worker": Refusal("the command starts it", by_hand=True, edit="jobyard worker"),
     "Beat": Refusal("the command starts it", by_hand=True, edit="jobyard beat"),
     "amqp": Refusal("messages are Jobyard's own"),
@@ -130,6 +119,8 @@ APP_MEMBERS_REFUSED: Final = {
     ),
     "signature": Refusal(WORKFLOWS),
     "GroupResult": Refusal(WORKFLOWS),
+    "ResultSet": Refusal(WORKFLOWS),
+    "setup_security": Refusal("messages are not signed: they name jobs, and carry no payload"),
     "canvas": Refusal(WORKFLOWS),
 }
 

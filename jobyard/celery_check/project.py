@@ -1,7 +1,7 @@
 """All modules that were read, and what a dotted name in one of them stands for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from jobyard.celery_check.celery_names import CANONICAL, MOVED, canonical
@@ -137,25 +137,24 @@ class Project:
             self.is_task_class(other, base, depth - 1) for base in other.bases.get(found.name, ()) if base
         )
 
-    def has_flag(self, module: Module, name: str, flag: str, depth: int = DEPTH) -> bool:
+    def has_flag(self, module: Module, name: str, flag: str) -> bool:
         """Tell whether a class, or one that it is derived from, sets an attribute to True."""
+        return any(flag in other.true_flags.get(own, ()) for other, own in self._classes(module, name))
+
+    def has_attribute(self, module: Module, name: str, attribute: str) -> bool:
+        """Tell whether a class, or one that it is derived from, sets an attribute."""
+        return any(attribute in other.attributes.get(own, ()) for other, own in self._classes(module, name))
+
+    def _classes(self, module: Module, name: str, depth: int = DEPTH) -> Iterator[tuple[Module, str]]:
+        """Yield a class that was read, and those that it is derived from, with their modules."""
         found = self.meant(module, name, depth)
         if not isinstance(found, Place) or not depth:
-            return False
+            return
         other = self.modules[found.module]
-        return flag in other.true_flags.get(found.name, ()) or any(
-            self.has_flag(other, base, flag, depth - 1) for base in other.bases.get(found.name, ()) if base
-        )
-
-    @cached_property
-    def task_names(self) -> frozenset[str]:
-        """The names of all functions that are tasks somewhere in the code."""
-        return frozenset(
-            name
-            for module in {id(each): each for each in self.modules.values()}.values()
-            for name, function in module.functions.items()
-            if any(self.is_task_decorator(module, each) for each in function.decorators if each)
-        )
+        yield other, found.name
+        for base in other.bases.get(found.name, ()):
+            if base:
+                yield from self._classes(other, base, depth - 1)
 
 
 def _joined(first: str, rest: str) -> str:

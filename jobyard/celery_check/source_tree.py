@@ -16,8 +16,10 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 # A file without any of these uses no Celery, and is not parsed.
 _TRACES: Final = re.compile(
     rb"celery|kombu|jobyard|shared_task|apply_async|\.delay|broker_|redbeat|acks_late|result_backend|"
+    # An application that is imported from elsewhere, and what is asked of it.
+    rb"\.task\b|send_task|\.control\b|AsyncResult|periodic_task|"
     # The calls of signatures, an application's configuration, and keys in a module of settings.
-    rb"\.si?\(|\.conf\b|^\s*(?:(?:task|worker|beat|result)_\w+|timezone)\s*=",
+    rb"\.si?\(|\.conf\b|^\s*(?:(?:task|worker|beat|result)_\w+|timezone|enable_utc)\s*=",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOTEBOOK_TRACES: Final = re.compile(rb"celery|apply_async", re.IGNORECASE)

@@ -95,9 +95,12 @@ def _check_key(
     if is_off or (meaning is Meaning.REFUSED and isinstance(value, ast.Constant) and value.value is None):
         meaning = Meaning.HARMLESS
     verdict = _VERDICTS[meaning]
-    said = "means nothing here: " if meaning is Meaning.HARMLESS else ""
+    sentence = key.sentence
+    if meaning is Meaning.HARMLESS:
+        is_so = key.meaning is Meaning.REFUSED
+        sentence = "it is so here anyway" if is_so else f"means nothing here: {key.sentence}"
     edit = ("remove it" if meaning is Meaning.REFUSED else "") if key.name != "beat_schedule" else ""
-    look.add(node, verdict, key.name, f"{name}: {said}{key.sentence}", edit)
+    look.add(node, verdict, key.name, f"{name}: {sentence}", edit)
     if key.name == "task_queues" and value is not None and isinstance(value, ast.Dict):
         look.add(node, Verdict.BY_HAND, "task_queues", "queues are a list here", '(Queue("..."), ...)')
 

@@ -32,8 +32,11 @@ def check_task(look: Look, function: Function, decorator: ast.expr) -> None:
     """Check one declaration."""
     words = decorator.keywords if isinstance(decorator, ast.Call) else []
     faults = len(look.findings)
+    base = dotted(next((word.value for word in words if word.arg == "base"), None))
     for word in words:
-        _check_option(look, word)
+        # An attribute of the base class may be set at each task.
+        if not (base and word.arg and look.project.has_attribute(look.module, base, word.arg)):
+            _check_option(look, word)
     check_annotations(look, function)
     if _yields(function):
         look.add(
@@ -100,18 +103,12 @@ def check_base_class(look: Look, node: ast.ClassDef) -> None:
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
                 _check_attribute(look, statement, dotted(target))
-    if any(
-        isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == "run" for each in node.body
-    ):
-        look.add(
-            node,
-            Verdict.BY_HAND,
-            "class-based task",
-            f"{node.name}: a task is a function; its class keeps the hooks",
-            f"@app.task(base={node.name}, bind=True)\ndef ...(self, ...):  # the body of run",
-        )
-    elif len(look.findings) == faults:
-        look.add(node, Verdict.BY_IMPORT, "base class", f"base class {node.name} moves by its import")
+    has_run = any(getattr(each, "name", "") == "run" for each in node.body)
+    decides = not look.project.acks_late and not look.project.has_flag(look.module, node.name, "acks_late")
+    if has_run and decides and "abstract" not in look.module.true_flags.get(node.name, ()):
+        look.add(node, Verdict.DECIDE, "acks_late", f"{node.name}: {RUNS_AGAIN}", CHOOSE)
+    if all(each.verdict is Verdict.DECIDE for each in look.findings[faults:]):
+        look.add(node, Verdict.BY_IMPORT, "base class", f"class {node.name} moves by its import")
 
 
 def _check_attribute(look: Look, statement: ast.Assign, name: str) -> None:

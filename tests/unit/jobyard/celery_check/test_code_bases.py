@@ -29,6 +29,10 @@ MAKE = "from celery import Celery\ncelery = Celery('x')\n"
             "p/app.py": MAKE,
             "p/tasks.py": "from p.app import *\n@celery.task(rate_limit='1/m')\ndef f(): pass",
         },
+        {
+            "main.py": MAKE,
+            "jobs.py": "from main import celery as a\n@a.task(rate_limit='1/m')\ndef f(): pass",
+        },
         {"t.py": "import celery as c\napp = c.Celery('x')\n@app.task(rate_limit='1/m')\ndef f(): pass"},
         {"t.py": "from celery import Celery as C\napp = C('x')\n@app.task(rate_limit='1/m')\ndef f(): pass"},
         {"t.py": "from celery import *\napp = Celery('x')\n@app.task(rate_limit='1/m')\ndef f(): pass"},
@@ -85,8 +89,8 @@ def test_an_argument_is_checked_against_the_task_of_another_module(tmp_path: Pat
     [
         ({"celeryconfig.py": "broker_url = 'x'\nnothing = 1"}, ["broker_url"]),
         (
-            {"app.py": f"{MAKE}celery.config_from_object('conf')", "conf.py": "timezone = 'Asia/Tokyo'"},
-            ["timezone"],
+            {"app.py": f"{MAKE}celery.config_from_object('conf')", "conf.py": "enable_utc = False"},
+            ["enable_utc"],
         ),
         (
             {"app.py": f"{MAKE}from p import conf\ncelery.config_from_object(conf)"}
@@ -95,11 +99,11 @@ def test_an_argument_is_checked_against_the_task_of_another_module(tmp_path: Pat
         ),
         (
             {"app.py": f"{MAKE}celery.config_from_object('conf:Production')"}
-            | {"conf.py": "class Production:\n  worker_concurrency = 4"},
-            ["worker_concurrency"],
+            | {"conf.py": "class Production:\n  worker_pool = 'solo'"},
+            ["worker_pool"],
         ),
         ({"settings.py": "CELERY_BROKER_URL = 'x'\nCELERY_COLOUR = 1"}, ["broker_url"]),
-        ({"settings.py": "if DEBUG:\n  CELERYD_CONCURRENCY = 4"}, ["worker_concurrency"]),
+        ({"settings.py": "if DEBUG:\n  CELERYD_POOL = 'solo'"}, ["worker_pool"]),
         ({"settings.py": "CELERY = {'broker_url': 'x'}"}, ["broker_url"]),
         (
             {"settings.py": "QUEUE_BROKER_URL = 'x'"}

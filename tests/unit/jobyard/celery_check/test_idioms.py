@@ -72,6 +72,12 @@ MOVES = {
     "a control command": "from celery.worker.control import control_command\n"
     "@control_command()\ndef f(state): pass",
     "events": "app.events.Receiver",
+    "a class-based task": "class T(Task):\n    def run(self, x): pass\napp.register_task(T())",
+    "an attribute of the base class": "class B(Task):\n    db = None\n"
+    "@app.task(base=B, db='main')\ndef f(): pass",
+    "a schedule": "app.conf.beat_schedule = {}\napp.conf.timezone = 'Europe/Berlin'",
+    "a schedule in code": "@app.on_after_configure.connect\ndef f(sender, **k):\n"
+    "    sender.add_periodic_task(10, add)",
 }
 
 
@@ -129,8 +135,6 @@ BY_HAND = {
     "Reject": ("from celery import exceptions\nraise exceptions.Reject('x')", "Reject", "RetryLater"),
     "own options": ("@app.task(colour='red')\ndef f(): pass", "colour=", "base class"),
     "generator": ("@app.task\ndef f():\n  yield 1", "generator", "would run nothing"),
-    "class-based": ("class T(Task):\n  def run(self): pass", "class-based task", "a task is a function"),
-    "register_task": ("app.register_task(T())", "app.register_task", "a task is a function"),
     "on_message": ("add.delay(1, 2).get(on_message=print)", "on_message=", "GET /v1/jobs"),
     "forget": ("AsyncResult('x').forget()", "forget()", "retention"),
     "purge": ("app.control.purge()", "app.control.purge", "cancel them"),
@@ -141,7 +145,6 @@ BY_HAND = {
         "self.request.stamps",
         "has no stamps",
     ),
-    "periodic": ("app.add_periodic_task(10, add.s)", "app.add_periodic_task", "schedules are data"),
     "after_task_publish": (
         "from celery.signals import after_task_publish",
         "celery.signals.after_task_publish",
@@ -213,7 +216,6 @@ BY_HAND = {
         "broker_transport_options",
         "JOBYARD_WORKER__LEASE",
     ),
-    "beat_schedule": ("app.conf.beat_schedule = {}", "beat_schedule", "Schedule(...)"),
 }
 
 

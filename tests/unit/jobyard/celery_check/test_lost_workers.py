@@ -44,6 +44,12 @@ def test_a_setting_for_the_whole_application_counts(tmp_path: Path, setting: dic
     assert decides(tmp_path / "with", {**files, **setting}) == 1
 
 
+@pytest.mark.parametrize(("body", "number"), [("", 1), ("acks_late = True", 0), ("abstract = True", 0)])
+def test_a_class_with_run_is_a_task(tmp_path: Path, body: str, number: int) -> None:
+    code = f"{APP}class T(Task):\n  {body}\n  def run(self): pass\n"
+    assert decides(tmp_path, code) == number
+
+
 def test_a_base_class_that_acknowledges_late_counts(tmp_path: Path) -> None:
     code = f"{APP}class Late(Task):\n  acks_late = True\nclass Later(Late): pass\n"
     code += "@app.task(base=Later)\ndef f(): pass\n"

@@ -66,8 +66,6 @@ def test_the_settings_that_are_named_exist() -> None:
         ("accept_content", [["json"]], Meaning.REFUSED),
         ("enable_utc", True, Meaning.HARMLESS),
         ("enable_utc", 1, Meaning.REFUSED),
-        ("timezone", "UTC", Meaning.HARMLESS),
-        ("timezone", "Europe/Oslo", Meaning.REFUSED),
         ("broker_url", None, Meaning.REFUSED),
         ("task_acks_late", False, Meaning.HARMLESS),
         ("task_always_eager", True, Meaning.HONOURED),
