@@ -127,8 +127,15 @@ APP_MEMBERS_REFUSED: Final = {
 # Members of `self` in a bound task, and of a task.
 REQUEST_KEPT: Final = frozenset(
     (
-        *("id", "retries", "args", "kwargs", "root_id", "parent_id", "headers", "delivery_info"),
-        *("eta", "expires", "hostname", "task", "is_eager", "called_directly", "timelimit", "get"),
+        *("id", "retries", "args", "kwargs", "root_id", "parent_id", "headers", "delivery_info", "eta"),
+        *("expires", "hostname", "task", "is_eager", "called_directly", "timelimit", "get", "shadow", "utc"),
+        *("ignore_result", "origin", "properties", "logfile", "loglevel", "children", "update", "clear"),
+    )
+)
+REQUEST_EMPTY: Final = frozenset(
+    (
+        *("callbacks", "errbacks", "chain", "chord", "group", "group_index", "stamps", "stamped_headers"),
+        *("reply_to", "correlation_id", "replaced_task_nesting", "taskset"),
     )
 )
 TASK_MEMBERS_REFUSED: Final = {

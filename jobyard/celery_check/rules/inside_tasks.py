@@ -6,15 +6,24 @@ from jobyard.celery_check.celery_names import Refusal
 from jobyard.celery_check.finding import Verdict
 from jobyard.celery_check.look import Look
 from jobyard.celery_check.module import dotted
-from jobyard.celery_check.options import REQUEST_KEPT, RETRY_REFUSED, SERIALIZER, TASK_MEMBERS_REFUSED
+from jobyard.celery_check.options import (
+    REQUEST_EMPTY,
+    REQUEST_KEPT,
+    RETRY_REFUSED,
+    SERIALIZER,
+    TASK_MEMBERS_REFUSED,
+)
 
 
 def check_attribute(look: Look, node: ast.Attribute) -> None:
     """Check `self.something` of a bound task, `task.something`, and `self.request.something`."""
     if _is_request(look, node.value):
-        if node.attr not in REQUEST_KEPT:
-            sentence = f"self.request has no {node.attr} here: it has {', '.join(sorted(REQUEST_KEPT))}"
-            look.add(node, Verdict.BY_HAND, f"self.request.{node.attr}", sentence)
+        idiom = f"self.request.{node.attr}"
+        if node.attr in REQUEST_EMPTY:
+            look.add(node, Verdict.BY_HAND, idiom, f"{idiom} is always empty here")
+        elif node.attr not in REQUEST_KEPT:
+            sentence = f"{idiom} is no field of Celery's: a header of a call is in self.request.headers"
+            look.add(node, Verdict.BY_HAND, idiom, sentence, f'self.request.headers["{node.attr}"]')
     elif node.attr in TASK_MEMBERS_REFUSED and _is_a_task(look, node.value):
         look.refuse(node, f".{node.attr}", TASK_MEMBERS_REFUSED[node.attr])
 

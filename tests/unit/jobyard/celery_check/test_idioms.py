@@ -143,7 +143,12 @@ BY_HAND = {
     "the request's stamps": (
         "@app.task(bind=True)\ndef f(self):\n  self.request.stamps",
         "self.request.stamps",
-        "has no stamps",
+        "always empty",
+    ),
+    "a header of one's own": (
+        "@app.task(bind=True)\ndef f(self):\n  self.request.tenant",
+        "self.request.tenant",
+        "self.request.headers",
     ),
     "after_task_publish": (
         "from celery.signals import after_task_publish",
