@@ -117,7 +117,6 @@ REFUSED: Final = {
     "celery.schedules.solar": Refusal("a schedule by the sun waits for the schedules of your own"),
     "celery.utils.dispatch": Refusal("use jobyard.signals", by_hand=True),
     "celery.worker.request": Refusal("self.request has what is known of a job", by_hand=True),
-    "kombu.Exchange": Refusal("a job goes to one queue; for all workers use app.control.broadcast"),
     "kombu.binding": Refusal("a job goes to one queue; for all workers use app.control.broadcast"),
     "kombu.common.Broadcast": Refusal(
         "a job goes to one queue; for all workers use app.control.broadcast", by_hand=True

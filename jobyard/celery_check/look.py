@@ -23,6 +23,7 @@ class Look:
     bound: str = ""
     results: frozenset[str] = frozenset()  # names that hold the result of a call, in the function around
     function: Function | None = None
+    is_scheduled: bool = False  # among the arguments of add_periodic_task
 
     def inside(self, **changes: object) -> "Look":
         """Return the same look at a place further inside."""

@@ -3,9 +3,13 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+# What only an application of Celery's is asked for.
+_CONFIGURES: Final = (".config_from_object", ".autodiscover_tasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Module:
     is_package: bool = False
     imports: dict[str, str] = field(default_factory=dict)  # local name: what it stands for, absolute
     stars: list[str] = field(default_factory=list)
+    configured: set[str] = field(default_factory=set)  # names whose config_from_object is called
     assigned: dict[str, str] = field(default_factory=dict)  # name: the dotted name of what is called for it
     aliases: dict[str, str] = field(default_factory=dict)  # name: another dotted name
     functions: dict[str, Definition] = field(default_factory=dict)
@@ -75,6 +80,8 @@ def read_module(tree: ast.Module, name: str, is_package: bool) -> Module:
                 module.imports[alias.asname or first] = alias.name if alias.asname else first
         elif isinstance(node, ast.ImportFrom):
             _read_from(module, node)
+        elif isinstance(node, ast.Call) and dotted(node.func).endswith(_CONFIGURES):
+            module.configured.add(dotted(node.func).split(".")[-2])
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 _read_assignment(module, target, node.value)

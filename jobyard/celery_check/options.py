@@ -41,25 +41,19 @@ TASK_KEPT: Final = frozenset(
 
 # The options of apply_async, send_task, signature and retry.
 CALL_REFUSED: Final = {
-    "link": Refusal(WORKFLOWS),
-    "link_error": Refusal(WORKFLOWS),
-    "chain": Refusal(WORKFLOWS),
-    "chord": Refusal(WORKFLOWS),
-    "group_id": Refusal(WORKFLOWS),
-    "group_index": Refusal(WORKFLOWS),
-    "stamped_headers": Refusal(
-        "stamping has no equivalent", by_hand=True, edit="headers={...} or tags=(...)"
+    **dict.fromkeys(
+        ("link", "link_error", "chain", "chord", "group_id", "group_index"),
+        Refusal(WORKFLOWS),
     ),
-    "exchange": Refusal(ONE_QUEUE, by_hand=True, edit='queue="..."'),
-    "exchange_type": Refusal(ONE_QUEUE, by_hand=True, edit='queue="..."'),
-    "routing_key": Refusal(ONE_QUEUE, by_hand=True, edit='queue="..."'),
-    "delivery_mode": Refusal(_TAKES_IT, by_hand=True, edit="remove it"),
-    "mandatory": Refusal(_TAKES_IT, by_hand=True, edit="remove it"),
-    "immediate": Refusal(_TAKES_IT, by_hand=True, edit="remove it"),
+    **dict.fromkeys(
+        ("stamps", "stamped_headers"),
+        Refusal("stamping has no equivalent", by_hand=True, edit="headers={...} or tags=(...)"),
+    ),
+    **dict.fromkeys(
+        ("exchange", "exchange_type", "routing_key"),
+        Refusal(ONE_QUEUE, by_hand=True, edit='queue="..."'),
+    ),
     "reply_to": Refusal("results are in the ledger", by_hand=True, edit="remove it"),
-    "correlation_id": Refusal("an id of your own is task_id=", by_hand=True, edit="task_id=..."),
-    "producer": Refusal("the message is the publisher's", by_hand=True, edit="remove it"),
-    "publisher": Refusal("the message is the publisher's", by_hand=True, edit="remove it"),
     "priority": Refusal(PRIORITY, by_hand=True, edit="JOBYARD_CELERY__PRIORITY=high_first"),
 }
 RETRY_REFUSED: Final = {

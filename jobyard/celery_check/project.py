@@ -50,7 +50,9 @@ class Project:
             return self.meant(module, rest, depth - 1)
         if first in module.imports:
             return self._imported(_joined(module.imports[first], rest), depth - 1)
-        if first in module.assigned or first in module.functions or first in module.bases:
+        if any(first in each for each in (module.assigned, module.functions, module.bases)):
+            return Place(module.name, name)
+        if first in module.configured and first not in module.aliases:
             return Place(module.name, name)
         if first in module.aliases:
             return self.meant(module, _joined(module.aliases[first], rest), depth - 1)
@@ -87,6 +89,8 @@ class Project:
             last = found.rpartition(".")[2].lower()
             return not found.startswith(("celery.", "kombu.")) and "celery" in last and found != "celery"
         other = self.modules[found.module]
+        if found.name.rpartition(".")[2] in other.configured:
+            return True
         called = other.assigned.get(found.name) or other.assigned.get(found.name.rpartition(".")[2])
         return bool(called) and depth > 0 and self._makes_app(other, called or "", depth - 1)
 

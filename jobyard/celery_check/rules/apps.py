@@ -1,7 +1,6 @@
 """The application: how it is made, and what is asked of it."""
 
 import ast
-from typing import Final
 
 from jobyard.celery_check.finding import Verdict
 from jobyard.celery_check.look import Look
@@ -9,14 +8,14 @@ from jobyard.celery_check.module import dotted
 from jobyard.celery_check.options import APP_MEMBERS_REFUSED, APP_REFUSED
 from jobyard.settings.celery_keys import ONE_QUEUE
 
-_PERIODIC: Final = frozenset({"on_after_configure.connect", "on_after_finalize.connect"})
-
 
 def check_app(look: Look, call: ast.Call) -> None:
     """Check `Celery(...)`."""
     meant = look.meant(call.func)
     if meant == "kombu.Queue":
         _check_queue(look, call)
+    if meant == "kombu.Exchange":
+        _check_exchange(look, call)
     if meant != "celery.Celery":
         return
     look.refuse_words(call, APP_REFUSED)
@@ -39,21 +38,15 @@ def check_member(look: Look, node: ast.Attribute) -> None:
 
 
 def _check_queue(look: Look, call: ast.Call) -> None:
-    given = {word.arg: word for word in call.keywords}
-    name = look.source.segment(call.args[0]) if call.args else "..."
-    kept = f"Queue({name})"
-    for word in (
-        "exchange",
-        "routing_key",
-        "bindings",
-        "binding_arguments",
-        "queue_arguments",
-        "max_priority",
-    ):
-        if word in given:
-            sentence = (
-                ONE_QUEUE if "argument" not in word and "max" not in word else "queues have no arguments"
-            )
-            look.add(given[word], Verdict.BY_HAND, f"Queue({word}=)", sentence, kept)
-    if len(call.args) > 1:
-        look.add(call.args[1], Verdict.BY_HAND, "Queue(exchange)", ONE_QUEUE, kept)
+    """Check the queue of a `kombu.Queue`; with a direct exchange it gets what is sent to its name."""
+    for word in call.keywords:
+        if word.arg == "bindings":
+            kept = f"Queue({look.source.segment(call.args[0])})" if call.args else "Queue(...)"
+            look.add(word, Verdict.BY_HAND, "Queue(bindings=)", ONE_QUEUE, kept)
+
+
+def _check_exchange(look: Look, call: ast.Call) -> None:
+    given = {word.arg: word.value for word in call.keywords}
+    kind = call.args[1] if len(call.args) > 1 else given.get("type")
+    if isinstance(kind, ast.Constant) and kind.value not in ("direct", "", None):
+        look.add(call, Verdict.REFUSED, f"Exchange(type={kind.value!r})", ONE_QUEUE)

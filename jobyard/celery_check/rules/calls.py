@@ -72,15 +72,18 @@ def _is_of_a_pool(call: ast.Call, receiver: ast.expr) -> bool:
 def _check_options(look: Look, call: ast.Call, name: str) -> None:
     if name in ("delay", "delay_on_commit"):
         return
+    queue = next((word.value for word in call.keywords if word.arg == "queue"), None)
     for word in call.keywords:
-        _check_option(look, word)
+        # With the name of the queue it says what is so anyway.
+        names_the_queue = word.arg in ("exchange", "routing_key") and queue is not None
+        if not (names_the_queue and ast.dump(word.value) == ast.dump(queue or word.value)):
+            _check_option(look, word)
     # Celery has task_id, producer, link and more by their places.
     if name.startswith("apply_async") and len(call.args) > 3:
         look.add(call.args[3], Verdict.BY_HAND, "apply_async", "name the options after the third argument")
-    for argument in call.keywords:
-        if argument.arg == "connection" and _opens_broker(look, argument.value):
-            sentence = "connection= is a database's here, with whose transaction the job commits"
-            look.add(argument, Verdict.BY_HAND, "connection=", sentence, "remove it")
+    given = {word.arg: word for word in call.keywords}
+    if {"countdown", "eta"} <= given.keys():
+        look.add(given["eta"], Verdict.BY_HAND, "eta=", "countdown and eta both say when to start: give one")
 
 
 def _check_option(look: Look, word: ast.keyword) -> None:
@@ -96,15 +99,6 @@ def _check_option(look: Look, word: ast.keyword) -> None:
         look.refuse(word, "priority=", Refusal(sentence, True, CALL_REFUSED["priority"].edit))
     elif word.arg in CALL_REFUSED:
         look.refuse(word, f"{word.arg}=", CALL_REFUSED[word.arg])
-
-
-def _opens_broker(look: Look, node: ast.expr) -> bool:
-    called = node.func if isinstance(node, ast.Call) else node
-    last = dotted(called).rpartition(".")[2]
-    meant = look.meant(called)
-    return last.startswith(("connection_for", "broker_connection", "connection_or_acquire")) or (
-        isinstance(meant, str) and meant.startswith("kombu.")
-    )
 
 
 def _arguments(call: ast.Call, name: str) -> Iterator[tuple[int | str, ast.expr]]:

@@ -7,7 +7,7 @@ from typing import Final
 from jobyard.celery_check.finding import Verdict
 from jobyard.celery_check.look import Look
 from jobyard.celery_check.module import dotted, is_true
-from jobyard.settings.celery_keys import CeleryKey, Meaning, celery_key
+from jobyard.settings.celery_keys import ONE_QUEUE, CeleryKey, Meaning, celery_key
 
 NAMESPACE: Final = "CELERY"
 _PREFIXES: Final = ("CELERY_", "CELERYD_", "CELERYBEAT_", "BROKER_")
@@ -99,10 +99,28 @@ def _check_key(
     if meaning is Meaning.HARMLESS:
         is_so = key.meaning is Meaning.REFUSED
         sentence = "it is so here anyway" if is_so else f"means nothing here: {key.sentence}"
-    edit = ("remove it" if meaning is Meaning.REFUSED else "") if key.name != "beat_schedule" else ""
+    edit = "remove it" if meaning is Meaning.REFUSED else ""
+    if key.name == "task_routes":
+        _check_routes(look, value)
     look.add(node, verdict, key.name, f"{name}: {sentence}", edit)
-    if key.name == "task_queues" and value is not None and isinstance(value, ast.Dict):
-        look.add(node, Verdict.BY_HAND, "task_queues", "queues are a list here", '(Queue("..."), ...)')
+
+
+def _check_routes(look: Look, value: ast.expr | None) -> None:
+    """Check each route that is written out: one that names an exchange says something else than its queue."""
+    for node in ast.walk(value) if value is not None else ():
+        if not isinstance(node, ast.Dict):
+            continue
+        words = {
+            key.value: (key, each)
+            for key, each in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant)
+        }
+        queue = ast.dump(words["queue"][1]) if "queue" in words else ""
+        for word in ("exchange", "routing_key"):
+            if word in words and ast.dump(words[word][1]) != queue:
+                look.add(
+                    words[word][0], Verdict.BY_HAND, f"task_routes {word}", ONE_QUEUE, '{"queue": "..."}'
+                )
 
 
 def _value(node: ast.expr | None) -> object:

@@ -24,6 +24,8 @@ def check_attribute(look: Look, node: ast.Attribute) -> None:
         elif node.attr not in REQUEST_KEPT:
             sentence = f"{idiom} is no field of Celery's: a header of a call is in self.request.headers"
             look.add(node, Verdict.BY_HAND, idiom, sentence, f'self.request.headers["{node.attr}"]')
+    elif look.is_scheduled and node.attr in ("s", "si", "signature"):
+        return  # what a schedule hands in is a call, and no part of a workflow
     elif node.attr in TASK_MEMBERS_REFUSED and _is_a_task(look, node.value):
         look.refuse(node, f".{node.attr}", TASK_MEMBERS_REFUSED[node.attr])
 

@@ -45,6 +45,7 @@ MAKE = "from celery import Celery\ncelery = Celery('x')\n"
             "@q.task(rate_limit='1/m')\ndef f(): pass"
         },
         {"t.py": "from jobyard import Jobyard\nq = Jobyard('x')\n@q.task(rate_limit='1/m')\ndef f(): pass"},
+        {"t.py": "q = make_it()()\nq.autodiscover_tasks()\n@q.task(rate_limit='1/m')\ndef f(): pass"},
         {"t.py": "from unread import celery_app\n@celery_app.task(rate_limit='1/m')\ndef f(): pass"},
         {
             "t.py": "try:\n  from celery import shared_task as t\nexcept ImportError: t = None\n"

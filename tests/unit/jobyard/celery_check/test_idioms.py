@@ -77,7 +77,10 @@ MOVES = {
     "@app.task(base=B, db='main')\ndef f(): pass",
     "a schedule": "app.conf.beat_schedule = {}\napp.conf.timezone = 'Europe/Berlin'",
     "a schedule in code": "@app.on_after_configure.connect\ndef f(sender, **k):\n"
-    "    sender.add_periodic_task(10, add)",
+    "    sender.add_periodic_task(10, add.s(1, 2), name='often')",
+    "a queue with a direct exchange": "from kombu import Exchange, Queue\n"
+    "app.conf.task_queues = (Queue('a', Exchange('a'), routing_key='a'), Queue('b'))",
+    "what is the publisher's": "add.apply_async((1, 2), producer=p, routing_key='a', queue='a')",
 }
 
 
@@ -108,10 +111,16 @@ BY_HAND = {
     "a number": ("add.apply_async((1, Decimal('1')))", "argument", "Decimal is no JSON"),
     "in keywords": ("add.apply_async(kwargs={'x': {1, 2}})", "argument", "annotate"),
     "an argument after the task itself": ("work.delay(datetime.now(), b'1')", "argument", "bytes is no JSON"),
-    "exchange": ("add.apply_async((1,), exchange='x')", "exchange=", "one queue"),
     "routing key": ("@app.task(routing_key='x')\ndef f(): pass", "routing_key=", "one queue"),
+    "bindings": ("from kombu import Queue\nQueue('a', bindings=[1])", "Queue(bindings=)", "one queue"),
+    "a route by its exchange": (
+        "app.conf.task_routes = {'a': {'queue': 'b', 'routing_key': 'b.c'}}",
+        "task_routes routing_key",
+        "one queue",
+    ),
+    "two starts": ("add.apply_async((1, 2), countdown=1, eta=x)", "eta=", "give one"),
+    "exchange": ("add.apply_async((1,), exchange='x')", "exchange=", "one queue"),
     "more by its place": ("add.apply_async((1,), {}, 'id', None)", "apply_async", "name the options"),
-    "connection of the broker": ("add.apply_async(connection=app.connection())", "app.connection", "own"),
     "retry with arguments": (
         "@app.task(bind=True)\ndef f(self):\n  self.retry(args=(2,))",
         "args=",
@@ -165,11 +174,6 @@ BY_HAND = {
         "import celery.result as r\nr.allow_join_result()",
         "celery.result.allow_join_result",
         "",
-    ),
-    "queue with a key": (
-        "from kombu import Queue\nQueue('a', routing_key='b')",
-        "Queue(routing_key=)",
-        "one queue",
     ),
     "django_celery_beat": ("from django_celery_beat.models import PeriodicTask", "", "Schedule(...)"),
     "django_celery_results": ("from django_celery_results.models import TaskResult", "", "AsyncResult(id)"),
@@ -247,7 +251,7 @@ REFUSED = {
     "add_to_chord": ("@app.task(bind=True)\ndef f(self):\n  self.add_to_chord(1)", ".add_to_chord"),
     "xmap": ("from celery import xmap", "celery.xmap"),
     "stamping": ("from celery.stamping import StampingVisitor", "celery.stamping.StampingVisitor"),
-    "Exchange": ("from kombu import Exchange", "kombu.Exchange"),
+    "Exchange": ("from kombu import Exchange\nExchange('a', type='topic')", "Exchange(type='topic')"),
     "amqp": ("app.amqp", "app.amqp"),
     "own scheduler": ("from celery.beat import Scheduler", "celery.beat.Scheduler"),
     "bootsteps": ("from celery import bootsteps", "celery.bootsteps"),
