@@ -26,7 +26,7 @@ class CeleryProgram:
     app: str
     queues: tuple[str, ...]
     lines_that_move: int
-    needs: frozenset[str] = frozenset({"Jobyard"})
+    needs: frozenset[str]
 
     def copy_to(self, folder: Path) -> Path:
         """Copy the program as it was written, and return where it is."""
