@@ -46,7 +46,7 @@ def main() -> None:
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         handle = place(session, Order(customer="ada@example.org", cents=1200), in_stock=1)
-    print(f"committed: the mail is job {handle.id}, and now {handle.status}")
+    print(f"committed: the mail is job {handle.id}, and now {handle.job.status}")
     try:
         with Session(engine) as session, session.begin():
             place(session, Order(customer="bob@example.org", cents=900), in_stock=0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from jobyard.jobs.errors import (
+        CallRefusedError,
         Discard,
         FileNotStoredError,
         FileTooLargeError,
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
     from jobyard.tasks.context import JobContext, current_job
     from jobyard.tasks.coroutines import run_coroutine
     from jobyard.tasks.declare import shared_task, task
-    from jobyard.tasks.handle import JobFailedError, JobHandle
+    from jobyard.tasks.handle import AsyncResult, JobHandle
     from jobyard.tasks.options import JobOptions
     from jobyard.tasks.payload import FileId, Payload
+    from jobyard.tasks.result_errors import JobFailedError
     from jobyard.tasks.task import Task
 
 __all__ = [
     "Application",
+    "AsyncResult",
+    "CallRefusedError",
     "Discard",
     "FileId",
     "FileNotStoredError",
@@ -78,7 +82,13 @@ __all__ = [
 OLDEST_PYTHON: Final = (3, 11)
 _MODULES: Final = {
     "jobyard.jobs.errors": (
-        *("Discard", "FileNotStoredError", "FileTooLargeError", "IdempotencyConflictError"),
+        *(
+            "CallRefusedError",
+            "Discard",
+            "FileNotStoredError",
+            "FileTooLargeError",
+            "IdempotencyConflictError",
+        ),
         *("IllegalMoveError", "JobNotFoundError", "JobyardError", "LedgerUnavailableError"),
         *("OutcomeUnknownError", "RetryLater", "TaskDeclarationError"),
     ),
@@ -91,8 +101,9 @@ _MODULES: Final = {
     "jobyard.settings.settings": ("get_section",),
     "jobyard.tasks.context": ("JobContext", "current_job"),
     "jobyard.tasks.coroutines": ("run_coroutine",),
-    "jobyard.tasks.handle": ("JobFailedError", "JobHandle"),
+    "jobyard.tasks.handle": ("AsyncResult", "JobHandle"),
     "jobyard.tasks.options": ("JobOptions",),
+    "jobyard.tasks.result_errors": ("JobFailedError",),
     "jobyard.tasks.payload": ("FileId", "Payload"),
     "jobyard.tasks.declare": ("shared_task", "task"),
     "jobyard.tasks.task": ("Task",),

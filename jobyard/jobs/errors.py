@@ -91,6 +91,10 @@ class IllegalMoveError(JobyardError):
         super().__init__(f"job {job_id} is {status}, so it cannot be {requested}: {hint}")
 
 
+class CallRefusedError(JobyardError):
+    """A call of Celery's that cannot be kept here; the message names the way out."""
+
+
 class IdempotencyConflictError(JobyardError):
     """An idempotency key was used before, for another request."""
 

@@ -195,6 +195,11 @@ class CelerySettings(SettingsSection):
     ) = Field(
         None, description="The broker of stock Celery, a Redis or a RabbitMQ; default: `JOBYARD_BROKER__URL`."
     )
+    priority: Literal["high_first", "redis"] | None = Field(
+        None,
+        description="What a `priority=` in code that was written for Celery means: `high_first`, as on "
+        "RabbitMQ (9 is first), or `redis` (0 is first).",
+    )
 
 
 class LogSettings(SettingsSection):

@@ -1,83 +1,273 @@
-"""What `.delay()` and `.submit()` return: a job handle with the method names of Celery's `AsyncResult`."""
+"""`JobHandle`, which every call returns: a job, with the names and words of Celery's `AsyncResult`."""
 
+import asyncio
+from collections.abc import Iterator
 from time import sleep
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
 
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.errors import JobyardError
+from jobyard.jobs.errors import CallRefusedError, IllegalMoveError, JobNotFoundError, JobPrunedError
 from jobyard.jobs.files.claim_checks import get_claim_checks
-from jobyard.jobs.job import Failure, Job, Status
+from jobyard.jobs.job import Acceptance, Job, Status, Verdict
 from jobyard.jobs.ledger import get_ledger
-from jobyard.jobs.reading.job_queries import get_job
+from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.jobs.reading.job_queries import get_job, last_attempt
+from jobyard.jobs.reading.search import matching_ids
+from jobyard.tasks.celery_states import CELERY_STATES, PENDING
 from jobyard.tasks.context import running_job_id
+from jobyard.tasks.registry import known_task
+from jobyard.tasks.result_errors import JobFailedError, JobTimeoutError, failed_error
 
 Out = TypeVar("Out")
 
-FIRST_POLL_SECONDS = 0.01
-LONGEST_POLL_SECONDS = 0.25
-
-
-class JobFailedError(JobyardError):
-    """The job that was waited for ended without a result."""
-
-    def __init__(self, job_id: str, status: Status, failure: Failure | None) -> None:
-        self.job_id, self.status, self.failure = job_id, status, failure
-        why = f": {failure.type}: {failure.message}" if failure else ""
-        super().__init__(f"job {job_id} is {status}{why}")
+FIRST_POLL_SECONDS: Final = 0.01
+LONGEST_POLL_SECONDS: Final = 0.25
+MOST_CHILDREN: Final = 1000
+_ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
+_ONE_ANSWER: Final = (
+    "is not there: get() asks the ledger until the job has ended, and says nothing in between; for more, "
+    "look at .state and .info, or ask GET /v1/jobs/{id} with Prefer: wait=N"
+)
 
 
 class JobHandle(Generic[Out]):
-    """An accepted job; every property queries the ledger."""
+    """A job, by its own id or the one that its caller gave it; every property queries the ledger.
 
-    def __init__(self, job_id: str, result_adapter: TypeAdapter[Out], *, is_new: bool = True) -> None:
-        self.id, self.is_new, self._result_adapter = job_id, is_new, result_adapter
+    `id` is the caller's own where the call had one, and `.job.id` is the ledger's. `is_new` is false where
+    the call was answered with a job that was there before.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        result_adapter: TypeAdapter[Out] | None = None,
+        *,
+        is_new: bool = True,
+        own_id: str | None = None,
+        task_name: str | None = None,
+        app: object = None,
+        backend: object = None,
+        parent: object = None,
+    ) -> None:
+        """Make a handle; `task_name`, `app`, `backend` and `parent` are Celery's: the ledger knows them."""
+        if not isinstance(id, str) or not id:
+            raise ValueError(f"a handle needs the id of a job, not {id!r:.100}")
+        self.id, self.is_new, self._own_id = id, is_new, own_id
+        self._result_adapter = result_adapter
 
     def __repr__(self) -> str:
-        return f"<JobHandle {self.id}>"
+        return f"<{type(self).__name__} {self.id}>"
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, JobHandle) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @property
     def job(self) -> Job:
-        """The job's row in the ledger; raises `JobPrunedError` once it has been deleted."""
-        return get_job(get_ledger().database, self.id)
+        """The job's row in the ledger; raises `JobNotFoundError`, and `JobPrunedError` once it is deleted."""
+        return get_job(get_ledger().database, self._own_id or self.id)
 
     @property
-    def status(self) -> Status:
-        return self.job.status
+    def task_id(self) -> str:
+        return self.id
+
+    @property
+    def state(self) -> str:
+        """Celery's word for the job's state; `PENDING` for an id that the ledger does not know."""
+        job = self._known_job()
+        return PENDING if job is None else CELERY_STATES[job.status]
+
+    @property
+    def status(self) -> str:
+        """As `state`; the job's status in our words is `.job.status`."""
+        return self.state
+
+    @property
+    def result(self) -> Any:
+        """What the task returned; or the exception, where the job has failed or is to be retried; or None."""
+        job = self._known_job()
+        if job is None or (not job.status.is_final and job.status is not Status.RETRYING):
+            return None
+        return self._result_of(job) if job.status is Status.SUCCEEDED else self._error_of(job)
+
+    @property
+    def info(self) -> Any:
+        """As `result`."""
+        return self.result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the last attempt that did not succeed."""
+        job = self._known_job()
+        attempt = None if job is None else last_attempt(get_ledger().database, job.id)
+        return None if attempt is None else attempt.failure.traceback
+
+    @property
+    def parent(self) -> "JobHandle[Any] | None":
+        """The job that handed this one in."""
+        job = self._known_job()
+        return None if job is None or job.parent is None else JobHandle(job.parent)
+
+    @property
+    def children(self) -> "list[JobHandle[Any]]":
+        """The jobs that this one has handed in, oldest first: the newest thousand of them."""
+        job = self._known_job()
+        if job is None:
+            return []
+        ids = matching_ids(get_ledger().database, JobFilter(parent=job.id), MOST_CHILDREN)
+        return [JobHandle(job_id) for job_id in reversed(ids)]
 
     def ready(self) -> bool:
-        return self.status.is_final
+        return (job := self._known_job()) is not None and job.status.is_final
 
     def successful(self) -> bool:
-        return self.status is Status.SUCCEEDED
+        return (job := self._known_job()) is not None and job.status is Status.SUCCEEDED
 
     def failed(self) -> bool:
-        return self.status is Status.DEAD
+        return (job := self._known_job()) is not None and job.status is Status.DEAD
 
-    def get(self, timeout: float | None = None) -> Out:
-        """Wait for the result, at most `timeout` seconds.
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: object = None,
+        on_message: object = None,
+        on_interval: object = None,
+        disable_sync_subtasks: bool = True,
+    ) -> Out:
+        """Wait for the result, at most `timeout` seconds; the ledger is asked every `interval` seconds.
 
-        Raises `TimeoutError` when the time is up, `JobFailedError` when the job ended without a result, and
-        `RuntimeError` inside a task, because the other job may be waiting for this task's slot.
+        Raises a `TimeoutError`, which is Celery's too, when the time is up, and `JobNotFoundError` for an
+        unknown id. A job that ended without a result raises `JobFailedError`, which is of the task's own
+        exception class too where that is known here; with `propagate=False` it is returned. Inside a task
+        this raises `RuntimeError`, because the other job may be waiting for this task's slot. The other
+        arguments are Celery's: `callback`, `on_message` and `on_interval` are refused.
         """
-        job = self._wait(timeout)
-        if job.status is not Status.SUCCEEDED or job.result is None:
-            raise JobFailedError(job.id, job.status, job.failure)
-        return self._result_adapter.validate_json(get_claim_checks().fetch(job.id, job.result))
+        _refuse(callback=callback, on_message=on_message, on_interval=on_interval)
+        for pause in _pauses(timeout, interval):
+            if (job := self.job).status.is_final:
+                break
+            sleep(self._time_to_sleep(job, pause, timeout))
+        return self._outcome(job, propagate)
 
-    def _wait(self, timeout: float | None) -> Job:
-        if running_job_id() is not None and not (job := self.job).status.is_final:
+    async def get_async(self, timeout: float | None = None, propagate: bool = True) -> Out:
+        """Like `get`, from a coroutine."""
+        for pause in _pauses(timeout, None):
+            if (job := await asyncio.to_thread(lambda: self.job)).status.is_final:
+                break
+            await asyncio.sleep(self._time_to_sleep(job, pause, timeout))
+        return await asyncio.to_thread(self._outcome, job, propagate)
+
+    def revoke(
+        self,
+        connection: object = None,
+        terminate: bool = False,
+        signal: object = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Cancel the job in the ledger; one that has ended stays as it is. The arguments are Celery's.
+
+        Raises `JobNotFoundError`, and `IllegalMoveError` for a job that is running.
+        """
+        job = self.job
+        try:
+            if not job.status.is_final:
+                get_ledger().cancel(job.id, "revoked")
+        except IllegalMoveError as error:
+            if Status(error.status).is_final:
+                return  # it has ended meanwhile
+            hint = "to stop what runs comes with flow control, and is not there yet; its time limit ends it"
+            raise IllegalMoveError(job.id, error.status, "revoked", hint) from error
+
+    def forget(self) -> None:
+        """Raise `CallRefusedError`: results are kept as `JOBYARD_LEDGER__RETENTION` says."""
+        raise CallRefusedError(
+            "forget() is not there: a job is kept, with its result, for as long as JOBYARD_LEDGER__RETENTION "
+            "says, which can be a rule for its task (report.make/succeeded=PT1H)"
+        )
+
+    def _known_job(self) -> Job | None:
+        try:
+            return self.job
+        except JobPrunedError:
+            raise
+        except JobNotFoundError:
+            return None
+
+    def _time_to_sleep(self, job: Job, pause: float, timeout: float | None) -> float:
+        if running_job_id() is not None:
             raise RuntimeError(
                 f"a task must not wait for another job ({self.id} is {job.status}): every slot may be taken "
                 "by tasks that wait; let the other job submit the next job, or raise RetryLater"
             )
-        deadline = None if timeout is None else monotonic() + timeout
-        pause = FIRST_POLL_SECONDS
-        while not (job := self.job).status.is_final:
-            left = pause if deadline is None else deadline - monotonic()
-            if left <= 0:
-                raise TimeoutError(f"job {self.id} is still {job.status} after {timeout} s")
-            sleep(min(pause, left))
+        if pause <= 0:
+            raise JobTimeoutError(f"job {self.id} is still {job.status} after {timeout} s")
+        return pause
+
+    def _outcome(self, job: Job, propagate: bool) -> Out:
+        if job.status is Status.SUCCEEDED:
+            return cast(Out, self._result_of(job))
+        error = self._error_of(job)
+        if propagate:
+            raise error
+        return cast(Out, error)
+
+    def _result_of(self, job: Job) -> Any:
+        if job.result is None:
+            return None
+        adapter: TypeAdapter[Any] | None = self._result_adapter
+        if adapter is None:
+            task = known_task(job.task)
+            adapter = _ANYTHING if task is None else task.result_adapter
+        return adapter.validate_json(get_claim_checks().fetch(job.id, job.result))
+
+    def _error_of(self, job: Job) -> JobFailedError:
+        attempt = last_attempt(get_ledger().database, job.id) if job.failure else None
+        # The row's failure may be of a time when no attempt began, or of one that was not kept.
+        is_same = attempt is not None and attempt.failure.type == getattr(job.failure, "type", None)
+        return failed_error(job.id, job.status, attempt.failure if attempt and is_same else job.failure)
+
+
+AsyncResult = JobHandle
+
+
+def accepted_handle(
+    acceptance: Acceptance,
+    result_adapter: TypeAdapter[Out] | None,
+    external_id: str | None,
+    idempotency_key: str | None = None,
+) -> JobHandle[Out]:
+    """Return the handle of a job that was accepted, with the caller's id for it if the job has that."""
+    verdict = acceptance.verdict
+    # Where a key has brought up an earlier job, that may have been called by another name.
+    has_it = verdict is Verdict.NEW or (verdict is Verdict.REPEATED and idempotency_key is None)
+    given = external_id if external_id is not None and has_it else acceptance.job_id
+    is_new = verdict is Verdict.NEW
+    return JobHandle(given, result_adapter, is_new=is_new, own_id=acceptance.job_id)
+
+
+def _pauses(timeout: float | None, interval: float | None) -> Iterator[float]:
+    """Yield the seconds until the next look at the job: 0 where the time was up before the last one."""
+    deadline = None if timeout is None else monotonic() + timeout
+    pause = FIRST_POLL_SECONDS if interval is None else interval
+    while True:
+        yield pause if deadline is None else max(0.0, min(pause, deadline - monotonic()))
+        if interval is None:
             pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
-        return job
+
+
+def _refuse(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise CallRefusedError(f"{name}= {_ONE_ANSWER}")

@@ -3,18 +3,19 @@
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, cast
 
 import celery
 from pydantic import BaseModel
 
 from jobyard.broker.message_ids import job_ids_of
 from jobyard.jobs.errors import AttemptFailedError
-from jobyard.jobs.job import Acceptance, Verdict
+from jobyard.jobs.job import Acceptance
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
+from jobyard.tasks.celery_call import celery_arguments, celery_call
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.definition import AnyDefinition, TaskDefinition
-from jobyard.tasks.handle import JobHandle
+from jobyard.tasks.handle import JobHandle, accepted_handle
 from jobyard.tasks.options import JobOptions, Options
 from jobyard.tasks.signature import Arguments
 from jobyard.tasks.submission import submit, submit_within, submit_within_async
@@ -23,7 +24,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 In = TypeVar("In", bound=BaseModel)
 
-OPTIONS_BY_CELERY_NAME: Final = {"countdown": "delay", "eta": "run_at", "expires": "expires_in"}
 
 if TYPE_CHECKING:
     CeleryTask: TypeAlias = celery.Task[Any, Any]
@@ -41,6 +41,8 @@ class Task(CeleryTask, Generic[P, R]):
     definition: TaskDefinition[Any, R]
     # Celery accepts fractions of a second here, although its stubs do not.
     time_limit: Any
+    # Whether `priority=` of a call needs JOBYARD_CELERY__PRIORITY, because its code was written for a broker.
+    priority_needs_setting = False
     # A worker raises these to tell Celery that an attempt failed; Celery logs them without a traceback.
     throws = (AttemptFailedError,)
 
@@ -110,7 +112,7 @@ class Task(CeleryTask, Generic[P, R]):
             [acceptance] = submit(self.definition, [payload], options, idempotency_key)
         else:
             [acceptance] = submit_within(connection, self.definition, [payload], options, idempotency_key)
-        return self._handle(acceptance)
+        return self._handle(acceptance, options, idempotency_key)
 
     async def submit_async(
         self,
@@ -137,7 +139,7 @@ class Task(CeleryTask, Generic[P, R]):
             [acceptance] = await submit_within_async(
                 connection, definition, [payload], options, idempotency_key
             )
-        return self._handle(acceptance)
+        return self._handle(acceptance, options, idempotency_key)
 
     def submit_many(
         self,
@@ -152,20 +154,41 @@ class Task(CeleryTask, Generic[P, R]):
             acceptances = submit(self.definition, payloads, known)
         else:
             acceptances = submit_within(connection, self.definition, payloads, known)
-        return [self._handle(acceptance) for acceptance in acceptances]
+        return [self._handle(acceptance, known) for acceptance in acceptances]
 
     def apply_async(  # type: ignore[override]
-        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        producer: object = None,
+        link: object = None,
+        link_error: object = None,
+        shadow: str | None = None,
+        **options: Any,
     ) -> JobHandle[R]:
-        """Like `delay`, with Celery's options: `countdown`, `eta` and `expires` (seconds) among them."""
-        known = JobOptions(
-            **{OPTIONS_BY_CELERY_NAME.get(name, name): value for name, value in options.items()}
-        )
-        return self._submit(self.definition.signature.payload(args or (), kwargs or {}), known, None, None)
+        """Like `delay`, with Celery's options of a call, and ours.
 
-    def _handle(self, acceptance: Acceptance) -> JobHandle[R]:
+        Raises `CallRefusedError` for an option that cannot be kept, and `TypeError` for one that there is
+        not.
+        """
+        named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error}
+        call = celery_call(
+            {**named, "shadow": shadow, **options}, priority_needs_setting=self.priority_needs_setting
+        )
+        positional, by_name = celery_arguments(args, kwargs)
+        payload = self.definition.signature.payload(positional, by_name)
+        return self._submit(payload, call.options, call.idempotency_key, call.connection)
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> JobHandle[R]:  # type: ignore[override]  # noqa: N802
+        """Return the handle of a job of this task, by its own id or its caller's."""
+        return JobHandle(task_id, self.definition.result_adapter, **kwargs)
+
+    def _handle(
+        self, acceptance: Acceptance, options: JobOptions, idempotency_key: str | None = None
+    ) -> JobHandle[R]:
         adapter = self.definition.result_adapter
-        return JobHandle(acceptance.job_id, adapter, is_new=acceptance.verdict is Verdict.NEW)
+        return accepted_handle(acceptance, adapter, options.external_id, idempotency_key)
 
 
 if TYPE_CHECKING:

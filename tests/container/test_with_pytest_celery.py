@@ -18,7 +18,7 @@ SUBMIT_AND_WAIT = """
 from jobyard.tasks.housekeeping import Heartbeat, heartbeat
 handle = heartbeat.delay(Heartbeat())
 handle.get(timeout=30)
-print(handle.status)
+print(handle.job.status)
 """
 
 

@@ -20,7 +20,7 @@ import json, sys
 from tasks.reports import Month, write_report
 
 handle = write_report.delay(Month(year=2026, month=11))
-assert handle.status == "queued", handle.status
+assert handle.job.status == "queued", handle.status
 print(json.dumps(sorted(sys.modules)))
 """
 

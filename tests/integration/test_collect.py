@@ -56,7 +56,7 @@ def dead(url: str, **options: Any) -> str:
 
 
 def retrying(handle: JobHandle[Any]) -> tuple[Job, Failure]:
-    wait_until(lambda: handle.status is Status.RETRYING, 30, "the first attempt to fail")
+    wait_until(lambda: handle.job.status is Status.RETRYING, 30, "the first attempt to fail")
     job = handle.job
     assert job.failure is not None
     return job, job.failure

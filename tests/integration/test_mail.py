@@ -128,7 +128,7 @@ def test_a_mail_waits_for_a_server_that_is_down(server: SmtpServer) -> None:
     server.stop()
     try:
         handle = submitted(to=to)
-        wait_until(lambda: handle.status is Status.RETRYING, 30, "the first attempt to fail")
+        wait_until(lambda: handle.job.status is Status.RETRYING, 30, "the first attempt to fail")
         failure = handle.job.failure
         assert failure is not None
         assert (failure.type, failure.cause) == ("TemporaryMailError", Cause.EXCEPTION)

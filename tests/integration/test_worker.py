@@ -4,8 +4,10 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from kombu import Consumer
 
 from jobyard.broker.celery_app import app
@@ -15,7 +17,8 @@ from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.job import Cause, Job, NewJob, QueuedJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
-from jobyard.tasks.handle import JobFailedError, JobHandle
+from jobyard.tasks.handle import AsyncResult, JobHandle
+from jobyard.tasks.result_errors import JobFailedError
 from jobyard.worker.flower_events import FLUSH_EVERY_SECONDS, MAX_EVENTS_IN_GROUP
 from tests.support.bad_tasks import Deed, async_deed, deed, result, slow_cpu
 from tests.support.processes import YardProcesses
@@ -32,7 +35,7 @@ def ended(handle: JobHandle[Any], seconds: float = 20) -> Job:
 def test_a_job_returns_its_result() -> None:
     handle = deed.delay(Deed(text="hello"))
     assert handle.get(timeout=20).said == "hello"
-    assert handle.status is Status.SUCCEEDED
+    assert handle.job.status is Status.SUCCEEDED
     assert handle.successful()
 
 
@@ -54,8 +57,25 @@ def test_a_job_that_fails_once_succeeds_at_the_second_attempt() -> None:
 
 
 def test_waiting_for_a_job_that_dies_says_why() -> None:
-    with pytest.raises(JobFailedError, match="ValueError: as ordered"):
+    with pytest.raises(ValueError, match="as ordered") as caught:
         deed.delay(Deed(then="raise")).get(timeout=20)
+    assert isinstance(caught.value, JobFailedError)
+
+
+def test_a_call_in_celerys_words_is_found_by_the_callers_id() -> None:
+    mine = f"order-{uuid4()}"
+    handle = deed.apply_async([Deed(text="once")], task_id=mine, countdown=0.2, expires=60, headers={"a": 1})
+    assert (handle.id, handle.is_new) == (mine, True)
+    again = deed.apply_async(kwargs={"order": {"text": "twice"}}, task_id=mine)
+    assert (again, again.is_new) == (handle, False)
+    assert AsyncResult[Any](mine).get(timeout=20).said == "once"
+    assert (handle.state, handle.job.headers, handle.job.attempt) == ("SUCCESS", {"a": 1}, 1)
+
+
+def test_a_limit_of_the_call_ends_the_attempt() -> None:
+    handle = deed.apply_async([Deed(then="sleep", seconds=60)], soft_time_limit=0.2, time_limit=30)
+    with pytest.raises(SoftTimeLimitExceeded, match=r"limit of 0\.2 s"):
+        handle.get(timeout=20)
 
 
 def test_waiting_in_vain_says_where_the_job_stands() -> None:
@@ -106,7 +126,7 @@ def test_a_result_that_is_too_large_is_refused_with_the_way_out() -> None:
 
 def test_a_delayed_job_starts_when_it_is_due_and_not_before() -> None:
     handle = deed.submit(Deed(), delay=timedelta(seconds=1))
-    assert handle.status is Status.SCHEDULED
+    assert handle.job.status is Status.SCHEDULED
     handle.get(timeout=20)
     job = handle.job
     assert job.started_at is not None
@@ -119,7 +139,7 @@ def test_a_job_that_was_cancelled_never_runs(tmp_path: Path, ledger: Ledger) -> 
     ledger.cancel(cancelled.id)
     later = deed.submit(Deed(), delay=timedelta(milliseconds=600))
     later.get(timeout=20)
-    assert cancelled.status is Status.CANCELLED
+    assert cancelled.job.status is Status.CANCELLED
     assert not journal.exists()
 
 
@@ -161,7 +181,7 @@ def test_the_more_urgent_job_runs_first(yard: YardProcesses, tmp_path: Path, led
     journal = tmp_path / "journal"
     order = Deed(journal=str(journal))
     blockers = deed.submit_many([Deed(then="sleep", seconds=1.0) for _ in range(12)])
-    wait_until(lambda: any(b.status is Status.RUNNING for b in blockers), 20, "the worker to be busy")
+    wait_until(lambda: any(b.job.status is Status.RUNNING for b in blockers), 20, "the worker to be busy")
     low = [deed.submit(order, priority=0, queue="default") for _ in range(3)]
     high = [deed.submit(order, priority=9, queue="default") for _ in range(3)]
     for handle in (*low, *high):

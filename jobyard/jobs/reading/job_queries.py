@@ -90,6 +90,15 @@ def get_attempts(database: LedgerDatabase, job_id: str) -> list[Attempt]:
         return [_as_attempt(row) for row in connection.execute(statement)]
 
 
+def last_attempt(database: LedgerDatabase, job_id: str) -> Attempt | None:
+    """Return the last attempt at a job that did not succeed, or None."""
+    newest_first = attempt.c.attempt.desc()
+    statement = select(attempt).where(attempt.c.job_id == job_id).order_by(newest_first).limit(1)
+    with database.reading() as connection:
+        row = connection.execute(statement).one_or_none()
+    return None if row is None else _as_attempt(row)
+
+
 def get_progress(database: LedgerDatabase, job_id: str) -> str | None:
     """Return the newest progress that an attempt at a job has recorded, as JSON text, or None."""
     statement = (
