@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jobyard.tasks.options import JobOptions
     from jobyard.tasks.payload import FileId, Payload
     from jobyard.tasks.result_errors import JobFailedError
+    from jobyard.tasks.send_task import send_task
     from jobyard.tasks.task import Task
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "get_files",
     "get_section",
     "run_coroutine",
+    "send_task",
     "shared_task",
     "task",
 ]
@@ -104,6 +106,7 @@ _MODULES: Final = {
     "jobyard.tasks.handle": ("AsyncResult", "JobHandle"),
     "jobyard.tasks.options": ("JobOptions",),
     "jobyard.tasks.result_errors": ("JobFailedError",),
+    "jobyard.tasks.send_task": ("send_task",),
     "jobyard.tasks.payload": ("FileId", "Payload"),
     "jobyard.tasks.declare": ("shared_task", "task"),
     "jobyard.tasks.task": ("Task",),

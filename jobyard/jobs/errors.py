@@ -22,6 +22,19 @@ class TaskNotFoundError(JobyardError):
         super().__init__(f"there is no task {name!r}; the tasks are: {', '.join(known)}")
 
 
+class UnknownTaskNameError(TaskNotFoundError):
+    """No process has declared a task of that name; `near` are the names that are like it."""
+
+    def __init__(self, name: str, known: list[str], near: list[str]) -> None:
+        self.name, self.known, self.near = name, known, near
+        hint = f"is it {' or '.join(map(repr, near))}? " if near else ""
+        JobyardError.__init__(
+            self,
+            f"no process has declared a task {name[:200]!r} in this ledger; {hint}Its workers declare "
+            f"it when they start, and the tasks are: {', '.join(known)}",
+        )
+
+
 class HousekeepingTaskError(JobyardError):
     """A caller has asked for a job of Jobyard's own housekeeping, which schedules alone hand in."""
 

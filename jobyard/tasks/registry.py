@@ -65,6 +65,14 @@ def known_task(name: str) -> AnyDefinition | None:
     return _by_any_name.get(name)
 
 
+def known_public_task(name: str) -> AnyDefinition | None:
+    """Return the loaded task with this name or alias, or None; raises `HousekeepingTaskError`."""
+    task = known_task(name)
+    if task is not None and _is_housekeeping(task):
+        raise HousekeepingTaskError(name)
+    return task
+
+
 def find_task(name: str) -> AnyDefinition:
     """Return the task with this name or alias; raises `TaskNotFoundError`."""
     tasks = public_tasks()

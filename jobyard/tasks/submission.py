@@ -1,6 +1,6 @@
 """Turns payloads into accepted jobs: checks them, commits them to the ledger, and publishes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Final
@@ -18,8 +18,9 @@ from jobyard.jobs.ledger.in_transaction import (
     accept_within,
     accept_within_async,
 )
+from jobyard.jobs.reading.declared_tasks import DeclaredTask
 from jobyard.tasks.context import running_job_id
-from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.definition import AnyDefinition, soft_and_hard
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.queues import check_queue, record_queue
 
@@ -33,17 +34,35 @@ def new_job(
 
     Raises `QueueNotFoundError` for an undeclared queue.
     """
+    declared = task.declaration
+    known = DeclaredTask(
+        task.name, task.name, declared.queue, declared.priority, declared.policy.max_attempts
+    )
+    return new_job_of(known, payload, options, idempotency_key, limits=task.limits_of_call)
+
+
+def new_job_of(
+    task: DeclaredTask,
+    payload: str,
+    options: JobOptions,
+    idempotency_key: str | None = None,
+    *,
+    limits: Callable[[float | None, float | None], tuple[float, float]] = soft_and_hard,
+) -> NewJob:
+    """Return a new job of a task of which the ledger alone may know, as `new_job` does.
+
+    `limits` completes the soft and the hard limit of the call.
+    """
     if options.queue is not None:
         check_queue(options.queue)
-    declared = task.declaration
-    soft, hard = _limits_of(task, options)
+    soft, hard = _limits_of(options, limits)
     return NewJob(
         id=new_id(),
-        task=task.name,
+        task=task.task,
         payload=payload,
-        queue=options.queue or declared.queue,
-        priority=declared.priority if options.priority is None else options.priority,
-        max_attempts=options.max_attempts or declared.policy.max_attempts,
+        queue=options.queue or task.queue,
+        priority=task.priority if options.priority is None else options.priority,
+        max_attempts=options.max_attempts or task.max_attempts,
         delay=options.delay or timedelta(0),
         run_at=options.run_at,
         expires_in=options.expires_in,
@@ -51,7 +70,7 @@ def new_job(
         tags=tuple(dict.fromkeys(options.tags)),
         parent=running_job_id(),
         idempotency_key=idempotency_key,
-        request_hash=_request_hash(task.name, payload, options) if idempotency_key else None,
+        request_hash=_request_hash(task.task, payload, options) if idempotency_key else None,
         external_id=options.external_id,
         headers=options.headers,
         time_limit=hard,
@@ -59,11 +78,13 @@ def new_job(
     )
 
 
-def _limits_of(task: AnyDefinition, options: JobOptions) -> tuple[float | None, float | None]:
+def _limits_of(
+    options: JobOptions, limits: Callable[[float | None, float | None], tuple[float, float]]
+) -> tuple[float | None, float | None]:
     given = [
         limit.total_seconds() if limit else None for limit in (options.soft_time_limit, options.time_limit)
     ]
-    return task.limits_of_call(*given) if any(given) else (None, None)
+    return limits(*given) if any(given) else (None, None)
 
 
 def _request_hash(task_name: str, payload: str, options: JobOptions) -> str:
@@ -100,10 +121,20 @@ def submit(
     Raises `IdempotencyConflictError` where the key was used for another request, `LedgerUnavailableError`
     where nothing could be written, and `OutcomeUnknownError` where that is not known.
     """
-    new = store_large_payloads(new_jobs(task, payloads, options, idempotency_key))
-    record_queue(options.queue or task.declaration.queue)
-    acceptances = get_accept_and_publish()(get_grouped_ledger().accept, new)
-    return _raise_on_conflict(acceptances, idempotency_key)
+    return commit(new_jobs(task, payloads, options, idempotency_key))
+
+
+def commit(new: Sequence[NewJob]) -> list[Acceptance]:
+    """Commit and publish jobs that go to one queue; raises as `submit` does."""
+    if new:
+        record_queue(new[0].queue)
+    acceptances = get_accept_and_publish()(get_grouped_ledger().accept, store_large_payloads(new))
+    return _raise_on_conflict(acceptances, new)
+
+
+def commit_within(transaction: Transaction, new: Sequence[NewJob]) -> list[Acceptance]:
+    """Write jobs in the caller's transaction, as `submit_within` does."""
+    return _raise_on_conflict(accept_within(transaction, new), new)
 
 
 def submit_within(
@@ -117,8 +148,7 @@ def submit_within(
 
     Large payloads stay in their rows, because a file could not be rolled back.
     """
-    new = new_jobs(task, payloads, options, idempotency_key)
-    return _raise_on_conflict(accept_within(transaction, new), idempotency_key)
+    return commit_within(transaction, new_jobs(task, payloads, options, idempotency_key))
 
 
 async def submit_within_async(
@@ -130,7 +160,7 @@ async def submit_within_async(
 ) -> list[Acceptance]:
     """Like `submit_within`, for asynchronous connections."""
     new = new_jobs(task, payloads, options, idempotency_key)
-    return _raise_on_conflict(await accept_within_async(transaction, new), idempotency_key)
+    return _raise_on_conflict(await accept_within_async(transaction, new), new)
 
 
 def new_jobs(
@@ -140,15 +170,15 @@ def new_jobs(
     idempotency_key: str | None = None,
 ) -> list[NewJob]:
     """Return new jobs, one for each payload."""
-    if idempotency_key is not None:
-        return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
     if options.external_id is not None and len(payloads) > 1:
         raise ValueError("one external_id for many payloads would make one job only: give each its own")
+    if idempotency_key is not None:
+        return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
     template = new_job(task, "", options)
     return [template.copy_with_payload(task.dump(payload)) for payload in payloads]
 
 
-def _raise_on_conflict(acceptances: list[Acceptance], idempotency_key: str | None) -> list[Acceptance]:
+def _raise_on_conflict(acceptances: list[Acceptance], new: Sequence[NewJob]) -> list[Acceptance]:
     if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
-        raise IdempotencyConflictError(idempotency_key or "")
+        raise IdempotencyConflictError(new[0].idempotency_key or "")
     return acceptances

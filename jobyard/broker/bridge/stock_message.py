@@ -6,12 +6,12 @@ and `as_payload` is the whole message as JSON, for a dead letter. `arguments_in`
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 
 from jobyard.broker.bridge.source import Delivery
 from jobyard.jobs.errors import JobyardError
@@ -88,6 +88,25 @@ def read_message(delivery: Delivery) -> StockMessage:
         fault=fault,
         delivery=delivery,
     )
+
+
+def call_as_payload(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return a call as the payload of a job whose worker binds it to the task's signature.
+
+    Raises `TypeError` for an argument that is no JSON, not even in the form that Celery gives it.
+    """
+    try:
+        body = json.loads(dumps([list(args), dict(kwargs), {}]), parse_constant=_no_number)
+        text = json.dumps({KEY: {"task": task, "body": body}})
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"task {task!r}: an argument cannot be written as JSON: {error}") from error
+    if "\\u0000" in text:
+        raise TypeError(f"task {task!r}: an argument holds a NUL character, which no ledger stores")
+    return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def is_message(payload: str) -> bool:

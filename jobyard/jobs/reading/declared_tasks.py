@@ -35,6 +35,12 @@ def declare_tasks(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> No
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
+def declared_task_names(database: LedgerDatabase) -> list[str]:
+    """Return the names of the tasks that any process has declared."""
+    with database.reading() as connection:
+        return sorted(connection.execute(select(declared_task.c.name)).scalars())
+
+
 def find_declared_task(database: LedgerDatabase, name: str) -> DeclaredTask | None:
     """Return the task that any process has declared under this name, or None."""
     with database.reading() as connection:

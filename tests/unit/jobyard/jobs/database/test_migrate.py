@@ -7,8 +7,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, Engine, inspect, text
 
-from jobyard.jobs.database.ledger_database import open_database
-from jobyard.jobs.database.migrate import _config, migrate
+from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
+from jobyard.jobs.database.migrate import _config, _migration_lock
 from jobyard.jobs.job import NewJob, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from tests.support.waiting import wait_until
@@ -21,20 +21,18 @@ SELECT count(*) FROM pg_stat_activity WHERE query ILIKE 'CREATE INDEX CONCURRENT
 
 
 @pytest.fixture
-def before_search(postgresql_ledger: Ledger) -> Ledger:
-    """A ledger as it was before 0004, which builds indexes."""
-    with postgresql_ledger.database.engine.connect() as connection:
-        command.downgrade(_config(connection), "0003")
-        connection.commit()
+def before_index(postgresql_ledger: Ledger) -> Ledger:
+    """A ledger as it is while 0010 builds its index."""
+    with postgresql_ledger.database.engine.begin() as connection:
+        connection.execute(text("DROP INDEX jobyard.ux_job_external_id"))
+        connection.execute(text("UPDATE jobyard.alembic_version SET version_num = '0009'"))
     return postgresql_ledger
 
 
 @pytest.fixture
-def onlooker(before_search: Ledger) -> Iterator[Connection]:
+def onlooker(before_index: Ledger) -> Iterator[Connection]:
     """A connection that asks the server what it does."""
-    with before_search.database.engine.connect().execution_options(
-        isolation_level="AUTOCOMMIT"
-    ) as connection:
+    with before_index.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
 
 
@@ -46,21 +44,27 @@ def work_once(ledger: Ledger) -> None:
     assert len(ledger.settle([Succeeded(job.id, job.attempt, "1") for job in held])) == 5
 
 
+def build_index(database: LedgerDatabase) -> None:
+    with database.engine.connect() as connection, _migration_lock(connection):
+        command.upgrade(_config(connection), "0010")
+        connection.commit()
+
+
 def indexes(engine: Engine) -> set[str]:
     return {str(index["name"]) for index in inspect(engine).get_indexes("job", schema="jobyard")}
 
 
 def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
-    before_search: Ledger, onlooker: Connection
+    before_index: Ledger, onlooker: Connection
 ) -> None:
-    ledger = before_search
-    assert "ix_job_failed" not in indexes(ledger.database.engine)
+    ledger = before_index
+    assert "ux_job_external_id" not in indexes(ledger.database.engine)
     # Somebody's transaction that has written and goes on: an index is not ready before it ends, and one that
     # was built in the ordinary way would lock the table behind it for everybody.
     with ledger.database.engine.connect() as slow:
         slow.execute(text("UPDATE job SET attempt = attempt"))
         migrator = open_database(ledger._settings)
-        migrating = threading.Thread(target=migrate, args=[migrator], daemon=True)
+        migrating = threading.Thread(target=build_index, args=[migrator], daemon=True)
         migrating.start()
         wait_until(lambda: onlooker.execute(text(BUILDING)).scalar_one(), 20, "the index to be begun")
         for _ in range(20):
@@ -70,6 +74,6 @@ def test_indexes_are_built_while_the_yard_accepts_claims_and_settles(
     migrating.join(timeout=30)
     migrator.close()
     assert not migrating.is_alive()
-    assert "ix_job_failed" in indexes(ledger.database.engine)
+    assert "ux_job_external_id" in indexes(ledger.database.engine)
     assert onlooker.execute(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")).scalar_one() == 0
     work_once(ledger)

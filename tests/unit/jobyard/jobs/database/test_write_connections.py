@@ -59,7 +59,7 @@ def test_only_claims_leases_and_notes_of_publishing_are_not_waited_for() -> None
         for module in (jobyard.jobs.ledger.claim, jobyard.jobs.ledger.settle, jobyard.jobs.ledger.accept)
     )
     assert claims == [Durability.UNTIL_POWER_CUT] * 4
-    assert outcomes + acceptances == [Durability.FULL] * 5
+    assert outcomes + acceptances == [Durability.FULL] * 6
 
 
 @pytest.mark.postgresql
