@@ -8,7 +8,6 @@ that of `JOBYARD_FILES__URL`, or on SQLite the folder `files` beside the ledger.
 
 import builtins
 import json
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Never
@@ -21,6 +20,7 @@ from celery.exceptions import ImproperlyConfigured, TaskRevokedError
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
+from jobyard.broker.celery_states import CELERY_STATES
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.errors import JobNotFoundError
 from jobyard.jobs.files.claim_checks import ClaimChecks
@@ -33,16 +33,6 @@ from jobyard.settings.secrets import masked_url
 from jobyard.settings.sections import LedgerSettings
 
 SCHEME: Final = "jobyard"
-STATES: Final[Mapping[Status, str]] = {
-    Status.SCHEDULED: states.PENDING,
-    Status.QUEUED: states.PENDING,
-    Status.RUNNING: states.STARTED,
-    Status.RETRYING: states.RETRY,
-    Status.SUCCEEDED: states.SUCCESS,
-    Status.DEAD: states.FAILURE,
-    Status.CANCELLED: states.REVOKED,
-    Status.EXPIRED: states.REVOKED,
-}
 READ_ONLY: Final = (
     "jobyard:// only tells how Jobyard's jobs ended. A worker that stores results of its own needs the "
     "result_backend that it had, and so do chords and saved groups"
@@ -71,7 +61,7 @@ class JobyardBackend(BaseBackend):
             return {"status": states.PENDING, "result": None, "traceback": None, "task_id": task_id}
         return {
             "task_id": task_id,
-            "status": STATES[job.status],
+            "status": CELERY_STATES[job.status],
             "result": self._result_of(job),
             "traceback": self._traceback_of(job),
             "children": [],

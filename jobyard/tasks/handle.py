@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from jobyard.broker.celery_states import CELERY_STATES, PENDING
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import CallRefusedError, IllegalMoveError, JobNotFoundError, JobPrunedError
 from jobyard.jobs.files.claim_checks import get_claim_checks
@@ -15,7 +16,6 @@ from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import get_job, last_attempt
 from jobyard.jobs.reading.search import matching_ids
-from jobyard.tasks.celery_states import CELERY_STATES, PENDING
 from jobyard.tasks.context import running_job_id
 from jobyard.tasks.registry import known_task
 from jobyard.tasks.result_errors import JobFailedError, JobTimeoutError, failed_error

@@ -102,8 +102,10 @@ class JobOptions(BaseModel):
         description="The caller's own id for the job, by which it is found as by its own; a second job with "
         "it is the first one, whatever its payload.",
     )
+    # Its own name in a query, because generated clients have a variable `headers` for those of HTTP.
     headers: HeadersText | None = Field(
         None,
+        alias="job_headers",
         description="For the task, besides the payload: a JSON object of strings, numbers and booleans, "
         f"with at most {MOST_HEADER_BYTES} bytes.",
     )

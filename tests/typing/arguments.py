@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from jobyard import JobHandle, Task, shared_task, task
+from jobyard import AsyncResult, JobHandle, Task, send_task, shared_task, task
 
 
 @task
@@ -36,6 +36,17 @@ later: JobHandle[int] = add.options(priority=9, delay=timedelta(minutes=5)).dela
 handles: list[JobHandle[int]] = add.submit_many([add.payload(number) for number in range(3)])
 
 
+by_id: int = add.AsyncResult("an-id").get(timeout=1)
+same: JobHandle[int] = AsyncResult[int]("an-id")
+called_back: JobHandle[int] = add.apply_async((1,), {"y": 2}, countdown=10, task_id="an-id")
+by_name: JobHandle[Any] = send_task("add", [1], countdown=10)
+state: str = by_name.state
+
+
+async def awaited_result() -> int:
+    return await add.delay(1).get_async(timeout=1)
+
+
 async def awaited() -> str:
     return (await greet.delay_async("Ada")).id
 
@@ -50,4 +61,7 @@ bound.delay(None, 1)  # type: ignore[call-arg, arg-type]
 nothing.delay(1)  # type: ignore[call-arg]
 add.options(priorty=9)  # type: ignore[call-arg]
 add.options(priority=9).delay("1")  # type: ignore[arg-type]
+wrong_by_id: str = add.AsyncResult("an-id").get()  # type: ignore[assignment]
+add.submit(add.payload(1), external_id=7)  # type: ignore[arg-type]
+add.options(headers={"a": {"b": 1}})  # type: ignore[dict-item]
 wrong: str = add.delay(1).get()  # type: ignore[assignment]

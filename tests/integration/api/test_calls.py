@@ -50,7 +50,7 @@ def test_a_jobs_own_id_comes_before_an_external_one(api: httpx.Client) -> None:
 
 def test_headers_and_limits_are_shown_with_the_job(api: httpx.Client) -> None:
     headers = {"tenant": "ä", "n": 1, "share": 0.5, "is_test": True}
-    options = {"headers": json.dumps(headers), "time_limit": 60, "soft_time_limit": "PT50S"}
+    options = {"job_headers": json.dumps(headers), "time_limit": 60, "soft_time_limit": "PT50S"}
     job = shown(api, deed(api, options))
     assert (job["headers"], job["time_limit"], job["soft_time_limit"]) == (headers, 60, 50)
     plain = shown(api, deed(api))
@@ -59,7 +59,7 @@ def test_headers_and_limits_are_shown_with_the_job(api: httpx.Client) -> None:
 
 def test_many_carry_the_same_headers_and_none_the_same_id(api: httpx.Client, engine: LedgerDatabase) -> None:
     bulk = f"{DEEDS}/bulk"
-    many = api.post(bulk, params={"headers": '{"a": 1}'}, json=[{}, {}]).json()["ids"]
+    many = api.post(bulk, params={"job_headers": '{"a": 1}'}, json=[{}, {}]).json()["ids"]
     assert [shown(api, job_id)["headers"] for job_id in many] == [{"a": 1}] * 2
     with nothing_accepted(engine):
         problem(api.post(bulk, params={"external_id": "x"}, json=[{}, {}]), 422, "external_id")
@@ -73,13 +73,13 @@ def test_many_carry_the_same_headers_and_none_the_same_id(api: httpx.Client, eng
         ("external_id", ""),
         ("external_id", "a\nb"),
         ("external_id", "x" * 256),
-        ("headers", "{"),
-        ("headers", "[1]"),
-        ("headers", "null"),
-        ("headers", '{"a": null}'),
-        ("headers", '{"a": {"b": 1}}'),
-        ("headers", '{"a": NaN}'),
-        ("headers", json.dumps({"a": "x" * 4096})),
+        ("job_headers", "{"),
+        ("job_headers", "[1]"),
+        ("job_headers", "null"),
+        ("job_headers", '{"a": null}'),
+        ("job_headers", '{"a": {"b": 1}}'),
+        ("job_headers", '{"a": NaN}'),
+        ("job_headers", json.dumps({"a": "x" * 4096})),
         ("time_limit", "0"),
         ("time_limit", "P400D"),
         ("soft_time_limit", "soon"),

@@ -124,7 +124,7 @@ def test_the_options_are_described_and_no_body_is_left_out(document: dict[str, A
     post = document["paths"]["/v1/tasks/bad.deed/jobs"]["post"]
     assert {(one["in"], one["name"]) for one in post["parameters"]} == {
         *(("query", name) for name in ("queue", "priority", "delay", "run_at", "expires_in", "max_attempts")),
-        *(("query", name) for name in ("unique_key", "tag", "external_id", "headers")),
+        *(("query", name) for name in ("unique_key", "tag", "external_id", "job_headers")),
         *(("query", name) for name in ("time_limit", "soft_time_limit")),
         *(("header", name) for name in ("Idempotency-Key", "Prefer")),
     }
