@@ -1,9 +1,11 @@
 """What a call may carry besides options: the caller's own id, headers, and limits of the job's own."""
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 from alembic import command
 from sqlalchemy import Engine, create_engine, text
@@ -14,7 +16,7 @@ from jobyard.jobs.job import Acceptance, Cause, Failed, Failure, NewJob, Status,
 from jobyard.jobs.keeper import duties
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.grouped_ledger import GroupedLedger
-from jobyard.jobs.ledger.in_transaction import accept_within
+from jobyard.jobs.ledger.in_transaction import accept_within, accept_within_async
 from jobyard.jobs.reading.job_queries import get_attempts
 from tests.support.ledger_jobs import accepted, claimed, found, new
 
@@ -91,6 +93,24 @@ def test_a_call_in_the_callers_transaction_carries_the_same(own_ledger: Ledger) 
     [now] = own_ledger.accept([new(external_id="rolled back")])
     assert now.verdict is Verdict.NEW
     engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_a_call_in_a_transaction_of_psycopg_carries_the_same(postgresql_ledger: Ledger) -> None:
+    url = postgresql_ledger.database.engine.url.set(drivername="postgresql")
+    text_url = url.render_as_string(hide_password=False)
+    with psycopg.connect(text_url) as connection:
+        [first, plain] = accept_within(connection, [new(**CALL), new()])
+
+    async def again() -> Acceptance:
+        async with await psycopg.AsyncConnection.connect(text_url) as other:
+            [acceptance] = await accept_within_async(other, [new(**CALL)])
+        return acceptance
+
+    assert asyncio.run(again()) == Acceptance(first.job_id, Verdict.REPEATED)
+    job = found(postgresql_ledger, first.job_id)
+    assert (job.external_id, job.headers, job.time_limit) == (CALL["external_id"], HEADERS, 12.5)
+    assert found(postgresql_ledger, plain.job_id).headers is None
 
 
 @pytest.mark.postgresql
