@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jobyard.tasks.context import JobContext, current_job
     from jobyard.tasks.coroutines import run_coroutine
     from jobyard.tasks.declare import shared_task, task
+    from jobyard.tasks.external import external
     from jobyard.tasks.handle import AsyncResult, JobHandle
     from jobyard.tasks.options import JobOptions
     from jobyard.tasks.payload import FileId, Payload
@@ -73,6 +74,7 @@ __all__ = [
     "TaskDeclarationError",
     "crontab",
     "current_job",
+    "external",
     "get_files",
     "get_section",
     "run_coroutine",
@@ -109,6 +111,7 @@ _MODULES: Final = {
     "jobyard.tasks.send_task": ("send_task",),
     "jobyard.tasks.payload": ("FileId", "Payload"),
     "jobyard.tasks.declare": ("shared_task", "task"),
+    "jobyard.tasks.external": ("external",),
     "jobyard.tasks.task": ("Task",),
     # Not public: where `celery -A jobyard` finds the application.
     "jobyard.worker.entry": ("app",),

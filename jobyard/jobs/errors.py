@@ -194,6 +194,18 @@ class ForeignMessageError(JobyardError):
     """A message of a stock Celery producer does not fit the task that it names."""
 
 
+class ExternalNoAnswerError(JobyardError):
+    """No stock Celery worker has answered for an external job within its deadline."""
+
+
+class ExternalFailedError(JobyardError):
+    """A stock Celery worker has run an external job, and it failed there."""
+
+    def __init__(self, module: str, kind: str, message: str, traceback: str | None) -> None:
+        self.module, self.kind, self.traceback = module, kind, traceback
+        super().__init__(message)
+
+
 class AttemptFailedError(JobyardError):
     """Tells Celery, and through it Flower, that an attempt failed; the ledger has recorded it already."""
 

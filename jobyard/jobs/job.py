@@ -69,6 +69,7 @@ class Cause(StrEnum):
     RESULT_REFUSED = "result_refused"
     LOST_WORKER = "lost_worker"
     UNKNOWN_TASK = "unknown_task"
+    EXTERNAL_NO_ANSWER = "external_no_answer"  # of a stock Celery worker, within the deadline
     FOREIGN_MESSAGE = "foreign_message"  # a stock Celery message that no task can be called with
 
 

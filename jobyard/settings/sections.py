@@ -19,6 +19,7 @@ from jobyard.settings.setting_types import (
     Modules,
     Port,
     RedisChecked,
+    ResultBackend,
     Secrets,
     SqsChecked,
     with_scheme,
@@ -199,6 +200,9 @@ class CelerySettings(SettingsSection):
         None,
         description="What a `priority=` in code that was written for Celery means: `high_first`, as on "
         "RabbitMQ (9 is first), or `redis` (0 is first).",
+    )
+    result_backend: ResultBackend | None = Field(
+        None, description="The `result_backend` of stock workers that run external tasks."
     )
 
 

@@ -76,6 +76,19 @@ def _check_management_api(url: SecretStr) -> SecretStr:
     return url
 
 
+def _check_result_backend(url: str) -> str:
+    scheme = url.partition("://")[0]
+    if scheme == url:
+        raise ValueError("write the result_backend of the stock workers as a URL, like redis://host/1")
+    if scheme == "rpc":
+        raise ValueError("rpc:// answers the sender alone: give the stock workers another result_backend")
+    if scheme.partition("+")[0] == "jobyard":
+        raise ValueError(
+            "the ledger holds no answers of stock workers: name the result_backend that they have"
+        )
+    return url
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Modules = Annotated[
     tuple[Annotated[str, AfterValidator(_check_module)], ...], NoDecode, BeforeValidator(split_commas)
@@ -88,5 +101,6 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_comma
 RedisChecked = AfterValidator(_check_redis)
 SqsChecked = AfterValidator(check_sqs_url)
 KeyPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]*$", max_length=100)]
+ResultBackend = Annotated[str, AfterValidator(_check_result_backend)]
 ManagementApi = Annotated[SecretStr, AfterValidator(_check_management_api)]
 AmqpChecked = AfterValidator(_check_amqp)

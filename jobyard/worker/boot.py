@@ -30,6 +30,7 @@ from jobyard.worker import control_commands, prefork_child, served_queues, unkno
 from jobyard.worker.bridge.thread import BridgeStep
 from jobyard.worker.execution.event_loop import run_coroutine
 from jobyard.worker.execution.message import run_message
+from jobyard.worker.external_answers import AnswersStep
 from jobyard.worker.flower_events import GroupedEvents
 from jobyard.worker.keeper_thread import KeeperThread
 from jobyard.worker.stopping import StoppingStep
@@ -115,3 +116,5 @@ app.steps["worker"].update({KeeperStep, StoppingStep})
 app.steps["consumer"].add(GroupedEvents)
 if get_settings().celery.queues:
     app.steps["worker"].add(BridgeStep)
+if get_settings().celery.result_backend:
+    app.steps["worker"].add(AnswersStep)

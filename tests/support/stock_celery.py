@@ -10,20 +10,12 @@ import sys
 from datetime import datetime
 
 from celery import Celery
-from celery.signals import setup_logging
 
 app = Celery("stock", broker=os.environ["STOCK_BROKER"], backend=os.environ.get("STOCK_BACKEND"))
 app.conf.update(
-    accept_content=["json", "pickle"],
     broker_connection_retry_on_startup=True,
-    worker_hijack_root_logger=False,
     task_default_queue=os.environ.get("STOCK_QUEUE", "celery"),
 )
-
-
-@setup_logging.connect
-def _leave_logging_alone(**_: object) -> None:
-    """Let the worker write to its standard error."""
 
 
 @app.task(name="old.add")
@@ -36,10 +28,9 @@ def fail(why: str) -> None:
     raise ValueError(why)
 
 
-@app.task(name="bad.deed")
-def deed(order: dict[str, object]) -> str:
-    """Take a task's name of the yard that shares the broker."""
-    return "taken by the stock worker"
+@app.task(name="old.say")
+def say(word: str) -> str:
+    return word
 
 
 def ask(id_: str) -> dict[str, object]:

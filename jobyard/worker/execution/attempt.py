@@ -18,7 +18,15 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from jobyard.broker.bridge.stock_message import is_message
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.errors import ClaimCheckError, Discard, ForeignMessageError, ResultRefusedError, RetryLater
+from jobyard.jobs.errors import (
+    ClaimCheckError,
+    Discard,
+    ExternalFailedError,
+    ExternalNoAnswerError,
+    ForeignMessageError,
+    ResultRefusedError,
+    RetryLater,
+)
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, PutOff, Succeeded
 from jobyard.jobs.retry import retry_delay
@@ -37,6 +45,9 @@ SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 
 # A task that calls sys.exit, runs out of memory or is cancelled has failed, and its worker goes on.
 _CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
+
+# The message says it all, and there is no traceback.
+_EXPECTED = (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED, Cause.EXTERNAL_NO_ANSWER)
 
 
 class _UnusablePayloadError(Exception):
@@ -161,10 +172,18 @@ def _describe(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Fai
     cause, kind = _cause(error), type(error).__qualname__
     is_limit = kind == SOFT_LIMIT
     message = f"stopped at its limit of {limits_of(task, job).soft} s" if is_limit else _message_of(error)
-    is_expected = cause in (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED)
-    trace = None if is_expected else _shorten(_traceback_of(error), MAX_TRACEBACK_LENGTH)
-    module = _shorten(type(error).__module__)[:MAX_TYPE_LENGTH]
-    return Failure(cause, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(message), trace, module)
+    module, trace = type(error).__module__, None
+    if isinstance(error, ExternalFailedError):
+        module, kind, trace = error.module, error.kind, error.traceback
+    elif cause not in _EXPECTED:
+        trace = _traceback_of(error)
+    return Failure(
+        cause,
+        _shorten(kind)[:MAX_TYPE_LENGTH],
+        _shorten(message),
+        trace and _shorten(trace, MAX_TRACEBACK_LENGTH),
+        _shorten(module)[:MAX_TYPE_LENGTH],
+    )
 
 
 def _message_of(error: BaseException) -> str:
@@ -187,6 +206,8 @@ def _cause(error: BaseException) -> Cause:
             return Cause.DISCARDED
         case RetryLater():
             return Cause.RETRY_LATER
+        case ExternalNoAnswerError():
+            return Cause.EXTERNAL_NO_ANSWER
         case ResultRefusedError():
             return Cause.RESULT_REFUSED
         case MemoryError():
