@@ -8,10 +8,11 @@ that of `JOBYARD_FILES__URL`, or on SQLite the folder `files` beside the ledger.
 
 import builtins
 import json
+import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Never
-from uuid import UUID
 
 import celery.exceptions
 from celery import states
@@ -26,7 +27,6 @@ from jobyard.jobs.errors import JobNotFoundError
 from jobyard.jobs.files.claim_checks import ClaimChecks
 from jobyard.jobs.files.object_store import open_store
 from jobyard.jobs.job import Failure, Job, Status
-from jobyard.jobs.reading.external_ids import ids_by_external_id
 from jobyard.jobs.reading.job_queries import get_attempts, get_job
 from jobyard.settings import Settings, get_settings
 from jobyard.settings.secrets import masked_url
@@ -59,11 +59,12 @@ class JobyardBackend(BaseBackend):
         job = self._find(task_id)
         if job is None:
             return {"status": states.PENDING, "result": None, "traceback": None, "task_id": task_id}
+        failure = self._failure_of(job)
         return {
             "task_id": task_id,
             "status": CELERY_STATES[job.status],
-            "result": self._result_of(job),
-            "traceback": self._traceback_of(job),
+            "result": exception_of(failure) if failure else self._result_of(job),
+            "traceback": failure and failure.traceback,
             "children": [],
             "date_done": job.finished_at and job.finished_at.isoformat(),
             "name": job.task,
@@ -73,10 +74,9 @@ class JobyardBackend(BaseBackend):
         }
 
     def _find(self, task_id: str) -> Job | None:
-        job_id = ids_by_external_id(self._database, [task_id]).get(task_id, task_id)
         try:
-            return get_job(self._database, str(UUID(job_id)))
-        except (JobNotFoundError, ValueError):
+            return get_job(self._database, task_id)
+        except JobNotFoundError:
             return None
 
     def _result_of(self, job: Job) -> Any:
@@ -84,15 +84,13 @@ class JobyardBackend(BaseBackend):
             return json.loads(self._claim_checks.fetch(job.id, job.result))
         if job.status in (Status.CANCELLED, Status.EXPIRED):
             return TaskRevokedError(str(job.status))
-        if job.status in (Status.DEAD, Status.RETRYING) and job.failure is not None:
-            return exception_of(job.failure)
         return None
 
-    def _traceback_of(self, job: Job) -> str | None:
+    def _failure_of(self, job: Job) -> Failure | None:
         if job.status not in (Status.DEAD, Status.RETRYING):
             return None
         attempts = get_attempts(self._database, job.id)
-        return attempts[-1].failure.traceback if attempts else None
+        return attempts[-1].failure if attempts else job.failure
 
     def store_result(self, *args: Any, **kwargs: Any) -> Never:
         """Overridden, because results are written by Jobyard's workers alone."""
@@ -110,19 +108,20 @@ class JobyardBackend(BaseBackend):
 
 
 def exception_of(failure: Failure) -> BaseException:
-    """Return the exception of a failed attempt; one that is not Python's or Celery's has its name only."""
+    """Return the exception of a failed attempt; one whose class is not loaded here has its name alone."""
     try:
-        return _class_of(failure.type)(failure.message)
+        return _class_of(failure)(failure.message)
     except Exception:  # a class with other parameters
         return Exception(f"{failure.type}: {failure.message}")
 
 
-def _class_of(name: str) -> type[Exception]:
-    for module in (builtins, celery.exceptions):
-        found = getattr(module, name, None)
+def _class_of(failure: Failure) -> type[Exception]:
+    modules = (sys.modules.get(failure.module or ""), builtins, celery.exceptions)
+    for module in modules:
+        found = getattr(module, failure.type, None)
         if isinstance(found, type) and issubclass(found, Exception):
             return found
-    return type(name, (Exception,), {"__module__": SCHEME})
+    return type(failure.type, (Exception,), {"__module__": failure.module or SCHEME})
 
 
 def _settings_for(url: str | None) -> Settings:

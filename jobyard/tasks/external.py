@@ -61,6 +61,11 @@ def external(
     """
     if deadline <= timedelta(0):
         raise TaskDeclarationError(f"external task {name!r}: deadline must be longer than zero seconds")
+    if queue in get_settings().celery.queues:
+        raise TaskDeclarationError(
+            f"external task {name!r}: {ENV_PREFIX}CELERY__QUEUES names its queue {queue!r}, so Jobyard's own "
+            "workers would take its messages back: give the stock workers another queue"
+        )
     if get_settings().celery.result_backend is None:
         raise TaskDeclarationError(
             f"external task {name!r}: set {ENV_PREFIX}CELERY__RESULT_BACKEND to the result_backend of the "

@@ -74,7 +74,7 @@ def all_jobs(own: OwnYard) -> list[Job]:
 
 
 def job_of(own: OwnYard, message_id: str) -> Job | None:
-    return next((job for job in all_jobs(own) if job.idempotency_key == f"celery:{message_id}"), None)
+    return next((job for job in all_jobs(own) if job.external_id == message_id), None)
 
 
 def has_ended(own: OwnYard, message_id: str) -> bool:
@@ -126,7 +126,8 @@ def test_countdown_expires_priority_and_id_are_kept(own: OwnYard) -> None:
         deed(own) | {"countdown": 3600, "expires": 7200},
         deed(own) | {"expires": -5},
         deed(own) | {"priority": 9},
-        deed(own) | {"task_id": "order-77/ä b"},
+        deed(own)
+        | {"task_id": "order-77/ä b", "headers": {"tenant": "a", "deep": {"not": "kept"}}, "time_limit": 9},
     )
     scheduled = wait_for(own, later, Status.SCHEDULED)
     assert timedelta(minutes=59) < scheduled.run_at - sent_at < timedelta(minutes=61)
@@ -137,7 +138,11 @@ def test_countdown_expires_priority_and_id_are_kept(own: OwnYard) -> None:
         wait_for(own, late, Status.EXPIRED)
     assert wait_for(own, urgent, Status.SUCCEEDED).priority == (9 if is_rabbitmq else 0)
     assert own_id == "order-77/ä b"
-    wait_for(own, own_id, Status.SUCCEEDED)
+    job = wait_for(own, own_id, Status.SUCCEEDED)
+    assert job.headers == {"tenant": "a"}
+    assert job.soft_time_limit is not None
+    assert job.time_limit is not None
+    assert job.soft_time_limit < job.time_limit
 
 
 def test_a_message_that_comes_again_is_accepted_once(own: OwnYard) -> None:
@@ -146,7 +151,7 @@ def test_a_message_that_comes_again_is_accepted_once(own: OwnYard) -> None:
     wait_for(own, "the-same", Status.SUCCEEDED)
     produce(own, call, deed(own) | {"task_id": "the-last"})
     wait_for(own, "the-last", Status.SUCCEEDED)
-    assert len([job for job in all_jobs(own) if job.idempotency_key == "celery:the-same"]) == 1
+    assert len([job for job in all_jobs(own) if job.external_id == "the-same"]) == 1
 
 
 def test_arguments_that_do_not_fit_are_a_dead_letter_with_the_message(own: OwnYard) -> None:
@@ -237,8 +242,8 @@ def test_every_message_arrives_though_a_bridge_is_killed(own: OwnYard) -> None:
     other.kill()
 
     def have_all_ended() -> bool:
-        jobs = {job.idempotency_key: job for job in all_jobs(own)}
-        found = [jobs.get(f"celery:{id_}") for id_ in ids]
+        jobs = {job.external_id: job for job in all_jobs(own)}
+        found = [jobs.get(id_) for id_ in ids]
         return all(job is not None and job.status is Status.SUCCEEDED for job in found)
 
     own.wait_until(have_all_ended, 60, "300 jobs to succeed")

@@ -5,6 +5,7 @@ and `as_payload` is the whole message as JSON, for a dead letter. `arguments_in`
 """
 
 import json
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,20 @@ from jobyard.jobs.errors import JobyardError
 # The key of the JSON object that a message is kept as, and how its text begins.
 KEY: Final = "celery_message"
 _OPENING: Final = f'{{"{KEY}":'
-LONGEST_ID: Final = 240
+LONGEST_ID: Final = 255
 LONGEST_TASK: Final = 200
 JSON_TYPES: Final = ("application/json", "json")
 # Tasks that Celery's own machinery sends: clean-up of a result backend, chords, chains and groups.
 CELERYS_OWN: Final = "celery."
+# The headers of protocol 2, without `root_id` and `parent_id`, which are kept beside those of the caller.
+CELERYS_HEADERS: Final = frozenset(
+    {
+        *("lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit"),
+        *("argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "compression"),
+        *("stamped_headers", "stamps"),
+    }
+)
+MOST_HEADER_BYTES: Final = 4096
 LINKS: Final = {
     "callbacks": "callbacks (link=)",
     "errbacks": "error callbacks (link_error=)",
@@ -49,8 +59,27 @@ class StockMessage:
     kwargs: dict[str, Any]
     eta: datetime | None
     expires: datetime | None
+    limits: tuple[float | None, float | None]
     fault: str | None
     delivery: Delivery
+
+    @property
+    def own_headers(self) -> str | None:
+        """The headers that the caller gave, as JSON text, with the ids of the calls that led to this one.
+
+        Only plain values are kept, as for other jobs, and none where they are too large together.
+        """
+        headers = {
+            name: value
+            for name, value in self.delivery.headers.items()
+            if name not in CELERYS_HEADERS and _is_plain(value)
+        }
+        if headers.get("root_id") == self.id:  # the call that led to this one is this one
+            del headers["root_id"]
+        if not headers:
+            return None
+        text = json.dumps(headers)
+        return text if len(text.encode()) <= MOST_HEADER_BYTES else None
 
     @property
     def as_payload(self) -> str:
@@ -85,6 +114,7 @@ def read_message(delivery: Delivery) -> StockMessage:
         kwargs=parts.kwargs,
         eta=parts.eta,
         expires=parts.expires,
+        limits=_limits(delivery.headers.get("timelimit")),
         fault=fault,
         delivery=delivery,
     )
@@ -188,6 +218,22 @@ def _moment(value: object) -> datetime | None:
         raise TypeError(f"{value!r:.100}")
     moment = datetime.fromisoformat(value)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _limits(value: object) -> tuple[float | None, float | None]:
+    # The hard and the soft limit, in seconds.
+    if not (isinstance(value, list) and len(value) == 2):
+        return None, None
+    hard, soft = (
+        float(limit) if isinstance(limit, (int, float)) and 0 < limit < math.inf else None for limit in value
+    )
+    return (None if hard and soft and soft >= hard else hard), soft
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, int)) and "\x00" not in str(value)
 
 
 def _is_name(value: object, longest: int) -> bool:

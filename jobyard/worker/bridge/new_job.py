@@ -10,7 +10,6 @@ from jobyard.jobs.errors import ForeignMessageError, HousekeepingTaskError, Task
 from jobyard.jobs.job import Cause, Failure, NewJob, new_id
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_tasks import DeclaredTask, find_declared_task
-from jobyard.jobs.reading.external_ids import with_external_id
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE, HIGHEST_PRIORITY
 from jobyard.tasks.definition import AnyDefinition
@@ -37,13 +36,11 @@ def foreign_job(message: StockMessage, *, is_zero_first: bool) -> ForeignJob:
         if message.fault:
             raise ForeignMessageError(message.fault)
         task = _public_task(message.task)
-        payload = message.as_payload
-        if task is not None:
-            payload = task.dump(bind_arguments(task, message.args, message.kwargs))
+        payload = message.as_payload if task is None else _payload(task, message)
     except ForeignMessageError as error:
         return dead_letter(message, message.as_payload, str(error))
-    options = _defaults(message.task, task)
-    return ForeignJob(_with_times(_job(message, payload, options, is_zero_first), message), None)
+    job = _job(message, payload, _defaults(message.task, task), is_zero_first)
+    return ForeignJob(_with_limits(_with_times(job, message), message, task), None)
 
 
 def dead_letter(message: StockMessage, payload: str, reason: str) -> ForeignJob:
@@ -61,6 +58,10 @@ def job_priority(priority: int, own: int, *, is_zero_first: bool) -> int:
     """
     share = min(priority, HIGHEST_PRIORITY) / HIGHEST_PRIORITY
     return own - ceil(share * own) if is_zero_first else own + ceil(share * (HIGHEST_PRIORITY - own))
+
+
+def _payload(task: AnyDefinition, message: StockMessage) -> str:
+    return task.dump(bind_arguments(task, message.args, message.kwargs))
 
 
 def _public_task(name: str) -> AnyDefinition | None:
@@ -83,7 +84,7 @@ def _defaults(name: str, task: AnyDefinition | None) -> DeclaredTask:
 
 def _job(message: StockMessage, payload: str, options: DeclaredTask, is_zero_first: bool) -> NewJob:
     queue = message.queue if message.queue in declared_queues() else options.queue
-    job = NewJob(
+    return NewJob(
         id=new_id(),
         task=options.task,
         payload=payload,
@@ -91,8 +92,9 @@ def _job(message: StockMessage, payload: str, options: DeclaredTask, is_zero_fir
         priority=job_priority(message.priority, options.priority, is_zero_first=is_zero_first),
         # A stock worker may have used up some of them.
         max_attempts=max(1, options.max_attempts - message.retries),
+        external_id=message.id,
+        headers=message.own_headers,
     )
-    return with_external_id(job, message.id)
 
 
 def _with_times(job: NewJob, message: StockMessage) -> NewJob:
@@ -102,3 +104,11 @@ def _with_times(job: NewJob, message: StockMessage) -> NewJob:
     if message.expires is not None:
         job = job._replace(expires_in=max(message.expires - now, AT_ONCE))
     return job
+
+
+def _with_limits(job: NewJob, message: StockMessage, task: AnyDefinition | None) -> NewJob:
+    if task is None or not any(message.limits):
+        return job
+    hard, soft = message.limits
+    soft, hard = task.limits_of_call(soft, hard)
+    return job._replace(time_limit=hard, soft_time_limit=soft)
