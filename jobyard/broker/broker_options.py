@@ -111,7 +111,8 @@ def _common_redis_options(settings: Settings, address: RedisAddress) -> dict[str
 def _redis_transport_options(settings: Settings) -> dict[str, Any]:
     timeout_seconds = settings.broker.timeout.total_seconds()
     return FAIL_FAST | {
-        "global_keyprefix": settings.redis.prefix,
+        # Stock workers at the same Redis neither find our lists, nor do we find theirs.
+        "global_keyprefix": settings.key_prefix,
         "priority_steps": list(PRIORITIES),
         # kombu keeps no copy in Redis of the messages that a worker has fetched. With that copy a worker dies
         # when Redis restarts, fills up or resets a connection, and a job costs twice as much. It would

@@ -108,7 +108,7 @@ def test_an_early_message_goes_where_the_workers_of_this_yard_listen(own: OwnYar
     made_ready(own)
     with ThreadPoolExecutor(1) as thread, nothing_can_be_written(own):
         answer = thread.submit(post, own)
-        own.wait_until(lambda: list(own.redis.scan_iter("shop:default*")), 10, "the message")
+        own.wait_until(lambda: list(own.redis.scan_iter("shop:jobyard:default*")), 10, "the message")
         assert not answer.done()
     job_id = answer.result(10).json()["id"]
     own.start_worker()

@@ -146,7 +146,7 @@ def fill_queue(own: OwnYard, total: int, key: str, priority: int) -> None:
     """Accept jobs of 50 ms each, and put their messages into the Redis list of their priority."""
     [first] = own.hand_in("sleep", seconds=0.05, delay=timedelta(hours=1))
     own.publish([first], queue="email")  # which no worker of the test serves
-    [message] = own.redis.lrange("email:5", 0, 0)
+    [message] = own.redis.lrange("jobyard:email:5", 0, 0)
     payload = own.job(first).payload
     for _ in range(0, total, 10_000):
         new = [
@@ -154,7 +154,7 @@ def fill_queue(own: OwnYard, total: int, key: str, priority: int) -> None:
             for _ in range(10_000)
         ]
         own.ledger.accept(new)
-        own.redis.lpush(key, *(like(message, first, entry.id) for entry in new))
+        own.redis.lpush(f"jobyard:{key}", *(like(message, first, entry.id) for entry in new))
         for part in range(0, 10_000, 2000):
             own.ledger.mark_published([entry.id for entry in new[part : part + 2000]])
 

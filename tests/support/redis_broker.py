@@ -12,6 +12,9 @@ from jobyard.settings.queues import PRIORITIES
 from tests.support.broker import REDIS, Broker, RawMessage
 from tests.support.processes import Program, YardProcesses
 
+# What stands before the name of each of our lists, where JOBYARD_REDIS__PREFIX adds nothing.
+PREFIX = "jobyard:"
+
 
 class RedisBroker(Broker):
     """The Valkey that a yard starts for itself."""
@@ -79,7 +82,7 @@ class RedisBroker(Broker):
         self.push_bytes(written(message, queue), queue)
 
     def push_bytes(self, content: bytes, queue: str = "default") -> None:
-        self.client.lpush(queue, content)
+        self.client.lpush(f"{PREFIX}{queue}", content)
 
     def has_a_waiting_consumer(self) -> bool:
         clients = self.client.client_list()
@@ -124,4 +127,4 @@ def read(raw: bytes | str) -> RawMessage:
 
 def _lists(queue: str) -> list[str]:
     # kombu has a list for each priority, the most urgent first, and no number for the first.
-    return [f"{queue}:{priority}" if priority else queue for priority in PRIORITIES]
+    return [f"{PREFIX}{queue}:{priority}" if priority else f"{PREFIX}{queue}" for priority in PRIORITIES]

@@ -75,10 +75,22 @@ def test_every_process_works_with_the_rights_of_its_user(
 
 def test_what_is_not_its_business_is_refused(server: Server) -> None:
     forbidden = {
-        "api": ["BRPOP shop:default 1", "LLEN shop:jobyard:turn:x", "PUBLISH shop:/0.celery.pidbox x"],
+        "api": [
+            "BRPOP shop:jobyard:default 1",
+            "LLEN shop:jobyard:turn:x",
+            "PUBLISH shop:jobyard:/0.celery.pidbox x",
+        ],
         "worker": ["DEL shop:jobyard:beat:x", "GET shop:jobyard:beat::lock", "PUBLISH other:/0.celeryev/x x"],
-        "beat": ["BRPOP shop:default 1", "LPUSH shop:images x", "PUBLISH shop:/0.celery.pidbox x"],
-        "flower": ["LPUSH shop:default x", "BRPOP shop:default 1", "EXISTS shop:jobyard:beat::lock"],
+        "beat": [
+            "BRPOP shop:jobyard:default 1",
+            "LPUSH shop:jobyard:images x",
+            "PUBLISH shop:jobyard:/0.celery.pidbox x",
+        ],
+        "flower": [
+            "LPUSH shop:jobyard:default x",
+            "BRPOP shop:jobyard:default 1",
+            "EXISTS shop:jobyard:beat::lock",
+        ],
     }
     nobodys = ("LLEN other:default", "FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST")
     assert forbidden.keys() == USERS.keys()

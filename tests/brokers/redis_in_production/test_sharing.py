@@ -61,7 +61,7 @@ def test_two_yards_on_one_redis_see_nothing_of_each_other(
     neighbour.wait_for(theirs, Status.SUCCEEDED)
     own.wait_until(lambda: messages(own) == 3, 20, "the messages to stand in a queue, and to be counted")
     assert {job.status for job in own.jobs(mine)} == {Status.QUEUED}
-    assert lists_of(server) == {"one:default:5"}
+    assert lists_of(server) == {"one:jobyard:default:5"}
     own.wait_until(lambda: is_leading(beat) and is_leading(other_beat), 30, "both beats to lead")
     assert ping(own) == {}
     assert len(ping(neighbour)) == 1
@@ -99,7 +99,8 @@ def test_schedules_and_turns_may_be_on_a_redis_of_their_own(
     own.wait_for([collect(own)], Status.SUCCEEDED)
     keys = {str(key) for key in live.client.scan_iter()}
     assert all(key.startswith(("jobyard:beat:", "jobyard:turn:")) for key in keys)
-    assert not any(str(key).startswith("jobyard:") for key in broker.client.scan_iter())
+    others = {str(key) for key in broker.client.scan_iter()}
+    assert not any(key.startswith(("jobyard:beat:", "jobyard:turn:")) for key in others)
 
 
 def test_jobs_run_without_the_redis_for_schedules(own: OwnYard, apart: tuple[Server, Server]) -> None:

@@ -108,9 +108,9 @@ def test_tls_is_spelt_out_and_certificates_are_checked_unless_the_url_says_other
 
 def test_the_prefix_stands_before_the_names_of_queues_and_schedules() -> None:
     told = options(REDIS, redis=RedisSettings(prefix="shop:"))
-    assert told["broker_transport_options"]["global_keyprefix"] == "shop:"
+    assert told["broker_transport_options"]["global_keyprefix"] == "shop:jobyard:"
     assert told["redbeat_key_prefix"] == "shop:jobyard:beat:"
-    assert options(REDIS)["broker_transport_options"]["global_keyprefix"] == ""
+    assert options(REDIS)["broker_transport_options"]["global_keyprefix"] == "jobyard:"
 
 
 @pytest.mark.parametrize("url", [REDIS, AMQP, "sqs://?region=eu-central-1"])
