@@ -9,7 +9,6 @@ that of `JOBYARD_FILES__URL`, or on SQLite the folder `files` beside the ledger.
 import builtins
 import json
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Never
