@@ -47,6 +47,7 @@ def test_a_countdown_that_is_over_is_none() -> None:
         (utc_now() + timedelta(days=1)).astimezone(timezone(timedelta(hours=5))),
         (utc_now() + timedelta(days=1)).isoformat(),
     ],
+    ids=["naive", "aware", "elsewhere", "text"],
 )
 def test_an_eta_is_a_moment_and_in_utc_where_it_names_no_zone(eta: Any) -> None:
     run_at = options_of(eta=eta, countdown=0).run_at
