@@ -9,7 +9,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from jobyard.settings import Settings
 from jobyard.settings.application import get_application
-from jobyard.settings.priority_bands import Band, band_name, has_bands
+from jobyard.settings.priority_bands import Band, band_name, broker_queues, has_bands
 from jobyard.settings.queues import DEFAULT_QUEUE, HIGHEST_PRIORITY, PRIORITIES
 from jobyard.settings.redis_options import sentinel_options
 from jobyard.settings.urls.amqp import amqp_tls, plain_urls
@@ -76,9 +76,11 @@ def kombu_queues(name: str, settings: Settings) -> list[KombuQueue]:
             )
             for band in Band
         ]
-    is_rabbitmq = broker_kind(settings.broker_url) is BrokerKind.RABBITMQ
-    arguments = {"x-max-priority": HIGHEST_PRIORITY} if is_rabbitmq else None
-    return [KombuQueue(name, routing_key=name, queue_arguments=arguments)]
+    [own] = broker_queues(name, settings)
+    if broker_kind(settings.broker_url) is BrokerKind.RABBITMQ:
+        arguments = {"x-max-priority": HIGHEST_PRIORITY}
+        return [KombuQueue(own, alias=name, routing_key=own, queue_arguments=arguments)]
+    return [KombuQueue(own, routing_key=own)]
 
 
 def _redis(settings: Settings) -> dict[str, Any]:

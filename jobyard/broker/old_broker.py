@@ -9,7 +9,7 @@ from kombu.exceptions import ChannelError
 
 from jobyard.broker.celery_options import celery_options
 from jobyard.settings import Settings
-from jobyard.settings.priority_bands import Band, band_name
+from jobyard.settings.priority_bands import RABBITMQ_PREFIX, Band, band_name
 from jobyard.settings.sections import BrokerSettings
 from jobyard.settings.urls.broker_kind import BrokerKind, broker_kind
 
@@ -55,8 +55,9 @@ class OldBroker:
 
     def _broker_queues(self, queue: str) -> list[str]:
         # The old broker's queue type may have been another one too.
-        is_rabbitmq = broker_kind(self.settings.broker_url) is BrokerKind.RABBITMQ
-        return [queue, *(band_name(queue, band) for band in Band if is_rabbitmq)]
+        if broker_kind(self.settings.broker_url) is not BrokerKind.RABBITMQ:
+            return [queue]
+        return [f"{RABBITMQ_PREFIX}{queue}", *(band_name(queue, band) for band in Band)]
 
     def _call(self, action: Callable[[Any, str], int], broker_queue: str) -> int:
         # On RabbitMQ a request about a queue that does not exist closes the channel, so each request opens

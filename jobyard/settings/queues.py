@@ -21,6 +21,7 @@ _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
 # quorum queues (`jobyard/settings/priority_bands.py`).
 _RESERVED: Final = re.compile(r"celery|celeryev.*|.*celery\.pidbox|unacked(_index|_mutex)?|amq\..*")
 _BAND: Final = re.compile(r".*\.(usual|urgent)")
+_PREFIXED: Final = re.compile(r"jobyard\..*")
 
 
 class QueueKind(StrEnum):
@@ -60,6 +61,10 @@ def name_fault(name: str) -> str | None:
         )
     if _BAND.fullmatch(name):
         return f"a queue cannot be called {quoted}: on RabbitMQ .usual and .urgent are parts of a queue"
+    if _PREFIXED.fullmatch(name):
+        return (
+            f"a queue cannot be called {quoted}: on RabbitMQ jobyard. stands before the name of every queue"
+        )
     if not _NAME.fullmatch(name):
         return (
             f"a queue cannot be called {quoted}: write 1 to {LONGEST_NAME} of the characters a-z, A-Z, 0-9, "

@@ -10,23 +10,21 @@ from jobyard.broker.queues import add_queues
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.settings import get_settings
 from jobyard.settings.application import without_application
-from jobyard.settings.priority_bands import Band, band_name, broker_queues, has_bands, queue_of
+from jobyard.settings.priority_bands import broker_queues, queue_of
 from jobyard.tasks.queues import declared_queues
 
 
 @celeryd_after_setup.connect
 def select_queues(instance: Any, **_: Any) -> None:
-    """Consume from all declared queues unless `-Q` names some, and from the urgent band of each."""
+    """Consume from all declared queues unless `-Q` names some, and from both bands of each."""
     queues, settings = instance.app.amqp.queues, get_settings()
     if queues._consume_from is None:
         add_queues(declared_queues())
-        names = (name for queue in declared_queues() for name in broker_queues(queue, settings))
-    elif has_bands(settings):
-        names = (band_name(queue, Band.URGENT) for queue in served_queues(queues.consume_from))
+        served = list(declared_queues())
     else:
-        return
-    for name in list(names):
-        queues.select_add(queues[name])
+        served = served_queues(queues.consume_from)
+    # By the broker's names, under which a queue can be left again.
+    queues.select([name for queue in served for name in broker_queues(queue, settings)])
 
 
 def check_queue_names(names: Iterable[str]) -> None:

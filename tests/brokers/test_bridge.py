@@ -233,8 +233,8 @@ def test_what_is_no_message_is_counted_and_ends_nobody(own: OwnYard) -> None:
     for rubbish in (b"rubbish", b"[" * 100_000, b"{}"):
         if isinstance(own.broker, RedisBroker):
             own.redis.lpush("celery", rubbish)
-        else:
-            own.broker.push_bytes(rubbish, "celery")
+        elif isinstance(own.broker, RabbitMQBroker):
+            own.broker.push_to("celery", rubbish)
     [id_] = produce(own, deed(own))
     wait_for(own, id_, Status.SUCCEEDED)
     own.wait_until(lambda: own.fault_count(FaultKind.BAD_MESSAGE) == before + 3, 20, "three to be counted")

@@ -11,6 +11,8 @@ from tests.support.processes import Program
 from tests.support.rabbitmq_broker import RabbitMQBroker
 
 pytestmark = pytest.mark.timeout(180)
+# What the stock worker serves: queues of its own, and some that are called as ours.
+QUEUES = "celery,default,email"
 
 
 @pytest.fixture(scope="module", params=[REDIS, pytest.param(RABBITMQ, marks=pytest.mark.rabbitmq)])
@@ -34,12 +36,23 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def start_stock_worker(own: OwnYard) -> Program:
-    """Start a worker of plain Celery, on the yard's broker, that serves the queue `celery`."""
+    """Start a worker of plain Celery on the yard's broker."""
     own.extra |= {
         "STOCK_BROKER": own.settings.get("JOBYARD_BROKER__URL") or own.valkey_url,
         "STOCK_BACKEND": own.settings["JOBYARD_CELERY__RESULT_BACKEND"],
     }
-    command = ("celery", "-A", "tests.support.stock_celery", "worker", "-P", "solo", "-l", "INFO")
+    command = (
+        "celery",
+        "-A",
+        "tests.support.stock_celery",
+        "worker",
+        "-P",
+        "solo",
+        "-l",
+        "INFO",
+        "-Q",
+        QUEUES,
+    )
     worker = own.start("stock-worker", *command, "-n", "stock@%h", "--without-gossip", "--without-mingle")
     own.wait_until(lambda: " ready." in worker.output(), 40, "the stock worker")
     return worker
@@ -90,3 +103,22 @@ def test_a_replayed_job_is_sent_again(own: OwnYard) -> None:
     own.ledger.replay(job_id)
     own.wait_until(lambda: stock.output().count(f"[{job_id}] received") == 2, 30, "a second message")
     own.wait_for([job_id], Status.DEAD)
+
+
+def test_a_stock_worker_of_queues_with_our_names_takes_none_of_our_messages(own: OwnYard) -> None:
+    jobs = [
+        *own.hand_in(how_many=10, priority=9),
+        *own.hand_in(how_many=10, priority=9, queue="email"),
+        *own.hand_in(how_many=10),
+    ]
+    own.wait_for(jobs, Status.SUCCEEDED)
+    stock = next(program for program in own.programs if program.name == "stock-worker")
+    assert "bad.deed" not in stock.output()
+    assert {job.publish_count for job in own.jobs(jobs)} <= {0, 1}
+
+
+def test_jobs_whose_messages_lie_under_another_name_are_published_again(own: OwnYard) -> None:
+    # As after an upgrade from a version whose queues had other names.
+    jobs = own.hand_in(how_many=3)
+    own.ledger.mark_published(jobs)
+    own.wait_for(jobs, Status.SUCCEEDED)

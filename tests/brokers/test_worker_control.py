@@ -91,7 +91,8 @@ def test_a_queue_in_two_bands_is_left_and_served_as_one(tmp_path: Path, rabbitmq
     with opened(tmp_path, QUICK | quorum, RabbitMQBroker(rabbitmq_node)) as own:
         name = address(own, own.start_worker("threads", 2, "default,email"))
         own.app.control.cancel_consumer("email", destination=[name])
-        own.wait_until(lambda: served(own, name) == {"default.usual", "default.urgent"}, 20, "it to be left")
+        left = {"jobyard.default.usual", "jobyard.default.urgent"}
+        own.wait_until(lambda: served(own, name) == left, 20, "it to be left")
         own.app.control.add_consumer("email", destination=[name])
         jobs = [*own.hand_in(queue="email", priority=0), *own.hand_in(queue="email", priority=9)]
         own.wait_for(jobs, Status.SUCCEEDED)

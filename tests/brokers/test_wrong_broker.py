@@ -219,10 +219,10 @@ def test_a_user_without_rights_to_the_queues_is_told(rabbitmq: GuardedRabbitMQ) 
 def test_a_queue_of_another_kind_in_its_place_is_told(rabbitmq: GuardedRabbitMQ) -> None:
     rabbitmq.make_vhost("taken")
     with Connection(rabbitmq.url(vhost="taken")) as connection:
-        Queue("email")(connection.default_channel).declare()
+        Queue("jobyard.email")(connection.default_channel).declare()
     told = said(rabbitmq.url(vhost="taken"), is_wrong=True)
     assert "PRECONDITION_FAILED" in told
-    assert "'email'" in told
+    assert "'jobyard.email'" in told
 
 
 def test_the_redis_beside_the_broker_is_looked_at_by_its_own_name(redis: GuardedRedis) -> None:

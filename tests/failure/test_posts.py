@@ -76,9 +76,10 @@ def test_a_message_that_leads_nowhere_is_noticed_and_its_queue_made_again(own: O
     own.wait_until(lambda: is_published(own, first), 10, "the first message")
     assert isinstance(own.broker, RabbitMQBroker)
     with own.broker.connected() as connection:
-        connection.channel().queue_delete("default")
+        connection.channel().queue_delete("jobyard.default")
     lost = post(own)
-    own.wait_until(lambda: "no queue default any more" in api.output(), 10, "the return to be noticed")
+    said = "no queue jobyard.default any more"
+    own.wait_until(lambda: said in api.output(), 10, "the return to be noticed")
     assert not is_published(own, lost)
     own.start_worker()
     own.wait_for([first, lost, post(own)], Status.SUCCEEDED)

@@ -52,5 +52,5 @@ def test_celery_sets_up_no_queues_for_delayed_deliveries(quorum: OwnYard) -> Non
     quorum.start_worker()
     assert isinstance(quorum.broker, RabbitMQBroker)
     names = quorum.broker.names()
-    assert names >= {"email.usual", "email.urgent"}
+    assert names >= {"jobyard.email.usual", "jobyard.email.urgent"}
     assert not any("delayed" in name for name in names)

@@ -10,6 +10,7 @@ from typing import Any
 import amqp
 from amqp.exceptions import NotFound
 
+from jobyard.settings.priority_bands import RABBITMQ_PREFIX
 from tests.support.broker import RABBITMQ, Broker, RawMessage
 from tests.support.rabbitmq_node import RabbitMQNode
 
@@ -93,7 +94,7 @@ class RabbitMQBroker(Broker):
     def depth(self, queue: str = "default") -> int:
         with self.connected() as connection:
             try:
-                return int(connection.channel().queue_declare(queue, passive=True).message_count)
+                return int(connection.channel().queue_declare(own_name(queue), passive=True).message_count)
             except NotFound:
                 return 0
 
@@ -101,7 +102,7 @@ class RabbitMQBroker(Broker):
         with self.connected() as connection:
             channel, found = connection.channel(), []
             try:
-                while message := channel.basic_get(queue):
+                while message := channel.basic_get(own_name(queue)):
                     found.append(_read(message))
             except NotFound:
                 return []
@@ -116,20 +117,24 @@ class RabbitMQBroker(Broker):
                 content_encoding=message.content_encoding,
                 **{name: value for name, value in message.properties.items() if value is not None},
             ),
-            queue,
+            own_name(queue),
         )
 
     def push_bytes(self, content: bytes, queue: str = "default") -> None:
-        self._publish(amqp.Message(content), queue)
+        self.push_to(own_name(queue), content)
+
+    def push_to(self, name: str, content: bytes) -> None:
+        """Put something into a queue by RabbitMQ's own name for it."""
+        self._publish(amqp.Message(content), name)
 
     def has_a_waiting_consumer(self) -> bool:
         # What a consumer may hold is pushed to it, whether it looks or not.
         with self.connected() as connection:
-            return bool(connection.channel().queue_declare("default", passive=True).consumer_count)
+            return bool(connection.channel().queue_declare(own_name("default"), passive=True).consumer_count)
 
     def delete_queue(self, queue: str) -> None:
         with self.connected() as connection:
-            connection.channel().queue_delete(queue)
+            connection.channel().queue_delete(own_name(queue))
 
     @contextmanager
     def set_for_new_channels(self, **settings: int) -> Iterator[None]:
@@ -173,6 +178,11 @@ class RabbitMQBroker(Broker):
 
     def _set_memory_limit(self, share: str) -> None:
         self.node.tell(f"vm_memory_monitor:set_vm_memory_high_watermark({share})")
+
+
+def own_name(queue: str) -> str:
+    """Return RabbitMQ's name for one of our queues, or for a band of one."""
+    return f"{RABBITMQ_PREFIX}{queue}"
 
 
 def _read(message: Any) -> RawMessage:

@@ -60,7 +60,7 @@ def test_redis_has_a_list_for_each_priority_and_is_waited_for_no_longer_than_set
 @pytest.mark.parametrize("url", [AMQP, "amqps://example.org"])
 def test_rabbitmq_has_queues_with_ten_priorities(url: str) -> None:
     told = options(url)
-    assert {queue.name for queue in told["task_queues"]} == NAMES
+    assert {queue.name: queue.alias for queue in told["task_queues"]} == {f"jobyard.{n}": n for n in NAMES}
     assert all(queue.queue_arguments == {"x-max-priority": 9} for queue in told["task_queues"])
     assert "priority_steps" not in told["broker_transport_options"]
     assert "socket_timeout" not in told["broker_transport_options"]
@@ -76,7 +76,9 @@ def test_kombu_keeps_our_transport_when_it_goes_on_to_another_node() -> None:
 def test_quorum_queues_come_in_two_bands_and_answer_to_the_name_of_the_queue() -> None:
     told = celery_options(Settings(broker=BrokerSettings(url=AMQP, queue_type="quorum")))
     assert {queue.name: queue.alias for queue in told["task_queues"]} == {
-        f"{name}.{band}": name if band == "usual" else None for name in NAMES for band in ("usual", "urgent")
+        f"jobyard.{name}.{band}": name if band == "usual" else None
+        for name in NAMES
+        for band in ("usual", "urgent")
     }
     assert all(queue.queue_arguments == {"x-queue-type": "quorum"} for queue in told["task_queues"])
 
