@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kombu import Connection
+from celery.utils.nodenames import anon_nodename
 from kombu.utils import json
 
 from jobyard.broker.celery_app import app
@@ -33,23 +33,10 @@ class MessageTemplate:
 
         `kill_seconds` is as `kill_after` gives it.
         """
-        recorder: Any = _Recorder()
-        app.send_task(
-            task,
-            args=[[IDS_PLACEHOLDER]],
-            # Celery's own `argsrepr` would format every argument, which costs half of the message's time.
-            argsrepr=ARGS_REPR_PLACEHOLDER,
-            kwargsrepr="",
-            task_id=FIRST_ID_PLACEHOLDER,
-            queue=next(iter(app.amqp.queues)),  # any queue: the queue is not part of the template
-            producer=recorder,
-            retry=False,
-            time_limit=kill_seconds,
+        headers, properties, body = celery_message(
+            task, [IDS_PLACEHOLDER], FIRST_ID_PLACEHOLDER, ARGS_REPR_PLACEHOLDER, kill_seconds
         )
-        properties = {
-            name: recorder.options[name] for name in ("correlation_id", "reply_to", "delivery_mode")
-        }
-        return cls(recorder.options["headers"], properties, json.dumps(recorder.body))
+        return cls(headers, properties, json.dumps(body))
 
     def filled_headers(self, bundle: Sequence[QueuedJob]) -> dict[str, Any]:
         """Return the headers of the message about these jobs."""
@@ -61,17 +48,31 @@ class MessageTemplate:
         return self.body.replace(IDS_PLACEHOLDER, '", "'.join([job.id for job in bundle]))
 
 
-class _Recorder:
-    """Takes the place of a kombu producer: records what Celery would publish, and publishes nothing."""
+def celery_message(
+    task: str, job_ids: Sequence[str], message_id: str, shown_arguments: str, kill_seconds: int | None
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Return the headers, properties and body that Celery gives the message of a task; publish nothing.
 
-    body: Any
-    options: dict[str, Any]
-
-    def __init__(self) -> None:
-        self.connection = Connection("memory://")  # Celery reads its exception classes; it is never opened
-
-    def publish(self, body: Any, **options: Any) -> None:
-        self.body, self.options = body, options
+    `Celery.send_task` would also send the signals `before_task_publish` and `after_task_publish`, which are
+    about tasks and not about messages, and integrations add their trace of the moment to what it sends.
+    """
+    amqp: Any = app.amqp
+    message = amqp.as_task_v2(
+        message_id,
+        task,
+        args=[list(job_ids)],
+        kwargs={},
+        # Celery's own `argsrepr` would format every argument, which costs half of the message's time.
+        argsrepr=shown_arguments,
+        kwargsrepr="",
+        root_id=message_id,
+        reply_to=app.thread_oid,
+        time_limit=kill_seconds or getattr(app.tasks.get(task), "time_limit", None),
+        origin=anon_nodename(),
+        ignore_result=None,
+    )
+    properties = message.properties | {"delivery_mode": app.conf.task_default_delivery_mode}
+    return message.headers, properties, message.body
 
 
 def args_repr(bundle: Sequence[QueuedJob]) -> str:

@@ -15,7 +15,7 @@ from jobyard.tasks.definition import TaskDefinition
 from jobyard.tasks.queues import declare_queue
 from jobyard.tasks.registry import declared, register
 from jobyard.tasks.signature_reader import read_signature
-from jobyard.tasks.task import MessageEntry, ModelTask, Task
+from jobyard.tasks.task import ModelTask, Task
 from jobyard.tasks.task_options import TaskOptions, check_options, retry_policy
 
 P = ParamSpec("P")
@@ -155,7 +155,7 @@ def _make_task(
         "__module__": function.__module__,
         "__wrapped__": staticmethod(function),
     }
-    made: type[Task[..., Any]] = type(function.__name__, (MessageEntry, base), members)
+    made: type[Task[..., Any]] = type(function.__name__, (base,), members)
     return made()
 
 

@@ -1,20 +1,18 @@
 """`Task`: the Celery task around a definition, whose calls submit jobs to the ledger."""
 
 import asyncio
-import os
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, cast
 
 import celery
 from pydantic import BaseModel
 
-from jobyard.broker.message_ids import job_ids_of
 from jobyard.jobs.errors import AttemptFailedError
 from jobyard.jobs.job import Acceptance
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
 from jobyard.tasks.celery_call import celery_arguments, celery_call
 from jobyard.tasks.coroutines import run_coroutine
-from jobyard.tasks.definition import AnyDefinition, TaskDefinition
+from jobyard.tasks.definition import TaskDefinition
 from jobyard.tasks.handle import JobHandle, accepted_handle
 from jobyard.tasks.options import JobOptions, Options
 from jobyard.tasks.signature import Arguments
@@ -45,6 +43,9 @@ class Task(CeleryTask, Generic[P, R]):
     priority_needs_setting = False
     # A worker raises these to tell Celery that an attempt failed; Celery logs them without a traceback.
     throws = (AttemptFailedError,)
+    # Keeps sentry-sdk from wrapping `__call__`, which reports what a direct call raises as the end of a job:
+    # `jobyard/integrations/sentry.py` reports attempts.
+    _sentry_is_patched = True
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now, and run an `async def` one to its end."""
@@ -248,25 +249,3 @@ class Call(Generic[P, R]):
         payload = self._task.payload(*args, **kwargs)
         connection = cast("AsyncTransaction | None", self._connection)
         return await self._task._submit_async(payload, self._options, self._idempotency_key, connection)
-
-
-class MessageEntry(CeleryTask):
-    """Stands before a task's class, and takes the calls with which Celery's worker hands over a message."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the jobs that a message names, or call the task directly."""
-        # Inside an attempt, which has a thread of its own, nobody has been called by a message.
-        request: Any = cast(Any, self)._get_request()
-        if request.called_directly:
-            return super().__call__(*args, **kwargs)
-        worker = f"{request.hostname}/{os.getpid()}"
-        argument = args[0] if len(args) == 1 and not kwargs else (args, kwargs)
-        return self.run_message(cast(Any, self).definition, job_ids_of(argument), worker)
-
-    @staticmethod
-    def run_message(definition: AnyDefinition, job_ids: Sequence[str], worker: str) -> None:
-        """Run the jobs of a message; `jobyard/worker/boot.py` replaces this method.
-
-        So a program that only submits jobs does not import the code that runs them.
-        """
-        raise RuntimeError("only a worker runs messages: jobyard.worker.boot is not loaded in this process")

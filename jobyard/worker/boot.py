@@ -25,14 +25,15 @@ from jobyard.settings.processes import raise_descriptor_limit
 from jobyard.tasks.coroutines import use_runner
 from jobyard.tasks.queues import declared_queues
 from jobyard.tasks.registry import declare_all
-from jobyard.tasks.task import MessageEntry
-from jobyard.worker import control_commands, prefork_child, served_queues, unknown_tasks
+from jobyard.tasks.task import Task
+from jobyard.worker import control_commands, prefork_child, served_queues
 from jobyard.worker.bridge.thread import BridgeStep
 from jobyard.worker.execution.event_loop import run_coroutine
-from jobyard.worker.execution.message import run_message
 from jobyard.worker.external_answers import AnswersStep
 from jobyard.worker.flower_events import GroupedEvents
 from jobyard.worker.keeper_thread import KeeperThread
+from jobyard.worker.message_request import REQUEST_CLASS, send_no_signals_about_messages
+from jobyard.worker.message_tracer import MessageTracer
 from jobyard.worker.stopping import StoppingStep
 
 # These modules are imported because they connect signals and register commands.
@@ -42,7 +43,6 @@ __all__ = [
     "control_commands",
     "prefork_child",
     "served_queues",
-    "unknown_tasks",
 ]
 
 log = structlog.get_logger()
@@ -109,7 +109,9 @@ def _announcement(worker: Any) -> Announcement:
     )
 
 
-MessageEntry.run_message = staticmethod(run_message)  # type: ignore[method-assign,assignment]
+Task.__trace__ = MessageTracer()
+Task.Request = REQUEST_CLASS
+send_no_signals_about_messages()
 use_runner(run_coroutine)
 refuse_compressed()
 app.steps["worker"].update({KeeperStep, StoppingStep})

@@ -9,10 +9,10 @@ from time import sleep
 from typing import Any, Final
 
 from celery.exceptions import CPendingDeprecationWarning
-from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
 from jobyard.jobs.clock import monotonic
+from jobyard.worker.unknown_tasks import UnknownTasksConsumer
 
 # The pauses before the first tries; further ones wait as long as the last of these.
 PAUSES_SECONDS: Final = (0.0, 1.0, 2.0, 5.0)
@@ -27,7 +27,7 @@ warnings.filterwarnings(
 )
 
 
-class PatientConsumer(Consumer):
+class PatientConsumer(UnknownTasksConsumer):
     """Celery's consumer, which pauses before it uses a broker again that has just failed."""
 
     _losses = 0

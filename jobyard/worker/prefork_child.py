@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any
 
-from celery.signals import task_postrun, worker_process_init
+from celery.signals import worker_process_init
 
 from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.ledger import get_ledger
@@ -18,6 +18,7 @@ from jobyard.settings.garbage_collection import freeze_objects
 from jobyard.settings.processes import end_with_parent
 from jobyard.worker.execution.attempt_thread import threads_left_behind
 from jobyard.worker.malloc import keep_freed_memory
+from jobyard.worker.message_tracer import after_message
 
 # With this signal the worker makes its children hand back the jobs that they run.
 HAND_BACK_SIGNAL = signal.SIGUSR2
@@ -73,10 +74,10 @@ def _handle_hand_back_signal(**_: Any) -> None:
 
 @worker_process_init.connect
 def _exit_after_hung_threads(**_: Any) -> None:
-    task_postrun.connect(_exit_if_a_thread_was_left_behind, weak=False)
+    after_message.append(_exit_if_a_thread_was_left_behind)
 
 
-def _exit_if_a_thread_was_left_behind(**_: Any) -> None:
+def _exit_if_a_thread_was_left_behind() -> None:
     # A hung thread cannot be stopped, but its process can be replaced. The ledger has the outcome already;
     # Celery reports a lost child and starts a new one.
     if threads_left_behind():

@@ -33,6 +33,7 @@ from jobyard.jobs.retry import retry_delay
 from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.worker.execution.lifecycle import SILENT, Lifecycle, lifecycle_of
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
 from jobyard.worker.execution.stock_arguments import bind_stock_message
@@ -60,18 +61,25 @@ class _UnusablePayloadError(Exception):
 
 def attempt(task: AnyDefinition, job: ClaimedJob) -> Outcome:
     """Run one attempt to its end; any exception of the task becomes a `Failed`."""
-    process = os.getpid()
+    process, lifecycle = os.getpid(), SILENT
     with _job_context(job):
         try:
             payload = _fetch_and_decode(task, job)
+            lifecycle = lifecycle_of(task, job, payload)
+            lifecycle.begin()
             returned = task.call(payload)
-            return _store(job, task.encode(returned))
+            succeeded = _store(job, task.encode(returned))
+            lifecycle.succeeded(returned)
+            return succeeded
         except _UnusablePayloadError as unusable:
             return unusable.outcome
         except _CAUGHT as error:
             if os.getpid() != process:
                 raise  # in a child that the task has forked, which this ends
-            return outcome_of_failure(task, job, error)
+            return _report_failure(lifecycle, task, job, error)
+        finally:
+            if os.getpid() == process:
+                lifecycle.end()
 
 
 async def attempt_async(
@@ -81,6 +89,7 @@ async def attempt_async(
 
     The supervisor interrupts it by cancelling it; `get_interruption` then returns the reason.
     """
+    process, lifecycle = os.getpid(), SILENT
     with _job_context(job):
         try:
             # The file store blocks, and the event loop runs other attempts.
@@ -88,19 +97,35 @@ async def attempt_async(
                 payload = await asyncio.to_thread(_fetch_and_decode, task, job)
             else:
                 payload = _fetch_and_decode(task, job)
-            text = task.encode(await task.start(payload))
+            lifecycle = lifecycle_of(task, job, payload)
+            lifecycle.begin()
+            returned = await task.start(payload)
+            text = task.encode(returned)
             is_large = get_claim_checks().is_large(text)
-            return await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
+            succeeded = await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
+            lifecycle.succeeded(returned)
+            return succeeded
         except _UnusablePayloadError as unusable:
             return unusable.outcome
         except _CAUGHT as error:
             interruption = get_interruption() if isinstance(error, asyncio.CancelledError) else None
             if interruption is None:
-                return outcome_of_failure(task, job, error)
+                return _report_failure(lifecycle, task, job, error)
             interruption.with_traceback(error.__traceback__)
             if isinstance(interruption, Exception):
-                return outcome_of_failure(task, job, interruption)
+                return _report_failure(lifecycle, task, job, interruption)
             raise interruption from None
+        finally:
+            if os.getpid() == process:
+                lifecycle.end()
+
+
+def _report_failure(
+    lifecycle: Lifecycle, task: AnyDefinition, job: ClaimedJob, error: BaseException
+) -> Failed:
+    outcome = outcome_of_failure(task, job, error)
+    lifecycle.failed(error, outcome)
+    return outcome
 
 
 @contextmanager

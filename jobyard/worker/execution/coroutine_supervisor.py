@@ -21,6 +21,7 @@ from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.attempt import attempt_async, outcome_of_failure
 from jobyard.worker.execution.event_loop import abandon_if_blocked, get_event_loop
 from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
+from jobyard.worker.execution.lifecycle import report_abandoned
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.next_step import (
     GiveUp,
@@ -194,10 +195,13 @@ class CoroutineSupervisor:
 
     def _give_up_at_hard_limit(self, running: Running, now: float) -> Outcome:
         error = TimeLimitExceeded(running.limits.soft, running.limits.hard)
+        outcome = outcome_of_failure(self._task, running.job, error)
+        # Before the attempt itself says that it is over.
+        report_abandoned(self._task, running.job, error, outcome)
         running.last_sent = SentInterruption(AttemptStopped(str(error)), now)
         self._loop.call(running.cancel)
         self._leave_behind(running, str(error))
-        return outcome_of_failure(self._task, running.job, error)
+        return outcome
 
     def _hand_back(self, running: Running, reason: str) -> Outcome:
         job = running.job

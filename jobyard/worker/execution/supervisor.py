@@ -22,6 +22,7 @@ from jobyard.worker.execution.attempt_thread import ThreadCall, get_attempt_thre
 from jobyard.worker.execution.coroutine_supervisor import CoroutineSupervisor
 from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
 from jobyard.worker.execution.isolated import attempt_isolated
+from jobyard.worker.execution.lifecycle import report_abandoned
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.next_step import (
     GiveUp,
@@ -184,13 +185,16 @@ class ThreadSupervisor:
 
     def _give_up_at_hard_limit(self, job: ClaimedJob, call: ThreadCall[Outcome], limits: Limits) -> Outcome:
         error = TimeLimitExceeded(limits.soft, limits.hard)
+        outcome = outcome_of_failure(self._task, job, error)
+        # Before the attempt's own thread says that it is over.
+        report_abandoned(self._task, job, error, outcome)
         self._sequence.end_after_current()
         call.interrupt(AttemptStopped(str(error)))
         get_attempt_thread().leave_behind()
         count_fault_and_commit(get_ledger().database, FaultKind.THREAD_LEFT_BEHIND)
         left = threads_left_behind()
         log.error("thread left behind", job_id=job.id, attempt=job.attempt, reason=str(error), in_all=left)
-        return outcome_of_failure(self._task, job, error)
+        return outcome
 
 
 def _hand_back(job: ClaimedJob, reason: str) -> Outcome:

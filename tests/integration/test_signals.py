@@ -1,0 +1,107 @@
+"""Celery's signals for each job, in real workers of both kinds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobyard.jobs.job import NewJob, Status, new_id
+from tests.support.own_yard import QUICK, OwnYard, opened
+from tests.support.signal_tasks import JOURNAL, Order
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnYard]:
+    """A yard with a worker on threads for most queues, and one of child processes for `images`."""
+    home = tmp_path_factory.mktemp("yard")
+    settings = QUICK | {"JOBYARD_TASKS__MODULES": "tests.support.signal_tasks"}
+    with opened(home, settings) as yard:
+        yard.extra[JOURNAL] = str(home / "signals")
+        yard.start_worker(queues="default")
+        yard.start_worker("prefork", 1, queues="images")
+        yield yard
+
+
+def heard(own: OwnYard, job_id: str) -> list[dict[str, Any]]:
+    """Return what receivers have heard of a job, in order."""
+    lines = (json.loads(line) for line in Path(own.extra[JOURNAL]).read_text().splitlines())
+    return [line for line in lines if line.get("job") == job_id]
+
+
+def names(own: OwnYard, job_id: str) -> list[str]:
+    return [line["signal"] for line in heard(own, job_id)]
+
+
+def accept(own: OwnYard, how_many: int = 1, task: str = "signalled.do", **fields: Any) -> list[str]:
+    options = {name: fields.pop(name) for name in list(fields) if name in NewJob._fields}
+    options = {"max_attempts": 2} | options
+    new = [
+        NewJob(id=new_id(), task=task, payload=Order(number=number, **fields).model_dump_json(), **options)
+        for number in range(how_many)
+    ]
+    return [acceptance.job_id for acceptance in own.ledger.accept(new)]
+
+
+@pytest.mark.parametrize("queue", ["default", "images"])
+@pytest.mark.parametrize("task", ["signalled.do", "signalled.wait"])
+def test_each_job_of_a_bundle_is_reported_with_its_own_arguments(own: OwnYard, queue: str, task: str) -> None:
+    jobs = accept(own, 20, task, queue=queue)
+    own.wait_for(jobs, Status.SUCCEEDED)
+    for number, job_id in enumerate(jobs):
+        assert names(own, job_id) == ["task_prerun", "task_success", "task_postrun"]
+        prerun, success, _ = heard(own, job_id)
+        assert str(number) in str(prerun["args"])
+        assert success["result"] == number
+        assert prerun["task"] == task
+
+
+@pytest.mark.parametrize("queue", ["default", "images"])
+def test_failures_and_retries_are_reported_once_each(own: OwnYard, queue: str) -> None:
+    [failing], [retried] = accept(own, then="raise", queue=queue), accept(own, then="hiccup", queue=queue)
+    own.wait_for([failing, retried], Status.DEAD)
+    assert names(own, failing) == ["task_prerun", "task_failure", "task_postrun"]
+    assert names(own, retried) == [
+        *("task_prerun", "task_retry", "task_postrun"),
+        *("task_prerun", "task_failure", "task_postrun"),
+    ]
+    assert [line["error"] for line in heard(own, retried) if line["signal"] == "task_failure"] == [
+        "HiccupError"
+    ]
+
+
+def test_a_failing_coroutine_is_reported(own: OwnYard) -> None:
+    [job_id] = accept(own, task="signalled.wait", then="raise")
+    own.wait_for([job_id], Status.DEAD)
+    assert names(own, job_id) == ["task_prerun", "task_failure", "task_postrun"]
+
+
+def test_an_attempt_that_is_left_behind_at_its_hard_limit_is_a_failure(own: OwnYard) -> None:
+    [job_id] = accept(own, task="signalled.hang")
+    own.wait_for([job_id], Status.DEAD)
+    assert names(own, job_id) == ["task_prerun", "task_failure", "task_postrun"]
+    assert heard(own, job_id)[1]["error"] == "TimeLimitExceeded"
+
+
+def test_a_job_of_an_unknown_task_is_reported_by_its_own_id(own: OwnYard) -> None:
+    jobs = accept(own, 2, task="signalled.unheard_of")
+    own.wait_until(lambda: all(names(own, job_id) for job_id in jobs), 30, "the signals")
+    assert {name for job_id in jobs for name in names(own, job_id)} == {"task_unknown"}
+
+
+def test_a_child_that_is_lost_reports_no_message_as_a_task(own: OwnYard) -> None:
+    """The job has an id of its own in the ledger, and runs again: it has not failed."""
+    [job_id] = accept(own, then="exit_at_once", queue="images")
+    own.wait_for([job_id], Status.DEAD, 60)
+    pids = {line["pid"] for line in heard(own, job_id)}
+    assert set(names(own, job_id)) == {"task_prerun"}
+    assert len(pids) == 3  # two children, and then a process of its own
+
+
+def test_no_receiver_hears_of_a_message(own: OwnYard) -> None:
+    lines = (json.loads(line) for line in Path(own.extra[JOURNAL]).read_text().splitlines())
+    tasks = {line["task"] for line in lines if line["signal"] not in ("task_unknown", "worker_process_init")}
+    assert tasks <= {"signalled.do", "signalled.wait", "signalled.hang", "upkeep.prune"}

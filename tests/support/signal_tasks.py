@@ -1,0 +1,93 @@
+"""Tasks, and receivers of every signal about them that write down what they hear, one JSON object a line."""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import signals
+
+from jobyard.tasks.declare import task
+from jobyard.tasks.payload import Payload
+
+JOURNAL = "SIGNAL_JOURNAL"
+HEARD = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_unknown")
+
+
+class Order(Payload):
+    number: int = 0
+    then: str = "return"
+
+
+class HiccupError(Exception):
+    """A failure that another attempt may not meet."""
+
+
+@task("signalled.do", autoretry_for=(HiccupError,), max_retries=1, default_retry_delay=0, retry_backoff=False)
+def do(order: Order) -> int:
+    """End as ordered."""
+    match order.then:
+        case "raise":
+            raise ValueError("as ordered")
+        case "hiccup":
+            raise HiccupError("as ordered")
+        case "sleep":
+            time.sleep(30)
+        case "exit_at_once":
+            os._exit(9)
+    return order.number
+
+
+@task("signalled.wait")
+async def wait(order: Order) -> int:
+    """End as ordered, on the event loop."""
+    await asyncio.sleep(0.01)
+    if order.then == "raise":
+        raise ValueError("as ordered")
+    return order.number
+
+
+@task("signalled.hang", soft_time_limit=0.5, time_limit=1.0)
+def hang(order: Order) -> int:
+    """Ignore the soft limit."""
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        try:
+            time.sleep(0.2)
+        except Exception:
+            continue
+    return 0
+
+
+def write(name: str, **fields: Any) -> None:
+    line = json.dumps({"signal": name, "pid": os.getpid(), **fields}, default=str)
+    if JOURNAL in os.environ:
+        with Path(os.environ[JOURNAL]).open("a") as journal:
+            journal.write(line + "\n")
+
+
+def _receiver(name: str) -> Any:
+    def receive(sender: Any = None, **arguments: Any) -> None:
+        request = arguments.get("request") or getattr(sender, "request", None)
+        write(
+            name,
+            task=getattr(sender, "name", None),
+            job=arguments.get("task_id") or arguments.get("id") or getattr(request, "id", None),
+            args=arguments.get("args"),
+            error=type(arguments["exception"]).__name__ if "exception" in arguments else None,
+            result=arguments.get("result"),
+            state=arguments.get("state"),
+        )
+
+    return receive
+
+
+for _name in HEARD:
+    getattr(signals, _name).connect(_receiver(_name), weak=False)
+
+
+@signals.worker_process_init.connect
+def _process_has_begun(**_: Any) -> None:
+    write("worker_process_init")
