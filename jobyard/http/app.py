@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI
 
 from jobyard.broker.checks.broker import broker_fault, log_faults
 from jobyard.broker.publisher import get_publisher
+from jobyard.broker.receivers import check_receivers
 from jobyard.http.access import check_caller
 from jobyard.http.commit.async_group_commit import AsyncGroupCommit
 from jobyard.http.commit.committer import Committer
@@ -86,6 +87,7 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    check_receivers()
     ledger = get_ledger()
     check_is_migrated(ledger.database)
     register_process(ledger.database.url)

@@ -59,7 +59,9 @@ def _stop_on_hangup() -> None:
 def _check_parts() -> None:
     # Checked here to exit with one sentence, which uvicorn would bury in a traceback. The tasks read the
     # settings when they are imported, so the settings are checked before this import.
+    from jobyard.broker.receivers import check_receivers
     from jobyard.tasks.registry import load_tasks
 
     load_tasks()
+    check_receivers()
     wait_until_migrated(get_database())

@@ -48,6 +48,15 @@ class CallSignature(ABC):
     def arguments(self, payload: Any) -> Call:
         """Return the positional and the keyword arguments with which the function is called."""
 
+    def by_position(self, payload: Any) -> Call:
+        """Return the arguments as most calls give them: by position, as far as there is no gap.
+
+        A payload does not say which of them a call has named.
+        """
+        args, kwargs = self.arguments(payload)
+        bound = self.parameters.bind(*args, **kwargs)
+        return bound.args, bound.kwargs
+
     @abstractmethod
     def filled(self, payload: Any) -> frozenset[str]:
         """Return the names of the fields that a payload's JSON is made of."""

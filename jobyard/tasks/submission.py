@@ -19,6 +19,7 @@ from jobyard.jobs.ledger.in_transaction import (
     accept_within_async,
 )
 from jobyard.jobs.reading.declared_tasks import DeclaredTask
+from jobyard.tasks.accepted import report_accepted
 from jobyard.tasks.context import running_job_id
 from jobyard.tasks.definition import AnyDefinition, soft_and_hard
 from jobyard.tasks.options import JobOptions
@@ -128,7 +129,9 @@ def commit(new: Sequence[NewJob]) -> list[Acceptance]:
     """Commit and publish jobs that go to one queue; raises as `submit` does."""
     if new:
         record_queue(new[0].queue)
-    acceptances = get_accept_and_publish()(get_grouped_ledger().accept, store_large_payloads(new))
+    stored = store_large_payloads(new)
+    acceptances = get_accept_and_publish()(get_grouped_ledger().accept, stored)
+    report_accepted(stored, acceptances)
     return _raise_on_conflict(acceptances, new)
 
 

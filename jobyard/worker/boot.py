@@ -11,6 +11,7 @@ from celery import bootsteps
 from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
 from jobyard.broker.malformed_messages import refuse_compressed
+from jobyard.broker.receivers import check_receivers
 from jobyard.broker.redis.eviction import eviction_warning
 from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.database.schema_version import wait_until_migrated
@@ -62,6 +63,7 @@ class KeeperStep(bootsteps.StartStopStep):
         raise_descriptor_limit()
         self._is_announced = self._has_warned = False
         try:
+            check_receivers()
             wait_until_migrated(get_ledger().database)
             declare_all(get_ledger().database)
             register_process(get_ledger().database.url)

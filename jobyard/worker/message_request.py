@@ -28,6 +28,8 @@ class _TaskOfMessage:
 class MessageRequest(Request):
     """Celery's `Request`, for a message about jobs."""
 
+    _task: Any
+
     @property
     def task(self) -> Any:
         """Overridden so that what Celery does with a message calls no hook and sends no signal."""

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from jobyard.jobs.job import NewJob, Status, new_id
 from tests.support.own_yard import QUICK, OwnYard, opened
-from tests.support.signal_tasks import JOURNAL, Order
+
+JOURNAL = "SIGNAL_JOURNAL"  # of `tests/support/signal_tasks.py`, whose receivers are for workers alone
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -40,7 +42,7 @@ def accept(own: OwnYard, how_many: int = 1, task: str = "signalled.do", **fields
     options = {name: fields.pop(name) for name in list(fields) if name in NewJob._fields}
     options = {"max_attempts": 2} | options
     new = [
-        NewJob(id=new_id(), task=task, payload=Order(number=number, **fields).model_dump_json(), **options)
+        NewJob(id=new_id(), task=task, payload=json.dumps({"number": number, **fields}), **options)
         for number in range(how_many)
     ]
     return [acceptance.job_id for acceptance in own.ledger.accept(new)]
@@ -99,6 +101,50 @@ def test_a_child_that_is_lost_reports_no_message_as_a_task(own: OwnYard) -> None
     pids = {line["pid"] for line in heard(own, job_id)}
     assert set(names(own, job_id)) == {"task_prerun"}
     assert len(pids) == 3  # two children, and then a process of its own
+
+
+@pytest.fixture(scope="module")
+def jobs_url(own: OwnYard) -> str:
+    own.start_api()
+    return f"http://127.0.0.1:{own.port('API')}/v1/tasks/signalled.do/jobs"
+
+
+def test_the_api_reports_an_accepted_job_after_its_commit(own: OwnYard, jobs_url: str) -> None:
+    job_id = httpx.post(jobs_url, json={"number": 7}, timeout=20).json()["id"]
+    own.wait_for([job_id], Status.SUCCEEDED)
+    own.wait_until(lambda: "after_task_publish" in names(own, job_id), 10, "the signals")
+    lines = {line["signal"]: line for line in heard(own, job_id)}
+    assert lines["job_accepted"]["task"] == "signalled.do"
+    assert json.loads(lines["job_accepted"]["payload"]) == {"number": 7}
+    assert lines["after_task_publish"]["args"] == [7]
+    assert lines["after_task_publish"]["queue"] == "default"
+
+
+def test_jobs_that_the_process_beside_the_api_commits_are_reported_once(own: OwnYard, jobs_url: str) -> None:
+    def post(number: int) -> list[str]:
+        answer = httpx.post(f"{jobs_url}/bulk", json=[{"number": number}] * 20, timeout=20)
+        ids: list[str] = answer.json()["ids"]
+        return ids
+
+    post(0)  # such a group starts the process
+    started = "committed in a process beside the server"
+    own.wait_until(lambda: any(started in one.output() for one in own.programs), 30, "the process")
+    jobs = post(1)
+    own.wait_for(jobs, Status.SUCCEEDED)
+    own.wait_until(lambda: all("after_task_publish" in names(own, job_id) for job_id in jobs), 10, "signals")
+    assert {names(own, job_id).count("job_accepted") for job_id in jobs} == {1}
+
+
+def test_a_worker_does_not_start_with_a_receiver_of_what_is_never_sent(own: OwnYard) -> None:
+    code = (
+        "import sys; from celery import signals; from celery.bin.celery import main\n"
+        "@signals.before_task_publish.connect\n"
+        "def on_publish(**_): ...\n"
+        "sys.argv = ['celery', '-q', '-A', 'tasks.app', 'worker', '-P', 'solo']; main()"
+    )
+    ended = own.run_code(code)
+    assert ended.returncode == 1
+    assert "on_publish is connected to before_task_publish, which is never sent" in ended.stderr
 
 
 def test_no_receiver_hears_of_a_message(own: OwnYard) -> None:

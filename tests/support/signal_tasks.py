@@ -9,16 +9,11 @@ from typing import Any
 
 from celery import signals
 
+from jobyard.signals import job_accepted
 from jobyard.tasks.declare import task
-from jobyard.tasks.payload import Payload
 
 JOURNAL = "SIGNAL_JOURNAL"
 HEARD = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_unknown")
-
-
-class Order(Payload):
-    number: int = 0
-    then: str = "return"
 
 
 class HiccupError(Exception):
@@ -26,9 +21,9 @@ class HiccupError(Exception):
 
 
 @task("signalled.do", autoretry_for=(HiccupError,), max_retries=1, default_retry_delay=0, retry_backoff=False)
-def do(order: Order) -> int:
+def do(number: int, then: str = "return") -> int:
     """End as ordered."""
-    match order.then:
+    match then:
         case "raise":
             raise ValueError("as ordered")
         case "hiccup":
@@ -37,20 +32,20 @@ def do(order: Order) -> int:
             time.sleep(30)
         case "exit_at_once":
             os._exit(9)
-    return order.number
+    return number
 
 
 @task("signalled.wait")
-async def wait(order: Order) -> int:
+async def wait(number: int, then: str = "return") -> int:
     """End as ordered, on the event loop."""
     await asyncio.sleep(0.01)
-    if order.then == "raise":
+    if then == "raise":
         raise ValueError("as ordered")
-    return order.number
+    return number
 
 
 @task("signalled.hang", soft_time_limit=0.5, time_limit=1.0)
-def hang(order: Order) -> int:
+def hang(number: int) -> int:
     """Ignore the soft limit."""
     deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
@@ -86,6 +81,18 @@ def _receiver(name: str) -> Any:
 
 for _name in HEARD:
     getattr(signals, _name).connect(_receiver(_name), weak=False)
+
+
+def _job_was_accepted(sender: str, job_id: str, payload: str, queue: str, **_: Any) -> None:
+    write("job_accepted", task=sender, job=job_id, payload=payload, queue=queue)
+
+
+def _task_was_published(sender: str, headers: Any, body: Any, routing_key: str, **_: Any) -> None:
+    write("after_task_publish", task=sender, job=headers["id"], args=body[0], queue=routing_key)
+
+
+job_accepted.connect(_job_was_accepted)
+signals.after_task_publish.connect(_task_was_published)
 
 
 @signals.worker_process_init.connect

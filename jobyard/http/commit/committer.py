@@ -14,6 +14,7 @@ from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger
 from jobyard.settings import Settings
+from jobyard.tasks.accepted import is_heard, report_accepted
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ class Committer:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._reports = ThreadPoolExecutor(max_workers=1, thread_name_prefix="accepted")
         self._process: CommitProcess | None = None
         self._starting: asyncio.Task[None] | None = None
         self._starts_from = monotonic()
@@ -43,6 +45,13 @@ class Committer:
 
         Raises `OutcomeUnknownError` where that is not known.
         """
+        acceptances = await self._commit(new_jobs)
+        if is_heard():
+            # Not on the thread that commits, and no caller waits for it.
+            self._reports.submit(report_accepted, new_jobs, acceptances)
+        return acceptances
+
+    async def _commit(self, new_jobs: Sequence[NewJob]) -> list[Acceptance]:
         if len(new_jobs) >= LARGE_GROUP:
             if self._process is not None:
                 return await self._commit_in_process(self._process, new_jobs)
@@ -57,6 +66,7 @@ class Committer:
             await self._process.close()
             self._process = None
         self._thread.shutdown()
+        self._reports.shutdown()
 
     async def _commit_here(self, new_jobs: Sequence[NewJob], doubt: str | None = None) -> list[Acceptance]:
         accept_and_publish = get_accept_and_publish()

@@ -11,16 +11,14 @@ from jobyard.tasks.definition import AnyDefinition
 
 def celery_request(definition: AnyDefinition, job: ClaimedJob, payload: Any) -> Context:
     """Return the request of one attempt, with the job's id and its real arguments."""
-    args, kwargs = definition.signature.arguments(payload)
-    # A payload does not say which arguments came by name; most calls of Celery's tasks are by position.
-    bound = definition.signature.parameters.bind(*args, **kwargs)
+    args, kwargs = definition.signature.by_position(payload)
     return Context(
         id=job.id,
         root_id=job.id,
         correlation_id=job.id,
         task=job.task,
-        args=list(bound.args),
-        kwargs=bound.kwargs,
+        args=list(args),
+        kwargs=dict(kwargs),
         retries=job.failures,
         hostname=gethostname(),
         is_eager=False,

@@ -3,27 +3,27 @@
 They hear of jobs, with Celery's arguments and in Celery's order (`celery/app/trace.py`): `task_prerun`,
 `before_start`, the function; then `on_success` and `task_success`, or `on_failure` and `task_failure`, or
 `on_retry` and `task_retry`; then `after_return` and `task_postrun`. All of it happens on the attempt's own
-thread or event loop, within its time limits, and before the ledger has the outcome. What a receiver or a hook
-raises is logged, and changes no outcome; only `before_start`, which Celery counts as part of the task, can fail
-an attempt.
+thread or event loop, within its time limits, and before the ledger has the outcome. What a receiver or a
+hook raises is logged, and changes no outcome; only `before_start`, which Celery counts as part of the task,
+can fail an attempt.
 """
 
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from typing import Any, Final, Protocol
 
 import structlog
 from billiard.einfo import ExceptionInfo
+from celery import _state as celery_state
 from celery import signals, states
-from celery._state import _task_stack
 from celery.app.task import Context, Task
 from celery.exceptions import Retry
 from celery.utils.objects import mro_lookup
 
 from jobyard.broker.celery_app import app
-from jobyard.jobs.clock import monotonic, utc_now
+from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import ClaimedJob, Failed
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.celery_request import celery_request
@@ -78,7 +78,7 @@ SILENT: Final[Lifecycle] = _Silent()
 def lifecycle_of(definition: AnyDefinition, job: ClaimedJob, payload: Any) -> Lifecycle:
     """Return what reports an attempt, which does nothing where no receiver and no hook is there."""
     task = app.tasks.get(definition.name)
-    has_hooks = task is not None and bool(_hooks(type(task)))
+    has_hooks = task is not None and bool(_hooks_of(task))
     if not (has_hooks or SENTRY in sys.modules or any(signal.receivers for signal in SIGNALS)):
         return SILENT
     return SILENT if task is None else _Reporting(task, celery_request(definition, job, payload))
@@ -90,9 +90,8 @@ def report_abandoned(
     """Report the failure of an attempt that was left behind at its hard limit, on behalf of its thread."""
     try:
         lifecycle = lifecycle_of(definition, job, definition.decode(job.payload))
-        lifecycle.failed(_raised(error), outcome)
         if isinstance(lifecycle, _Reporting):
-            lifecycle.return_from()
+            lifecycle.abandoned(_raised(error), outcome)
     except Exception:
         log.exception("the end of an abandoned attempt was not reported", job_id=job.id)
 
@@ -105,8 +104,13 @@ def _raised(error: BaseException) -> BaseException:
         return raised
 
 
+def _hooks_of(task: Any) -> frozenset[str]:
+    task_class: Any = type(task)
+    return _hooks(task_class)
+
+
 @cache
-def _hooks(task_class: Hashable) -> frozenset[str]:
+def _hooks(task_class: Any) -> frozenset[str]:
     # As Celery's `task_has_custom` does, which takes a task.
     celery: Any = {"stop": {Task, object}, "monkey_patched": [Task.__module__]}
     return frozenset(hook for hook in HOOKS if mro_lookup(task_class, hook, **celery))
@@ -117,7 +121,7 @@ class _Reporting:
 
     def __init__(self, task: Any, request: Context) -> None:
         self._task, self._request = task, request
-        self._hooks = _hooks(type(task))
+        self._hooks = _hooks_of(task)
         self._state: str | None = None
         self._retval: Any = None
         self._began = monotonic()
@@ -185,6 +189,12 @@ class _Reporting:
     def ignored(self, error: BaseException) -> None:
         self._state, self._retval = states.IGNORED, error
 
+    def abandoned(self, error: BaseException, outcome: Failed) -> None:
+        """Report the failure of an attempt that has begun elsewhere, and that ends there, too."""
+        with _surroundings(self._task, self._request, is_begun=True) as self._capture:
+            self.failed(error, outcome)
+        self.return_from()
+
     def return_from(self) -> None:
         """Call `after_return`, unless the attempt was interrupted, ignored or is to be retried."""
         if self._state in (states.SUCCESS, states.FAILURE):
@@ -228,13 +238,14 @@ def _current(task: Any, request: Context) -> Iterator[None]:
 
     Celery's stacks belong to a thread, and the coroutines of one thread take turns: so not for longer.
     """
-    _task_stack.push(task)
+    stack: Any = celery_state
+    stack._task_stack.push(task)
     task.request_stack.push(request)
     try:
         yield
     finally:
         task.request_stack.pop()
-        _task_stack.pop()
+        stack._task_stack.pop()
 
 
 @contextmanager
@@ -245,18 +256,21 @@ def _logged(what: str, request: Context) -> Iterator[None]:
         log.exception("raised where a job is reported, which changes nothing", what=what, job_id=request.id)
 
 
-def _surroundings(task: Any, request: Context) -> AbstractContextManager[Capture | None]:
+def _surroundings(
+    task: Any, request: Context, *, is_begun: bool = False
+) -> AbstractContextManager[Capture | None]:
     if SENTRY not in sys.modules:
         return nullcontext()
     # Imported where a program has Sentry: it is no dependency.
     from jobyard.integrations.sentry import attempt_scope
 
-    return attempt_scope(task, request)
+    return attempt_scope(task, request, is_begun=is_begun)
 
 
 def _retry_for(error: Any, outcome: Failed) -> Retry:
     assert outcome.retry_in is not None
-    return Retry(outcome.failure.message, error, utc_now() + outcome.retry_in)
+    seconds: Any = outcome.retry_in.total_seconds()
+    return Retry(exc=error, when=seconds)
 
 
 def _exception_info(error: BaseException, traceback: Any = None) -> ExceptionInfo:

@@ -1,16 +1,17 @@
 """Celery's signals and hooks around a job, compared with what Celery itself calls for the same task."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any, ClassVar
 
+import celery
 import pytest
 from billiard.einfo import ExceptionInfo
 from celery import Celery, signals
-from celery import Task as CeleryTask
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry
 
@@ -22,7 +23,7 @@ from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import Task
 from jobyard.worker.execution.attempt import attempt, attempt_async
 from jobyard.worker.execution.interruptions import AttemptStopped
-from jobyard.worker.execution.lifecycle import SILENT, lifecycle_of
+from jobyard.worker.execution.lifecycle import SENTRY, SILENT, lifecycle_of
 
 SIGNALS = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry")
 Calls = list[tuple[str, dict[str, Any]]]
@@ -87,7 +88,7 @@ class HookedTask(Hooks, Task[..., Any]):
     pass
 
 
-class HookedCeleryTask(Hooks, CeleryTask):  # type: ignore[type-arg]
+class HookedCeleryTask(Hooks, celery.Task):  # type: ignore[type-arg]
     pass
 
 
@@ -121,10 +122,12 @@ def celery_calls(deed: Callable[[], Any], **options: Any) -> Calls:
     def do(number: int) -> Any:
         return deed()
 
-    plain: Any = app.task(name="plain.do", base=HookedCeleryTask, shared=False, **options)(do)
+    make: Any = app.task(name="plain.do", base=HookedCeleryTask, shared=False, **options)
+    plain = make(do)
     plain.apply_async = lambda *_, **__: None
     plain.signature_from_request = lambda *_, **__: plain
-    trace: Any = build_tracer("plain.do", plain, app=app)
+    build: Any = build_tracer
+    trace = build("plain.do", plain, app=app)
     with hearing() as calls:
         trace(new_id(), [7], {}, {"id": "plain", "hostname": "here"})
     return calls
@@ -292,7 +295,9 @@ def test_an_ignored_job_is_told_to_task_postrun_alone(heard: Calls) -> None:
     assert [name for name, _ in heard] == ["task_prerun", "before_start", "task_postrun"]
 
 
-def test_without_receivers_and_hooks_nothing_is_prepared() -> None:
+def test_without_receivers_and_hooks_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, SENTRY, raising=False)
+
     @task(next(_names))
     def do(order: Order) -> int:
         return 1
