@@ -11,6 +11,7 @@ from tornado import web
 from jobyard.broker.broadcast import no_broadcast_reason
 from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
+from jobyard.broker.flower_orders import revoke_in_the_ledger
 from jobyard.broker.flower_password import flower_password
 from jobyard.broker.flower_workers import follow_workers
 from jobyard.settings import get_settings
@@ -36,6 +37,7 @@ if app.conf.broker_transport:
 Metrics.get = web.authenticated(Metrics.get)
 
 follow_workers()
+revoke_in_the_ledger()
 
 address = _settings.host
 port = _settings.port

@@ -21,10 +21,13 @@ try:
     from jobyard.broker.queues import add_queues
     from jobyard.tasks.queues import declared_queues
     from jobyard.tasks.registry import load_tasks
+    from jobyard.worker.purge_command import refuse_purge
 except SettingsError as error:
     sys.exit(str(error))
 
 __all__ = ["app"]
+
+refuse_purge()
 
 
 @import_modules.connect

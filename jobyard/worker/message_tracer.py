@@ -60,4 +60,5 @@ def _failed(task: Any, error: Exception) -> trace_ok_t:
         log.exception("message failed", task=task.name)
     exception = error if is_retry else get_pickleable_exception(error)
     info = ExceptionInfo((type(exception), exception, error.__traceback__))
+    info.exception = exception  # without billiard's wrapping, as Celery's events show it
     return trace_ok_t(info, TraceInfo(states.RETRY if is_retry else states.FAILURE, error), 0.0, None)

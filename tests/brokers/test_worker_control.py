@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.interventions import interventions
 from jobyard.jobs.reading.living_workers import list_workers
 from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
@@ -107,6 +108,68 @@ def test_a_queue_that_does_not_exist_is_refused(own: OwnYard) -> None:
 def served(own: OwnYard, name: str) -> set[str]:
     asked: Any = own.app.control.inspect([name], timeout=5, limit=1).active_queues()
     return {queue["name"] for queue in asked[name]}
+
+
+def test_a_revoked_job_is_cancelled_in_the_ledger_and_its_message_runs_nothing(own: OwnYard) -> None:
+    """Revoked by a stock Celery application, whose broadcast reaches every worker."""
+    name = address(own, worker_on(own, "threads"))
+    celery(own, "control", "cancel_consumer", "email", "-d", name)
+    own.wait_until(lambda: "email" not in served(own, name), 20, "the queue to be left")
+    [revoked, other] = own.hand_in(how_many=2, queue="email")
+    own.wait_until(lambda: len(own.sent("email")) == 2, 20, "the messages to be there")
+    answers: Any = own.app.control.revoke(revoked, terminate=True, reply=True, timeout=5, limit=2)
+    texts = {text for answer in answers for reply in answer.values() for text in reply.values()}
+    assert texts <= {f"job {revoked} is cancelled", f"job {revoked} has ended already: cancelled"}
+    celery(own, "control", "add_consumer", "email", "-d", name)
+    own.wait_for([other], Status.SUCCEEDED)
+    assert own.job(revoked).status is Status.CANCELLED
+    assert revoked not in {job_id for job_id, _ in own.runs()}
+    assert [one.actor for one in interventions(own.ledger.database, revoked)] == ["control"]
+
+
+def test_revoking_what_runs_says_that_it_goes_on(own: OwnYard) -> None:
+    [job_id] = own.hand_in("sleep", seconds=3)
+    own.wait_to_begin(job_id)
+    [reply] = celery(
+        own, "control", "terminate", "KILL", job_id, "-d", address(own, worker_on(own, "threads"))
+    )
+    assert [answer["error"] for answer in reply.values()] == [
+        f"job {job_id} runs, and goes on: only a job that waits can be cancelled so far"
+    ]
+    own.wait_for([job_id], Status.SUCCEEDED)
+
+
+def test_inspect_names_each_job_that_runs_or_waits_for_its_time_once(own: OwnYard) -> None:
+    [running], [later] = own.hand_in("sleep", seconds=4), own.hand_in(delay=timedelta(hours=1))
+    own.wait_to_begin(running)
+    inspect: Any = own.app.control.inspect(timeout=5, limit=2)
+    [shown] = [job for jobs in inspect.active().values() for job in jobs if job["id"] == running]
+    assert (shown["name"], shown["kwargs"]["then"]) == ("bad.deed", "sleep")
+    assert shown["hostname"] == address(own, worker_on(own, "threads"))
+    assert shown["worker_pid"] == worker_on(own, "threads").process.pid
+    scheduled = [entry["request"]["id"] for jobs in inspect.scheduled().values() for entry in jobs]
+    assert scheduled.count(later) == 1
+    asked = inspect.query_task(running, later)
+    assert {job_id: kind for jobs in asked.values() for job_id, (kind, _) in jobs.items()} == {
+        running: "active",
+        later: "scheduled",
+    }
+
+
+@pytest.mark.parametrize("order", ["rate_limit", "time_limit"])
+def test_limits_that_would_be_one_workers_own_are_refused(own: OwnYard, order: str) -> None:
+    arguments: Any = {"rate_limit": ("bad.deed", "1/m"), "time_limit": ("bad.deed", 1, 2)}[order]
+    answers = getattr(own.app.control, order)(*arguments, reply=True, timeout=5, limit=2)
+    errors = [reply["error"] for answer in answers for reply in answer.values()]
+    assert len(errors) == 2
+    assert all("jobs are in the ledger" in error for error in errors)
+
+
+def test_purge_is_refused_with_the_way_out(own: OwnYard) -> None:
+    done = own.run("celery", "-q", "-A", "tasks.app", "purge", "-f")
+    assert done.returncode == 1
+    assert "jobs are in the ledger" in done.stderr
+    assert "POST /v1/jobs/ID/cancel" in done.stderr
 
 
 def test_the_ledger_names_the_workers_whatever_the_broker_is(own: OwnYard) -> None:

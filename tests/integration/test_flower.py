@@ -1,6 +1,7 @@
 """Flower beside the yard, on each broker: behind its password, with workers, tasks and queues, and orders."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from socket import gethostname
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from jobyard.jobs.job import Status
+from jobyard.jobs.ledger.interventions import interventions
 from tests.support.broker import RABBITMQ, REDIS
 from tests.support.own_yard import QUICK, OwnYard, opened
 from tests.support.processes import answers, free_port
@@ -132,6 +134,45 @@ def test_flower_shows_how_a_job_ended_that_outlasted_the_stop_of_its_worker(
         return str(flower.get("/api/tasks", params={"limit": "100"}).json().get(job_id, {}).get("state"))
 
     own.wait_until(lambda: state() == "SUCCESS", 20, "Flower to show its end")
+
+
+def test_revoke_cancels_a_job_that_waits_and_says_who_did_it(own: OwnYard, flower: httpx.Client) -> None:
+    [job_id] = own.hand_in(delay=timedelta(hours=1))
+    answer = flower.post(f"/api/task/revoke/{job_id}")
+    assert (answer.status_code, answer.json()["message"]) == (200, f"job {job_id} is cancelled")
+    assert own.job(job_id).status is Status.CANCELLED
+    [intervention] = interventions(own.ledger.database, job_id)
+    assert (intervention.actor, intervention.reason) == ("flower", "revoked in Flower")
+    again = flower.post(f"/api/task/revoke/{job_id}")
+    assert again.json()["message"] == f"job {job_id} has ended already: cancelled"
+
+
+def test_terminate_says_that_what_runs_goes_on(own: OwnYard, flower: httpx.Client) -> None:
+    [job_id] = own.hand_in("sleep", seconds=2)
+    own.wait_to_begin(job_id)
+    answer = flower.post(f"/api/task/revoke/{job_id}", params={"terminate": "true"})
+    assert answer.status_code == 409
+    assert "runs, and goes on" in answer.text
+    own.wait_for([job_id], Status.SUCCEEDED)
+
+
+@pytest.mark.parametrize("job_id", ["no-uuid", "01a22ec6-838e-70bb-92fa-65d0c2f5a2b2"])
+def test_a_job_that_there_is_not_is_not_revoked(flower: httpx.Client, job_id: str) -> None:
+    answer = flower.post(f"/api/task/revoke/{job_id}")
+    assert (answer.status_code, answer.text) == (404, f"no job {job_id} was ever accepted here")
+
+
+@pytest.mark.parametrize(
+    ("button", "fields"), [("rate-limit", {"ratelimit": "1/m"}), ("timeout", {"hard": "9", "soft": "8"})]
+)
+def test_limits_cannot_be_set_in_flower(
+    own: OwnYard, flower: httpx.Client, button: str, fields: dict[str, str]
+) -> None:
+    own.wait_until(lambda: known_workers(flower), 40, "Flower to see a worker")
+    form = fields | {"workername": known_workers(flower)[0]}
+    answer = flower.post(f"/api/task/{button}/bad.deed", data=form)
+    assert answer.status_code == 403
+    assert "jobs are in the ledger" in answer.text
 
 
 def test_a_worker_ends_when_flower_is_told_to_shut_it_down(own: OwnYard, flower: httpx.Client) -> None:

@@ -135,6 +135,13 @@ def test_jobs_that_the_process_beside_the_api_commits_are_reported_once(own: Own
     assert {names(own, job_id).count("job_accepted") for job_id in jobs} == {1}
 
 
+def test_a_programs_own_control_command_is_broadcast_as_in_celery(own: OwnYard) -> None:
+    answers: Any = own.app.control.broadcast("greet", {"name": "Ada"}, reply=True, timeout=5, limit=2)
+    greetings = [reply["ok"] for answer in answers for reply in answer.values()]
+    assert len(greetings) == 2
+    assert all(greeting.endswith(" greets Ada") for greeting in greetings)
+
+
 def test_a_worker_does_not_start_with_a_receiver_of_what_is_never_sent(own: OwnYard) -> None:
     code = (
         "import sys; from celery import signals; from celery.bin.celery import main\n"

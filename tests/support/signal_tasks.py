@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
+from celery.worker.control import control_command
 
 from jobyard.signals import job_accepted
 from jobyard.tasks.declare import task
@@ -93,6 +94,12 @@ def _task_was_published(sender: str, headers: Any, body: Any, routing_key: str, 
 
 job_accepted.connect(_job_was_accepted)
 signals.after_task_publish.connect(_task_was_published)
+
+
+@control_command(args=[("name", str)], signature="<name>")
+def greet(state: Any, name: str) -> dict[str, str]:
+    """Greet someone, as a program's own command does."""
+    return {"ok": f"{state.hostname} greets {name}"}
 
 
 @signals.worker_process_init.connect

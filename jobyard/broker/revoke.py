@@ -1,0 +1,51 @@
+"""What Celery calls to revoke a task: the job is cancelled in the ledger, and in no worker's memory."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, LedgerUnavailableError
+from jobyard.jobs.job import Status
+from jobyard.jobs.ledger import Ledger
+
+
+class Answer(NamedTuple):
+    """What became of one order to revoke a job; `status` is what the job was before, where that is known."""
+
+    job_id: str
+    is_done: bool
+    status: Status | None
+    text: str
+
+
+def revoke(ledger: Ledger, job_ids: str | Iterable[str], *, reason: str, actor: str) -> list[Answer]:
+    """Cancel those of the jobs that wait; return an answer about each, also about those that do not."""
+    ids = [job_ids] if isinstance(job_ids, str) else list(job_ids)
+    return [_revoke(ledger, job_id, reason, actor) for job_id in ids]
+
+
+def _revoke(ledger: Ledger, job_id: str, reason: str, actor: str) -> Answer:
+    try:
+        _check_id(job_id)
+        ledger.cancel(job_id, reason, actor=actor)
+    except IllegalMoveError as error:
+        return _answer_for(job_id, Status(error.status))
+    except JobNotFoundError as error:
+        return Answer(job_id, False, None, str(error))
+    except LedgerUnavailableError as error:
+        return Answer(job_id, False, None, f"job {job_id} is not cancelled: {error}")
+    return Answer(job_id, True, None, f"job {job_id} is cancelled")
+
+
+def _answer_for(job_id: str, status: Status) -> Answer:
+    if status is Status.RUNNING:
+        text = f"job {job_id} runs, and goes on: only a job that waits can be cancelled so far"
+        return Answer(job_id, False, status, text)
+    return Answer(job_id, True, status, f"job {job_id} has ended already: {status}")
+
+
+def _check_id(job_id: str) -> None:
+    try:
+        UUID(job_id)
+    except ValueError:
+        raise JobNotFoundError(job_id) from None
