@@ -21,6 +21,7 @@ from jobyard.settings.priority_bands import broker_queues
 from jobyard.tasks.queues import check_queue
 from jobyard.worker import ledger_inspection
 
+
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(_: Any, task_id: str | Iterable[str], terminate: bool = False, **__: Any) -> dict[str, str]:
     """Cancel the job (or a list of them), if it waits."""
