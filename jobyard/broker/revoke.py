@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from uuid import UUID
 
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.reading.job_queries import own_id_of
 
 
 class Answer(NamedTuple):
@@ -19,15 +19,14 @@ class Answer(NamedTuple):
 
 
 def revoke(ledger: Ledger, job_ids: str | Iterable[str], *, reason: str, actor: str) -> list[Answer]:
-    """Cancel those of the jobs that wait; return an answer about each, also about those that do not."""
+    """Cancel those of the jobs that wait, by their ids or their callers' own; return an answer about each."""
     ids = [job_ids] if isinstance(job_ids, str) else list(job_ids)
     return [_revoke(ledger, job_id, reason, actor) for job_id in ids]
 
 
 def _revoke(ledger: Ledger, job_id: str, reason: str, actor: str) -> Answer:
     try:
-        _check_id(job_id)
-        ledger.cancel(job_id, reason, actor=actor)
+        ledger.cancel(own_id_of(ledger.database, job_id), reason, actor=actor)
     except IllegalMoveError as error:
         return _answer_for(job_id, Status(error.status))
     except JobNotFoundError as error:
@@ -42,10 +41,3 @@ def _answer_for(job_id: str, status: Status) -> Answer:
         text = f"job {job_id} runs, and goes on: only a job that waits can be cancelled so far"
         return Answer(job_id, False, status, text)
     return Answer(job_id, True, status, f"job {job_id} has ended already: {status}")
-
-
-def _check_id(job_id: str) -> None:
-    try:
-        UUID(job_id)
-    except ValueError:
-        raise JobNotFoundError(job_id) from None

@@ -137,6 +137,12 @@ class TasksSettings(SettingsSection):
         timedelta(days=1),
         description="Limit of the tasks that declare neither `time_limit` nor `soft_time_limit`.",
     )
+    max_losses: int | None = Field(
+        None,
+        ge=0,
+        description="How many workers a job may lose and be started again, where its task does not say; "
+        "0: never a second time. Default: one fewer than `JOBYARD_KEEPER__MAX_LOST`.",
+    )
     max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
 
 

@@ -23,6 +23,7 @@ class Declaration:
     time_limit: float | None
     soft_time_limit: float | None
     max_age: float | None
+    max_losses: int | None = None
     aliases: tuple[str, ...]
 
 
@@ -76,6 +77,8 @@ def _option_faults(declaration: Declaration) -> list[str]:
         faults.append("autoretry_for holds Discard, which asks for no further attempt")
     if policy.retry_backoff < 0 or policy.retry_backoff_max <= 0 or policy.default_retry_delay < 0:
         faults.append("retry delays must not be negative, and retry_backoff_max must be more than zero")
+    if declaration.max_losses is not None and declaration.max_losses < 0:
+        faults.append("max_losses must be 0 or more: 0 never starts a job again that has lost its worker")
     durations = (declaration.time_limit, declaration.soft_time_limit, declaration.max_age)
     if any(duration is not None and duration <= 0 for duration in durations):
         faults.append("time limits and max_age must be longer than zero seconds")

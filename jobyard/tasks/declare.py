@@ -112,6 +112,7 @@ def _declaration(name: str, options: TaskOptions) -> Declaration:
         time_limit=options.get("time_limit"),
         soft_time_limit=options.get("soft_time_limit"),
         max_age=options.get("max_age"),
+        max_losses=options.get("max_losses"),
         aliases=options.get("aliases", ()),
     )
     own_names = (declaration.name, *declaration.aliases)

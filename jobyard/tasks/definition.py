@@ -71,6 +71,18 @@ class TaskDefinition(Generic[In, Out]):
         return soft_and_hard(soft, hard)
 
     @property
+    def declared_max_losses(self) -> int | None:
+        """How many workers a job may lose, by the task's declaration or the settings of tasks, or None."""
+        own = self.declaration.max_losses
+        return get_settings().tasks.max_losses if own is None else own
+
+    @property
+    def max_losses(self) -> int:
+        """How many workers a job may lose and be started again."""
+        declared = self.declared_max_losses
+        return get_settings().keeper.max_lost - 1 if declared is None else declared
+
+    @property
     def location(self) -> str:
         """The module and the name of the function."""
         return f"{self.function.__module__}.{self.function.__qualname__}"

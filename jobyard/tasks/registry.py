@@ -109,7 +109,12 @@ def declare_all(database: LedgerDatabase) -> None:
         database,
         [
             DeclaredTask(
-                name, task.name, task.declaration.queue, task.declaration.priority, task.policy.max_attempts
+                name=name,
+                task=task.name,
+                queue=task.declaration.queue,
+                priority=task.declaration.priority,
+                max_attempts=task.policy.max_attempts,
+                max_losses=task.declared_max_losses,
             )
             for task in tasks.values()
             for name in (task.name, *task.aliases)

@@ -13,7 +13,8 @@ class TaskOptions(TypedDict, total=False):
     """What a declaration may say besides its name; limits, delays and ages are in seconds.
 
     Only exceptions in `autoretry_for`, and `RetryLater`, are retried; any other makes the job a dead letter
-    at once, and so does a retry that would come later than `max_age` after the job was accepted. Naming a
+    at once, and so does a retry that would come later than `max_age` after the job was accepted. A job
+    that has lost more workers than `max_losses` is dead; with 0 it is never started a second time. Naming a
     `queue` declares it; a `Queue` also sets its purpose and kind.
     """
 
@@ -28,6 +29,7 @@ class TaskOptions(TypedDict, total=False):
     time_limit: float | None
     soft_time_limit: float | None
     max_age: float | None
+    max_losses: int
     aliases: tuple[str, ...]
     # What follows is Celery's, and changes nothing here.
     acks_late: bool

@@ -49,6 +49,20 @@ def test_row_1_a_message_that_was_fetched_by_a_worker_that_died_comes_again(
     own.wait_for([job_id], Status.SUCCEEDED)
 
 
+def test_a_job_that_may_begin_only_once_is_dead_after_its_worker_was_killed(
+    own: OwnYard, own_worker: Program
+) -> None:
+    [job_id] = own.hand_in("sleep", task="bad.only_once", seconds=60)
+    own.wait_to_begin(job_id)
+    own_worker.kill()
+    own.start_worker()
+    own.wait_for([job_id], Status.DEAD)
+    assert own.runs() == [(job_id, 1)]
+    failure = own.job(job_id).failure
+    assert failure is not None
+    assert failure.cause is Cause.LOST_WORKER
+
+
 @on_every_broker
 def test_row_2_a_job_whose_worker_is_killed_is_run_by_another(own: OwnYard, own_worker: Program) -> None:
     [job_id] = own.hand_in("sleep", seconds=60)

@@ -159,7 +159,8 @@ def test_terminate_says_that_what_runs_goes_on(own: OwnYard, flower: httpx.Clien
 @pytest.mark.parametrize("job_id", ["no-uuid", "01a22ec6-838e-70bb-92fa-65d0c2f5a2b2"])
 def test_a_job_that_there_is_not_is_not_revoked(flower: httpx.Client, job_id: str) -> None:
     answer = flower.post(f"/api/task/revoke/{job_id}")
-    assert (answer.status_code, answer.text) == (404, f"no job {job_id} was ever accepted here")
+    assert answer.status_code == 404
+    assert answer.text.startswith("no job ")
 
 
 @pytest.mark.parametrize(

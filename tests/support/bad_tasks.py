@@ -152,6 +152,12 @@ def deed(order: Deed) -> Done:
     return Done(said=order.text or f"attempt {job.attempt}")
 
 
+@task("bad.only_once", max_losses=0)
+def only_once(order: Deed) -> Done:
+    """Do as told, and never begin a second time."""
+    return deed(order)
+
+
 @task("bad.limited", time_limit=1, soft_time_limit=0.5)
 def limited(order: Deed) -> Done:
     """Do as told, in a second."""

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, exists, func, select, update
 
 from jobyard.jobs.clock import db_now
 from jobyard.jobs.database.row_parameter import POSTGRESQL
-from jobyard.jobs.database.schema import QUEUED_JOB, job, replay, status_is
+from jobyard.jobs.database.schema import QUEUED_JOB, declared_task, job, replay, status_is
 from jobyard.jobs.job import WAITING, Cause, Failed, Failure, QueuedJob, Status
 from jobyard.jobs.keeper.lost_messages import LostMessages
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault
@@ -96,9 +96,12 @@ def republish_lost_messages(
 def rescue_lost_jobs(
     connection: Connection, limit: int, max_lost: int, unsent_after: timedelta
 ) -> list[QueuedJob]:
-    """Queue jobs whose lease has run out again; at the `max_lost`th time a job is dead instead."""
+    """Queue jobs whose lease has run out again; one that has lost too many workers is dead instead.
+
+    How many it may lose is declared with its task; otherwise it is dead at the `max_lost`th time.
+    """
     lost = connection.execute(
-        select(job.c.id, job.c.attempt, job.c.lost, job.c.worker)
+        select(job.c.id, job.c.attempt, job.c.lost, job.c.worker, _max_losses(max_lost))
         .where(_is_lost())
         .order_by(job.c.lease_until)
         .limit(limit)
@@ -107,8 +110,10 @@ def rescue_lost_jobs(
     failures = [Failed(row.id, row.attempt, _lost_failure(row.worker), None) for row in lost]
     record_attempts(connection, failures)
     count_fault(connection, FaultKind.LOST_WORKER, len(lost))
-    dead_ids = [row.id for row in lost if row.lost + 1 >= max_lost]
-    _mark_dead(connection, dead_ids, max_lost)
+    dead = [row for row in lost if row.lost >= row.max_losses]
+    dead_ids = [row.id for row in dead]
+    for losses in {row.lost + 1 for row in dead}:
+        _mark_dead(connection, [row.id for row in dead if row.lost + 1 == losses], losses)
     statement = (
         update(job)
         .where(job.c.id.in_([row.id for row in lost if row.id not in dead_ids]))
@@ -117,8 +122,15 @@ def rescue_lost_jobs(
     return _update_and_return(connection, statement)
 
 
-def _mark_dead(connection: Connection, job_ids: Sequence[str], max_lost: int) -> None:
-    message = f"{max_lost} workers were lost with this job: it ended them, or each ended for another reason"
+def _max_losses(max_lost: int) -> ColumnElement[int]:
+    declared = select(declared_task.c.max_losses).where(declared_task.c.name == job.c.task).scalar_subquery()
+    return func.coalesce(declared, max_lost - 1).label("max_losses")
+
+
+def _mark_dead(connection: Connection, job_ids: Sequence[str], losses: int) -> None:
+    message = f"{losses} workers were lost with this job: it ended them, or each ended for another reason"
+    if losses == 1:
+        message = "a worker was lost with this job, which may not begin a second time (max_losses=0)"
     failure = _lost_failure(None, message)
     connection.execute(
         update(job)

@@ -1,4 +1,4 @@
-"""The declared tasks in the ledger, for submitting in SQL: each task's queue, priority and attempts."""
+"""The declared tasks in the ledger, for submitting in SQL, and for keepers that do not know a task."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +12,17 @@ from jobyard.jobs.database.upsert import insert_or
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTask:
-    """The default options of a task's jobs; `name` may be a former name of `task`."""
+    """The default options of a task's jobs; `name` may be a former name of `task`.
+
+    `max_losses` is how many workers a job may lose and be started again; None: as settings say.
+    """
 
     name: str
     task: str
     queue: str
     priority: int
     max_attempts: int
+    max_losses: int | None = None
 
 
 def declare_tasks(database: LedgerDatabase, tasks: Sequence[DeclaredTask]) -> None:

@@ -13,7 +13,7 @@ from time import thread_time
 import structlog
 
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.job import ClaimedJob, HandedBack, NotStarted, Outcome
+from jobyard.jobs.job import ClaimedJob, NotStarted, Outcome
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault_and_commit
 from jobyard.jobs.ledger.leases import Lease, LeasedJob
@@ -32,6 +32,7 @@ from jobyard.worker.execution.next_step import (
     Withdraw,
     next_step,
 )
+from jobyard.worker.execution.stopped import stopped_outcome
 
 log = structlog.get_logger()
 
@@ -160,7 +161,7 @@ class CoroutineSupervisor:
                 return self._give_up_at_hard_limit(running, now)
             case GiveUp(stop):
                 self._leave_behind(running, str(stop))
-                return self._hand_back(running, str(stop))
+                return stopped_outcome(self._task, running.job, str(stop))
             case Wait(until):
                 # One that begins after this reaches no limit sooner.
                 return Wait(min(until, now + running.limits.soft) if running.began is None else until)
@@ -189,7 +190,7 @@ class CoroutineSupervisor:
         if running.value is not None:
             return running.value  # even if it was interrupted: the ledger decides whether it still counts
         if running.last_sent is not None and isinstance(running.last_sent.interruption, AttemptStopped):
-            return self._hand_back(running, str(running.last_sent.interruption))
+            return stopped_outcome(self._task, running.job, str(running.last_sent.interruption))
         error = running.error or RuntimeError("the attempt ended without an outcome")
         return outcome_of_failure(self._task, running.job, error)
 
@@ -202,11 +203,6 @@ class CoroutineSupervisor:
         self._loop.call(running.cancel)
         self._leave_behind(running, str(error))
         return outcome
-
-    def _hand_back(self, running: Running, reason: str) -> Outcome:
-        job = running.job
-        log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
-        return HandedBack(job.id, job.attempt, reason)
 
     def _leave_behind(self, running: Running, reason: str) -> None:
         if abandon_if_blocked(self._loop):

@@ -23,6 +23,7 @@ from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome
 from jobyard.settings import get_settings
 from jobyard.settings.processes import child_environment
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.limits import limits_of
 
 POLL_SECONDS: Final = 0.05
@@ -39,7 +40,10 @@ _slots = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 def is_quarantined(job: ClaimedJob) -> bool:
     """Tell whether the job would be dead if one more worker were lost with it."""
-    return 0 < job.lost == get_settings().keeper.max_lost - 1
+    if job.lost == 0:
+        return False
+    task = known_task(job.task)
+    return job.lost == (get_settings().keeper.max_lost - 1 if task is None else task.max_losses)
 
 
 def attempt_isolated(task: AnyDefinition, job: ClaimedJob) -> Outcome:

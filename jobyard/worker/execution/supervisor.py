@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from jobyard.jobs.clock import monotonic
-from jobyard.jobs.job import ClaimedJob, HandedBack, NotStarted, Outcome
+from jobyard.jobs.job import ClaimedJob, NotStarted, Outcome
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault_and_commit
 from jobyard.jobs.ledger.leases import Lease, LeasedJob
@@ -34,6 +34,7 @@ from jobyard.worker.execution.next_step import (
     next_step,
 )
 from jobyard.worker.execution.run_time_recorder import get_run_time_recorder
+from jobyard.worker.execution.stopped import stopped_outcome
 
 log = structlog.get_logger()
 
@@ -158,7 +159,7 @@ class ThreadSupervisor:
                 return self._give_up_at_hard_limit(job, call, limits)
             case GiveUp(stop):
                 get_attempt_thread().leave_behind()
-                return _hand_back(job, str(stop))
+                return stopped_outcome(self._task, job, str(stop))
         return None
 
     def _wait(self, until: float, call: ThreadCall[Outcome]) -> None:
@@ -178,7 +179,7 @@ class ThreadSupervisor:
         if call.value is not None:
             return call.value  # even if it was interrupted: the ledger decides whether it still counts
         if self._last_sent is not None and isinstance(self._last_sent.interruption, AttemptStopped):
-            return _hand_back(job, str(self._last_sent.interruption))
+            return stopped_outcome(self._task, job, str(self._last_sent.interruption))
         # The interruption came outside the task's code, where `attempt` does not catch it.
         error = call.error or RuntimeError("the attempt ended without an outcome")
         return outcome_of_failure(self._task, job, error)
@@ -195,8 +196,3 @@ class ThreadSupervisor:
         left = threads_left_behind()
         log.error("thread left behind", job_id=job.id, attempt=job.attempt, reason=str(error), in_all=left)
         return outcome
-
-
-def _hand_back(job: ClaimedJob, reason: str) -> Outcome:
-    log.warning("attempt stopped", job_id=job.id, attempt=job.attempt, reason=reason)
-    return HandedBack(job.id, job.attempt, reason)

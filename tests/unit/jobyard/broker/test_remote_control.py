@@ -28,6 +28,12 @@ def test_waiting_jobs_are_cancelled_at_once_and_without_a_worker(ledger: Ledger)
     assert (intervention.actor, intervention.reason) == (PYTHON, "revoked")
 
 
+def test_a_job_is_revoked_by_the_id_that_its_caller_gave_it(ledger: Ledger) -> None:
+    job_id = accept(ledger, external_id="order 7")
+    app.control.revoke("order 7")
+    assert get_job(ledger.database, job_id).status is Status.CANCELLED
+
+
 def test_a_second_revocation_and_an_unknown_id_are_answered_and_raise_nothing(ledger: Ledger) -> None:
     job_id, unknown = accept(ledger), new_id()
     app.control.revoke(job_id)
@@ -36,7 +42,7 @@ def test_a_second_revocation_and_an_unknown_id_are_answered_and_raise_nothing(le
     assert again == {"ledger": {"ok": f"job {job_id} has ended already: cancelled"}}
     [absent] = revoke([job_id, unknown, "no-uuid"], reply=True)
     assert f"no job {unknown} was ever accepted here" in absent["ledger"]["error"]
-    assert "no job no-uuid was ever" in absent["ledger"]["error"]
+    assert "no job with the id 'no-uuid' is here" in absent["ledger"]["error"]
 
 
 def test_what_runs_is_left_alone_and_to_terminate_it_is_refused(ledger: Ledger) -> None:

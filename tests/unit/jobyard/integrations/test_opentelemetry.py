@@ -65,6 +65,19 @@ def test_each_attempt_is_one_span_and_a_failed_one_has_its_exception(exporter: I
     assert (event.attributes or {})["exception.message"] == "no"
 
 
+def test_an_attempt_belongs_to_the_trace_in_the_headers_of_the_call(exporter: InMemorySpanExporter) -> None:
+    @task(next(_names))
+    def do(number: int) -> int:
+        return number
+
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = f'{{"traceparent":"00-{trace}-{span}-01"}}'
+    attempt(do.definition, claimed(do)._replace(headers=headers))
+    [found] = exporter.get_finished_spans()
+    assert found.parent is not None
+    assert (found.parent.trace_id, found.parent.span_id) == (int(trace, 16), int(span, 16))
+
+
 def test_the_spans_of_coroutines_are_apart(exporter: InMemorySpanExporter) -> None:
     seen = {}
 

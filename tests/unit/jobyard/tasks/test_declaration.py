@@ -27,6 +27,22 @@ def refused(**options: Any) -> str:
     return str(error.value)
 
 
+def test_a_task_says_how_many_workers_its_jobs_may_lose() -> None:
+    assert "max_losses must be 0 or more" in refused(max_losses=-1)
+
+    def do(order: Order) -> None: ...
+
+    own = task("test.never_again", max_losses=0)(do).definition
+    other = task("test.as_the_settings_say")(do).definition
+    try:
+        assert (own.max_losses, other.max_losses, other.declared_max_losses) == (0, 2, None)
+        with changed_settings(TASKS__MAX_LOSSES="1"):
+            assert (own.max_losses, other.max_losses, other.declared_max_losses) == (0, 1, 1)
+    finally:
+        unregister(own.name)
+        unregister(other.name)
+
+
 def test_a_misspelt_option_is_refused_with_the_right_name() -> None:
     assert "'max_retries'" in refused(max_retrys=3)
     assert "'retry_backoff'" in refused(retry_back_off=True)

@@ -193,6 +193,19 @@ def test_the_request_is_the_jobs_while_a_receiver_or_a_hook_is_called() -> None:
     assert do.request.id is None
 
 
+def test_the_callers_own_id_and_headers_are_those_of_the_request(heard: Calls) -> None:
+    seen = []
+
+    class Looking(Task[..., Any]):
+        def after_return(self, *_: Any) -> None:
+            seen.append((self.request.headers, self.request.get("traceparent")))
+
+    do = hooked(returned, Looking)
+    attempt(do.definition, claimed(do)._replace(external_id="order 7", headers='{"traceparent":"00-1"}'))
+    assert dict(heard)["task_prerun"]["task_id"] == "order 7"
+    assert seen == [({"traceparent": "00-1"}, "00-1")]
+
+
 def test_a_retry_is_reported_with_its_reason_and_not_as_a_failure(heard: Calls) -> None:
     def later() -> Any:
         raise RetryLater(timedelta(seconds=5), "busy")

@@ -154,6 +154,28 @@ def test_a_job_that_is_told_to_stop_is_handed_back_even_if_it_blocks() -> None:
     assert outcome == HandedBack(job.id, 1, "the worker is stopping")
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_job_that_may_begin_only_once_is_dead_where_others_are_handed_back(is_async: bool) -> None:
+    job, began, go_on = claimed(), threading.Event(), threading.Event()
+    held = lease(job)
+
+    def block() -> None:
+        began.set()
+        go_on.wait()
+
+    @task(next(names), max_losses=0)
+    async def wait(order: Order) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    stop_when(began, held)
+    outcome = run_attempt(wait.definition if is_async else doing(block, max_losses=0), job, held)
+    go_on.set()
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.cause, outcome.retry_in) == (Cause.LOST_WORKER, None)
+    assert "may not begin a second time (max_losses=0): the worker is stopping" in outcome.failure.message
+
+
 def test_a_job_that_ends_while_it_is_told_to_stop_has_ended() -> None:
     job, began = claimed(), threading.Event()
     held = lease(job)
