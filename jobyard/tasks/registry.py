@@ -13,6 +13,7 @@ from jobyard.jobs.reading.declared_tasks import DeclaredTask, declare_tasks
 from jobyard.settings import get_settings
 from jobyard.settings.application import get_application, missing_module_reason
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.django_setup import set_up_django
 from jobyard.tasks.queues import declared_queues, misspelt_queues
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ def unregister(name: str) -> None:
 @cache
 def load_tasks() -> dict[str, AnyDefinition]:
     """Import every task module and return the tasks by name; raises `TaskDeclarationError`."""
+    set_up_django()
     import_module(HOUSEKEEPING)
     for module in get_application().tasks:
         _import(module, "the application names")

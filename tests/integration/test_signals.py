@@ -84,8 +84,22 @@ def test_a_failing_coroutine_is_reported(own: OwnYard) -> None:
 def test_an_attempt_that_is_left_behind_at_its_hard_limit_is_a_failure(own: OwnYard) -> None:
     [job_id] = accept(own, task="signalled.hang")
     own.wait_for([job_id], Status.DEAD)
-    assert names(own, job_id) == ["task_prerun", "task_failure", "task_postrun"]
+    assert names(own, job_id)[:2] == ["task_prerun", "task_failure"]
     assert heard(own, job_id)[1]["error"] == "TimeLimitExceeded"
+    own.wait_until(lambda: "task_postrun" in names(own, job_id), 10, "its thread to end")
+    assert names(own, job_id) == ["task_prerun", "task_failure", "task_postrun"]
+
+
+def test_a_revoked_job_is_reported_by_the_worker_that_gets_its_message(own: OwnYard) -> None:
+    """Its message waits behind a job that keeps the one process of that queue busy."""
+    [busy] = accept(own, then="nap", queue="images")
+    own.wait_until(lambda: names(own, busy), 20, "it to begin")
+    [revoked] = accept(own, queue="images")
+    own.ledger.cancel(revoked)
+    own.publish([revoked], "signalled.do", "images")
+    own.wait_until(lambda: "task_revoked" in names(own, revoked), 20, "the signal")
+    assert set(names(own, revoked)) == {"task_revoked"}
+    own.wait_for([busy], Status.SUCCEEDED)
 
 
 def test_a_job_of_an_unknown_task_is_reported_by_its_own_id(own: OwnYard) -> None:

@@ -14,7 +14,15 @@ from jobyard.signals import job_accepted
 from jobyard.tasks.declare import task
 
 JOURNAL = "SIGNAL_JOURNAL"
-HEARD = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_unknown")
+HEARD = (
+    "task_revoked",
+    "task_prerun",
+    "task_postrun",
+    "task_success",
+    "task_failure",
+    "task_retry",
+    "task_unknown",
+)
 
 
 class HiccupError(Exception):
@@ -29,8 +37,8 @@ def do(number: int, then: str = "return") -> int:
             raise ValueError("as ordered")
         case "hiccup":
             raise HiccupError("as ordered")
-        case "sleep":
-            time.sleep(30)
+        case "nap":
+            time.sleep(1)
         case "exit_at_once":
             os._exit(9)
     return number

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from jobyard.broker.bridge.stock_message import is_message
+from jobyard.integrations import django
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import (
     ClaimCheckError,
@@ -99,7 +100,7 @@ async def attempt_async(
                 payload = _fetch_and_decode(task, job)
             lifecycle = lifecycle_of(task, job, payload)
             lifecycle.begin()
-            returned = await task.start(payload)
+            returned = await _call_coroutine(task, payload)
             text = task.encode(returned)
             is_large = get_claim_checks().is_large(text)
             succeeded = await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
@@ -118,6 +119,13 @@ async def attempt_async(
         finally:
             if os.getpid() == process:
                 lifecycle.end()
+
+
+async def _call_coroutine(task: AnyDefinition, payload: Any) -> Any:
+    if not django.is_used():
+        return await task.start(payload)
+    async with django.closed_connections():
+        return await task.start(payload)
 
 
 def _report_failure(

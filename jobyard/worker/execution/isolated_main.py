@@ -7,6 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from celery.signals import worker_process_init
+
+from jobyard.broker.celery_app import app
+from jobyard.integrations.django import install_in_isolated_process
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.ledger.leases import Lease
 from jobyard.settings import get_settings
@@ -25,8 +29,12 @@ def main(folder: Path) -> None:
     set_up_logging(get_settings().log)
     use_runner(run_coroutine)
     job = JOB.validate_json((folder / "job").read_bytes())
+    task = find_task(job.task)
+    install_in_isolated_process(app)
+    # As a pool's child does: receivers open here what each process needs for itself.
+    worker_process_init.send(sender=None)
     # The worker holds the job's lease, and kills this process if it loses the lease.
-    outcome = run_attempt(find_task(job.task), job, Lease(job, FOREVER_SECONDS, monotonic()))
+    outcome = run_attempt(task, job, Lease(job, FOREVER_SECONDS, monotonic()))
     (folder / "part").write_bytes(OUTCOME.dump_json(outcome))
     (folder / "part").rename(folder / "outcome")
     sys.stdout.flush()

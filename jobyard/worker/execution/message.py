@@ -34,6 +34,7 @@ from jobyard.worker.execution.isolated import is_quarantined
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unknown_task
 from jobyard.worker.execution.outcome_log import log_outcomes, reason_of
+from jobyard.worker.execution.revoked import report_revoked
 from jobyard.worker.execution.supervisor import run_attempts, run_quarantined_attempt
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ def _claim(job_ids: Sequence[str], worker: str) -> list[ClaimedJob]:
         return []
     if len(claimed) < len(job_ids):
         log.info("message claimed nothing, or not all", jobs=len(job_ids), claimed=len(claimed))
+        report_revoked(set(job_ids) - {job.id for job in claimed})
     return claimed
 
 
