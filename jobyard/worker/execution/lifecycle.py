@@ -31,12 +31,16 @@ from jobyard.worker.execution.celery_request import celery_request
 log = structlog.get_logger()
 
 HOOKS: Final = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-SIGNALS: Final = (
-    signals.task_prerun,
-    signals.task_postrun,
-    signals.task_success,
-    signals.task_failure,
-    signals.task_retry,
+# The lists to which Celery's signals add their receivers.
+RECEIVERS: Final[tuple[list[Any], ...]] = tuple(
+    signal.receivers
+    for signal in (
+        signals.task_prerun,
+        signals.task_postrun,
+        signals.task_success,
+        signals.task_failure,
+        signals.task_retry,
+    )
 )
 SENTRY: Final = "sentry_sdk.integrations.celery"  # it is loaded where a program has set Sentry up for Celery
 
@@ -78,10 +82,9 @@ SILENT: Final[Lifecycle] = _Silent()
 def lifecycle_of(definition: AnyDefinition, job: ClaimedJob, payload: Any) -> Lifecycle:
     """Return what reports an attempt, which does nothing where no receiver and no hook is there."""
     task = app.tasks.get(definition.name)
-    has_hooks = task is not None and bool(_hooks_of(task))
-    if not (has_hooks or SENTRY in sys.modules or any(signal.receivers for signal in SIGNALS)):
+    if task is None or not (any(RECEIVERS) or SENTRY in sys.modules or _hooks_of(task)):
         return SILENT
-    return SILENT if task is None else _Reporting(task, celery_request(definition, job, payload))
+    return _Reporting(task, celery_request(definition, job, payload))
 
 
 def report_abandoned(
