@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jobyard.tasks.handle import AsyncResult, JobHandle
     from jobyard.tasks.options import JobOptions
     from jobyard.tasks.payload import FileId, Payload
+    from jobyard.tasks.request import current_task
     from jobyard.tasks.result_errors import JobFailedError
     from jobyard.tasks.send_task import send_task
     from jobyard.tasks.task import Task
@@ -74,6 +75,7 @@ __all__ = [
     "TaskDeclarationError",
     "crontab",
     "current_job",
+    "current_task",
     "external",
     "get_files",
     "get_section",
@@ -110,6 +112,7 @@ _MODULES: Final = {
     "jobyard.tasks.result_errors": ("JobFailedError",),
     "jobyard.tasks.send_task": ("send_task",),
     "jobyard.tasks.payload": ("FileId", "Payload"),
+    "jobyard.tasks.request": ("current_task",),
     "jobyard.tasks.declare": ("shared_task", "task"),
     "jobyard.tasks.external": ("external",),
     "jobyard.tasks.task": ("Task",),

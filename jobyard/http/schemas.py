@@ -8,8 +8,19 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobyard.http.cursors import seal
-from jobyard.jobs.job import Attempt, Cause, Failure, HeaderValue, Intervention, InterventionKind, Job, Status
+from jobyard.jobs.job import (
+    Attempt,
+    Cause,
+    Failure,
+    HeaderValue,
+    Intervention,
+    InterventionKind,
+    Job,
+    ReportedState,
+    Status,
+)
 from jobyard.jobs.reading.search import Page
+from jobyard.jobs.retry import shown_max_attempts
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 Links = Annotated[
@@ -23,6 +34,12 @@ Actor = Annotated[
         "Jobyard's machine where no keys are set, `python:HOST` for a program that calls the ledger itself, "
         "or `keeper`; null for what was done before this was kept."
     ),
+]
+
+
+MaxAttempts = Annotated[
+    int | None,
+    Field(description="Attempts in all, the first included; null for a job that is tried for ever."),
 ]
 
 
@@ -73,7 +90,7 @@ class JobView(View):
     priority: int
     status: Status
     attempt: int = Field(description="Attempts so far; the number of the running one.")
-    max_attempts: int
+    max_attempts: MaxAttempts
     lost: int = Field(description="How many workers were lost while they ran it.")
     replays: int
     tags: tuple[str, ...]
@@ -114,12 +131,21 @@ class JobDetail(JobView):
         None, description="In seconds: when an attempt is given up, where the job has limits of its own."
     )
     soft_time_limit: float | None = Field(None, description="In seconds: when an attempt is interrupted.")
+    state: str | None = Field(
+        None,
+        description="The word of its newest attempt for how far it is (`update_state`), if it has said one.",
+    )
+    progress: Any = Field(None, description="What the attempt has said with it.")
     attempts: list[AttemptView] = []
     interventions: list[InterventionView] = []
 
     @classmethod
     def of(
-        cls, job: Job, attempts: Sequence[Attempt] = (), interventions: Sequence[Intervention] = ()
+        cls,
+        job: Job,
+        attempts: Sequence[Attempt] = (),
+        interventions: Sequence[Intervention] = (),
+        reported: ReportedState | None = None,
     ) -> Self:
         return cls(
             **_job_fields(job, JobView),
@@ -128,6 +154,8 @@ class JobDetail(JobView):
             headers=job.headers,
             time_limit=job.time_limit,
             soft_time_limit=job.soft_time_limit,
+            state=reported.state if reported else None,
+            progress=_parsed(reported.meta) if reported else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
             interventions=[InterventionView.model_validate(intervention) for intervention in interventions],
         )
@@ -135,6 +163,7 @@ class JobDetail(JobView):
 
 def _job_fields(job: Job, view: type[BaseModel]) -> dict[str, Any]:
     fields = {name: getattr(job, name) for name in view.model_fields if name not in ("failure", "links")}
+    fields["max_attempts"] = shown_max_attempts(job.max_attempts)
     return fields | {"failure": _failure(job.failure), "links": job_links(job.id)}
 
 

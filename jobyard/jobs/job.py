@@ -291,6 +291,18 @@ class Job:
     tags: tuple[str, ...] = ()
 
 
+class ReportedState(NamedTuple):
+    """What an attempt says of itself: a word of the task's own, and JSON text.
+
+    `attempt` is None for the attempt that runs.
+    """
+
+    job_id: str
+    attempt: int | None
+    state: str | None
+    meta: str
+
+
 class InterventionKind(StrEnum):
     """What a person can do to a job: cancel one that waits, replay or discard one that is dead."""
 

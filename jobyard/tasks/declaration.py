@@ -3,13 +3,15 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import PRIORITIES
 
 LONGEST_NAME: Final = 200
+# More than that are given as None, which is for ever.
+MOST_RETRIES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +69,7 @@ def _option_faults(declaration: Declaration) -> list[str]:
     policy, faults = declaration.policy, []
     if declaration.priority not in PRIORITIES:
         faults.append("priority must be 0 to 9, and 9 is first")
-    if policy.max_retries < 0:
-        faults.append("max_retries must be 0 or more")
-    if policy.max_retries == 0 and policy.autoretry_for:
-        faults.append("autoretry_for asks for retries and max_retries=0 forbids them: drop one")
-    if any(not (isinstance(kind, type) and issubclass(kind, Exception)) for kind in policy.autoretry_for):
-        faults.append("autoretry_for must hold exception classes")
-    elif any(issubclass(kind, Discard) for kind in policy.autoretry_for):
-        faults.append("autoretry_for holds Discard, which asks for no further attempt")
+    faults += _retry_faults(policy)
     if policy.retry_backoff < 0 or policy.retry_backoff_max <= 0 or policy.default_retry_delay < 0:
         faults.append("retry delays must not be negative, and retry_backoff_max must be more than zero")
     if declaration.max_losses is not None and declaration.max_losses < 0:
@@ -85,3 +80,31 @@ def _option_faults(declaration: Declaration) -> list[str]:
     elif declaration.time_limit and (declaration.soft_time_limit or 0) >= declaration.time_limit:
         faults.append("soft_time_limit must be shorter than time_limit")
     return faults
+
+
+def _retry_faults(policy: RetryPolicy) -> list[str]:
+    retries = policy.max_retries
+    if retries is not None and not (isinstance(retries, int) and 0 <= retries < MOST_RETRIES):
+        return [f"max_retries must be 0 to {MOST_RETRIES - 1:,}, or None for ever"]
+    if faults := _retry_kwargs_faults(policy.retry_kwargs):
+        return faults
+    if policy.max_attempts == 1 and policy.autoretry_for:
+        faults.append("autoretry_for asks for retries and max_retries=0 forbids them: drop one")
+    for option in ("autoretry_for", "dont_autoretry_for"):
+        kinds = getattr(policy, option)
+        if any(not (isinstance(kind, type) and issubclass(kind, Exception)) for kind in kinds):
+            faults.append(f"{option} must hold exception classes")
+        elif option == "autoretry_for" and any(issubclass(kind, Discard) for kind in kinds):
+            faults.append("autoretry_for holds Discard, which asks for no further attempt")
+    return faults
+
+
+def _retry_kwargs_faults(given: Mapping[str, Any]) -> list[str]:
+    if unknown := sorted(set(given) - {"max_retries", "countdown"}):
+        return [f"retry_kwargs holds max_retries and countdown, and not {unknown[0]!r}"]
+    retries, countdown = given.get("max_retries"), given.get("countdown")
+    if retries is not None and not (isinstance(retries, int) and 0 <= retries < MOST_RETRIES):
+        return [f"max_retries in retry_kwargs must be 0 to {MOST_RETRIES - 1:,}"]
+    if countdown is not None and not (isinstance(countdown, (int, float)) and countdown >= 0):
+        return ["countdown in retry_kwargs must be seconds, zero or more"]
+    return []

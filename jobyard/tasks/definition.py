@@ -47,10 +47,13 @@ class TaskDefinition(Generic[In, Out]):
         signature: CallSignature,
         result: TypeAdapter[Out],
         called: Callable[..., Any] | None = None,
+        *,
+        has_own_call: bool = False,
     ) -> None:
         self.function, self.declaration, self.signature = function, declaration, signature
         # What runs a job, where that is more than the function itself.
         self._called = called or function
+        self.has_own_call = has_own_call
         self.payload_model = cast(type[In], signature.model)
         self.name, self.aliases, self.policy = declaration.name, declaration.aliases, declaration.policy
         self.doc = inspect.cleandoc(function.__doc__ or "")

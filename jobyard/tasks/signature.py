@@ -105,16 +105,23 @@ class OfParameters(CallSignature):
         return self.model.model_validate(self.bind(args, kwargs).arguments)
 
     def arguments(self, payload: Any) -> Call:
-        named = {
-            name: getattr(payload, field)
-            for name, field in self._fields.items()
-            if field in payload.model_fields_set
-        }
+        named = self._named(payload)
         if self._takes_keywords:
             return (), named
         bound = inspect.BoundArguments(self.parameters, cast(Any, named))
         bound.apply_defaults()
         return bound.args, bound.kwargs
+
+    def by_position(self, payload: Any) -> Call:
+        bound = inspect.BoundArguments(self.parameters, cast(Any, self._named(payload)))
+        return bound.args, bound.kwargs
+
+    def _named(self, payload: Any) -> dict[str, Any]:
+        return {
+            name: getattr(payload, field)
+            for name, field in self._fields.items()
+            if field in payload.model_fields_set
+        }
 
     def filled(self, payload: Any) -> frozenset[str]:
         return frozenset(payload.model_fields_set)

@@ -2,21 +2,29 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, cast
 
 import celery
+from celery.app.task import Context
 from pydantic import BaseModel
 
-from jobyard.jobs.errors import AttemptFailedError
+from jobyard.jobs.errors import AttemptFailedError, CallRefusedError
 from jobyard.jobs.job import Acceptance
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
 from jobyard.tasks.celery_call import celery_arguments, celery_call
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.definition import TaskDefinition
 from jobyard.tasks.handle import JobHandle, accepted_handle
+from jobyard.tasks.not_there import without_workflows
+from jobyard.tasks.on_commit import on_commit
 from jobyard.tasks.options import JobOptions, Options
+from jobyard.tasks.request import called_directly, request_of
+from jobyard.tasks.retrying import JobRetry, retry
 from jobyard.tasks.signature import Arguments
 from jobyard.tasks.submission import submit, submit_within, submit_within_async
+from jobyard.tasks.update_state import update_state
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,18 +49,91 @@ class Task(CeleryTask, Generic[P, R]):
     time_limit: Any
     # Whether `priority=` of a call needs JOBYARD_CELERY__PRIORITY, because its code was written for a broker.
     priority_needs_setting = False
+    queue: str | None = None
     # A worker raises these to tell Celery that an attempt failed; Celery logs them without a traceback.
-    throws = (AttemptFailedError,)
+    throws: tuple[type[Exception], ...] = (AttemptFailedError,)
     # Keeps sentry-sdk from wrapping `__call__`, which reports what a direct call raises as the end of a job:
     # `jobyard/integrations/sentry.py` reports attempts.
     _sentry_is_patched = True
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now, and run an `async def` one to its end."""
-        returned = self.run(*args, **kwargs)
-        if isinstance(returned, Coroutine):
-            return cast(R, run_coroutine(returned))
-        return cast(R, returned)
+        with called_directly(self, args, kwargs):
+            returned = self.run(*args, **kwargs)
+            if isinstance(returned, Coroutine):
+                return cast(R, run_coroutine(returned))
+            return cast(R, returned)
+
+    @property
+    def request(self) -> Context:
+        """What runs: the job and its attempt in Celery's words, or a direct call; empty where neither is."""
+        return request_of(self)
+
+    def retry(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: Exception | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> JobRetry:
+        """Have the job that runs tried again, `countdown` seconds from now or at `eta`.
+
+        Raises Celery's `Retry`, or returns it without `throw`; the retry counts in both cases. Where as many
+        retries as `max_retries` (the task's own, if it is None) are used up, it raises `exc`, or
+        `MaxRetriesExceededError`. Called directly, outside a job, it raises `exc`. A job keeps its payload
+        and its options: `CallRefusedError` for others.
+        """
+        return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
+    ) -> None:
+        """Say how far the attempt is: a word of the task's own, and anything that JSON can carry.
+
+        It is shown with the job until its next attempt. The last state within a quarter of a second is kept,
+        and the last one of all. Raises `ValueError` outside a job, and for what is too long.
+        """
+        update_state(self, task_id, state, meta)
+
+    def delay_on_commit(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call `delay` when Django's transaction is committed, and not at all if it is rolled back."""
+        on_commit(partial(self.delay, *args, **kwargs))
+
+    def apply_async_on_commit(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        """Call `apply_async` when Django's transaction is committed, and not at all if it is rolled back."""
+        on_commit(partial(self.apply_async, args, kwargs, **options))
+
+    def signature(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`, as everything of Celery's canvas."""
+        raise CallRefusedError(without_workflows(self.name, "signature"))
+
+    s = si = subtask = signature_from_request = subtask_from_request = signature
+
+    def chunks(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
+        raise CallRefusedError(without_workflows(self.name, "chunks"))
+
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
+        raise CallRefusedError(without_workflows(self.name, "map"))
+
+    def starmap(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
+        raise CallRefusedError(without_workflows(self.name, "starmap"))
+
+    def replace(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
+        raise CallRefusedError(without_workflows(self.name, "replace"))
+
+    def add_to_chord(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
+        raise CallRefusedError(without_workflows(self.name, "add_to_chord"))
 
     def payload(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the payload of a call, for `submit` and `submit_many`.

@@ -18,7 +18,8 @@ from jobyard.http.whole_job import load_whole_job
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.job import Acceptance, NewJob, Status, Verdict, accepted_at
 from jobyard.jobs.ledger.interventions import interventions
-from jobyard.jobs.reading.job_queries import get_attempts, get_job
+from jobyard.jobs.reading.job_queries import get_attempts, get_job, get_reported_state
+from jobyard.jobs.retry import shown_max_attempts
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.submission import has_large_payload, new_job, new_jobs, store_large_payloads
@@ -84,7 +85,8 @@ def detail(parts: Parts, job_id: str) -> JobDetail:
     """Return a job, by either id, with its attempts and interventions; raises `JobNotFoundError`."""
     database = parts.ledger.database
     job = load_whole_job(get_job(database, job_id))
-    return JobDetail.of(job, get_attempts(database, job.id), interventions(database, job.id))
+    history = get_attempts(database, job.id), interventions(database, job.id)
+    return JobDetail.of(job, *history, get_reported_state(database, job))
 
 
 def _jobs_with_keys(request: AcceptRequest, key: str, payloads: Sequence[BaseModel]) -> list[NewJob]:
@@ -112,7 +114,7 @@ def new_job_fields(new: NewJob) -> dict[str, Any]:
         "priority": new.priority,
         "status": Status.QUEUED if new.is_due else Status.SCHEDULED,
         "attempt": 0,
-        "max_attempts": new.max_attempts,
+        "max_attempts": shown_max_attempts(new.max_attempts),
         "lost": 0,
         "replays": 0,
         "tags": new.tags,

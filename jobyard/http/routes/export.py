@@ -20,6 +20,7 @@ from jobyard.http.searches import run_search
 from jobyard.http.whole_job import load_whole_job
 from jobyard.jobs.job import Job
 from jobyard.jobs.reading.search import count_jobs, each_page
+from jobyard.jobs.retry import shown_max_attempts
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -146,6 +147,8 @@ def _value(job: Job, name: str) -> object:
     if name.startswith("failure_"):
         return getattr(job.failure, name.removeprefix("failure_"), None)
     value = getattr(job, name)
+    if name == "max_attempts":
+        return shown_max_attempts(job.max_attempts)
     return value.isoformat() if name.endswith("_at") and value is not None else value
 
 

@@ -13,7 +13,8 @@ from jobyard.http.accept.large_bodies import run_for_body
 from jobyard.http.accept.respond import AcceptRequest, accept_bulk, accept_job
 from jobyard.http.operation import WITH_BODY, problems
 from jobyard.http.parts import TheParts
-from jobyard.http.schemas import Links
+from jobyard.http.schemas import Links, MaxAttempts
+from jobyard.jobs.retry import shown_max_attempts
 from jobyard.settings import SettingsError
 from jobyard.settings.application import get_application
 from jobyard.tasks.definition import AnyDefinition
@@ -47,7 +48,7 @@ class TaskView(BaseModel):
     description: str
     queue: str
     priority: int
-    max_attempts: int
+    max_attempts: MaxAttempts
     time_limit: float | None = Field(description="In seconds.")
     payload_schema: dict[str, Any] = Field(description="The JSON Schema of its payload.")
     links: Links
@@ -67,7 +68,7 @@ def _describe(task: AnyDefinition) -> TaskView:
         description=task.doc,
         queue=declared.queue,
         priority=declared.priority,
-        max_attempts=task.policy.max_attempts,
+        max_attempts=shown_max_attempts(task.policy.max_attempts),
         time_limit=declared.time_limit,
         payload_schema=task.payload_model.model_json_schema(),
         links={"submit": f"/v1/tasks/{task.name}/jobs"},

@@ -178,6 +178,17 @@ attempt = Table(
     Column("progress", Text),  # JSON: what the attempt had done, for the next one
 )
 
+# What the newest attempt that called `update_state` has said of itself.
+reported_state = Table(
+    "reported_state",
+    metadata,
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(64)),
+    Column("meta", Text, nullable=False),  # JSON
+    Column("reported_at", UtcDateTime, nullable=False),
+)
+
 file = Table(
     "file",
     metadata,

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, union_all
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.database.schema import attempt, has_status, job, pruned, tag
+from jobyard.jobs.database.schema import attempt, has_status, job, pruned, reported_state, tag
 from jobyard.jobs.errors import ExternalIdNotFoundError, JobNotFoundError, JobPrunedError
-from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, Status
+from jobyard.jobs.job import FINAL, Attempt, Cause, Failure, Job, ReportedState, Status
 
 _JOB_FIELDS = [name for name in Job.__slots__ if name in job.c]
 
@@ -109,6 +109,27 @@ def get_progress(database: LedgerDatabase, job_id: str) -> str | None:
     )
     with database.reading() as connection:
         return connection.execute(statement).scalar_one_or_none()
+
+
+def get_reported_state(database: LedgerDatabase, job: Job) -> ReportedState | None:
+    """Return what the job's newest attempt has said of itself with `update_state`, or None."""
+    columns = (reported_state.c[name] for name in ReportedState._fields)
+    is_its = (reported_state.c.job_id == job.id, reported_state.c.attempt == job.attempt)
+    with database.reading() as connection:
+        row = connection.execute(select(*columns).where(*is_its)).one_or_none()
+    return None if row is None else ReportedState._make(row)
+
+
+def root_of(database: LedgerDatabase, job_id: str) -> str:
+    """Return the id of the first of a job's ancestors, which is its own for one that no job has handed in.
+
+    Ancestors that are no longer in the ledger end the search.
+    """
+    ancestor = select(job.c.id, job.c.parent).where(job.c.id == job_id).cte("ancestor", recursive=True)
+    ancestor = ancestor.union_all(select(job.c.id, job.c.parent).where(job.c.id == ancestor.c.parent))
+    with database.reading() as connection:
+        ancestors = connection.execute(select(ancestor.c.id, ancestor.c.parent)).all()
+    return ancestors[-1].parent or ancestors[-1].id if ancestors else job_id
 
 
 def finished_among(database: LedgerDatabase, job_ids: Collection[str]) -> set[str]:

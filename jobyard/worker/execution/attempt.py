@@ -6,13 +6,14 @@ It returns an outcome and leaves the ledger to its caller.
 import asyncio
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded
+from celery import states
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
@@ -34,6 +35,9 @@ from jobyard.jobs.retry import retry_delay
 from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.definition import AnyDefinition
+from jobyard.tasks.reported_state import StateReporter
+from jobyard.tasks.retrying import REJECT, JobRetry, decisive_error, is_retried
+from jobyard.tasks.running_call import RunningCall, call_of, enter, leave
 from jobyard.worker.execution.lifecycle import SILENT, Lifecycle, lifecycle_of
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
@@ -63,12 +67,14 @@ class _UnusablePayloadError(Exception):
 def attempt(task: AnyDefinition, job: ClaimedJob) -> Outcome:
     """Run one attempt to its end; any exception of the task becomes a `Failed`."""
     process, lifecycle = os.getpid(), SILENT
-    with _job_context(job):
+    with _job_context(task, job) as call:
         try:
-            payload = _fetch_and_decode(task, job)
-            lifecycle = lifecycle_of(task, job, payload)
+            call.payload = _fetch_and_decode(task, job)
+            lifecycle = lifecycle_of(task, job, call.payload)
             lifecycle.begin()
-            returned = task.call(payload)
+            returned = task.call(call.payload)
+            if call.retry is not None:
+                raise call.retry
             succeeded = _store(job, task.encode(returned))
             lifecycle.succeeded(returned)
             return succeeded
@@ -81,6 +87,8 @@ def attempt(task: AnyDefinition, job: ClaimedJob) -> Outcome:
         finally:
             if os.getpid() == process:
                 lifecycle.end()
+                if call.reporter is not None:
+                    call.reporter.flush()
 
 
 async def attempt_async(
@@ -91,16 +99,18 @@ async def attempt_async(
     The supervisor interrupts it by cancelling it; `get_interruption` then returns the reason.
     """
     process, lifecycle = os.getpid(), SILENT
-    with _job_context(job):
+    with _job_context(task, job) as call:
         try:
             # The file store blocks, and the event loop runs other attempts.
             if is_check(job.payload):
-                payload = await asyncio.to_thread(_fetch_and_decode, task, job)
+                call.payload = await asyncio.to_thread(_fetch_and_decode, task, job)
             else:
-                payload = _fetch_and_decode(task, job)
-            lifecycle = lifecycle_of(task, job, payload)
+                call.payload = _fetch_and_decode(task, job)
+            lifecycle = lifecycle_of(task, job, call.payload)
             lifecycle.begin()
-            returned = await _call_coroutine(task, payload)
+            returned = await _call_coroutine(task, call.payload)
+            if call.retry is not None:
+                raise call.retry
             text = task.encode(returned)
             is_large = get_claim_checks().is_large(text)
             succeeded = await asyncio.to_thread(_store, job, text) if is_large else _store(job, text)
@@ -119,6 +129,8 @@ async def attempt_async(
         finally:
             if os.getpid() == process:
                 lifecycle.end()
+                if call.reporter is not None:
+                    await asyncio.to_thread(call.reporter.flush)
 
 
 async def _call_coroutine(task: AnyDefinition, payload: Any) -> Any:
@@ -130,19 +142,27 @@ async def _call_coroutine(task: AnyDefinition, payload: Any) -> Any:
 
 def _report_failure(
     lifecycle: Lifecycle, task: AnyDefinition, job: ClaimedJob, error: BaseException
-) -> Failed:
+) -> Outcome:
+    call = call_of(task)
+    error = decisive_error(call, error)
+    if isinstance(error, Ignore):
+        lifecycle.ignored(error)
+        return outcome_of_ignore(task, job, None if call is None else call.reporter)
     outcome = outcome_of_failure(task, job, error)
     lifecycle.failed(error, outcome)
     return outcome
 
 
 @contextmanager
-def _job_context(job: ClaimedJob) -> Iterator[None]:
+def _job_context(task: AnyDefinition, job: ClaimedJob) -> Iterator[RunningCall]:
+    call = RunningCall(task, job)
     in_logs = bind_contextvars(job_id=job.id, attempt=job.attempt)
+    token = enter(call)
     try:
         with running(JobContext(job.id, job.attempt)):
-            yield
+            yield call
     finally:
+        leave(token)
         reset_contextvars(**in_logs)
 
 
@@ -178,18 +198,33 @@ def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseExceptio
     requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
     progress = error.progress if isinstance(error, RetryLater) else None
-    # `Discard` is an Exception, which `autoretry_for` may name as a whole.
-    is_retryable = isinstance(error, (RetryLater, *task.policy.autoretry_for)) and not isinstance(
-        error, Discard
-    )
-    has_attempts_left = job.failures + counts < job.max_attempts
-    if not (is_retryable and has_attempts_left):
+    if not is_retried(task.policy, call_of(task), job, error, counts=counts):
         return _dead_outcome(job, failure, progress)
     delay = retry_delay(task.policy, job.failures + 1, requested=requested)
     if _is_too_old(task, job, delay):
         message = f"{failure.message} (not retried: older than {task.declaration.max_age} s by then)"
         return _dead_outcome(job, replace(failure, message=message), progress)
     return Failed(job.id, job.attempt, failure, retry_in=delay, counts=counts, progress=progress)
+
+
+def outcome_of_ignore(task: AnyDefinition, job: ClaimedJob, reporter: StateReporter | None) -> Outcome:
+    """Return the outcome of an attempt that raised Celery's `Ignore`: no result, or what it has reported.
+
+    In Celery such a job keeps the state that `update_state` has set, which may be a final one.
+    """
+    if reporter is None or reporter.state not in (states.FAILURE, states.SUCCESS):
+        return Succeeded(job.id, job.attempt, "null")
+    if reporter.state == states.SUCCESS:
+        try:
+            return _store(job, task.encode(reporter.meta))
+        except ResultRefusedError as error:
+            return outcome_of_failure(task, job, error)
+    said = reporter.meta if isinstance(reporter.meta, Mapping) else {"exc_message": reporter.meta}
+    kind, message = str(said.get("exc_type") or "Failure"), said.get("exc_message")
+    failure = Failure(
+        Cause.DISCARDED, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(str(message or "update_state(FAILURE)"))
+    )
+    return _dead_outcome(job, failure)
 
 
 def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
@@ -202,14 +237,18 @@ def _dead_outcome(job: ClaimedJob, failure: Failure, progress: str | None = None
 
 
 def _describe(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failure:
-    cause, kind = _cause(error), type(error).__qualname__
+    cause = _cause(error)
+    # A retry is described by what it was asked for.
+    shown = error.exc if isinstance(error, JobRetry) and error.exc is not None else error
+    kind = "Retry" if isinstance(shown, JobRetry) else type(shown).__qualname__
     is_limit = kind == SOFT_LIMIT
-    message = f"stopped at its limit of {limits_of(task, job).soft} s" if is_limit else _message_of(error)
-    module, trace = type(error).__module__, None
-    if isinstance(error, ExternalFailedError):
-        module, kind, trace = error.module, error.kind, error.traceback
-    elif cause not in _EXPECTED:
-        trace = _traceback_of(error)
+    message = f"stopped at its limit of {limits_of(task, job).soft} s" if is_limit else _message_of(shown)
+    module = Retry.__module__ if isinstance(shown, JobRetry) else type(shown).__module__
+    trace = None
+    if isinstance(shown, ExternalFailedError):
+        module, kind, trace = shown.module, shown.kind, shown.traceback
+    elif shown is not error or cause not in _EXPECTED:
+        trace = _traceback_of(shown)
     return Failure(
         cause,
         _shorten(kind)[:MAX_TYPE_LENGTH],
@@ -220,6 +259,8 @@ def _describe(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Fai
 
 
 def _message_of(error: BaseException) -> str:
+    if isinstance(error, Reject):
+        return REJECT
     try:
         return str(error) or type(error).__qualname__
     except Exception as str_error:  # the exception's own `__str__` may fail

@@ -18,6 +18,7 @@ from tasks.mail.task import send_email
 
 def mean_patience(task: Task[..., Any]) -> timedelta:
     policy = task.definition.policy
+    assert policy.max_retries is not None
     pauses = (
         retry_delay(policy, failures, uniform=lambda low, high: (low + high) / 2)
         for failures in range(1, policy.max_retries + 1)
