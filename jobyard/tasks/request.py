@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from celery import _state
 from celery.app.task import Context
+from pydantic_core import from_json
 
 from jobyard.broker.celery_app import app
 from jobyard.jobs.database.ledger_database import get_database
@@ -25,22 +26,28 @@ current_task: Final[Any] = _state.current_task
 
 
 class JobRequest(Context):
-    """The request of an attempt at a job; what only the ledger has is read from there at its first use."""
+    """The request of an attempt at a job; what only the ledger has is read from there at its first use.
+
+    `id` is what the caller got from `apply_async`: the caller's own id for the job, or else the job's.
+    """
 
     def __init__(self, call: RunningCall, job: ClaimedJob) -> None:
         args, kwargs = call.arguments
         self._job_id = job.id
         # Overridden so that nothing is looked up here: Celery's takes a message's headers apart.
         self.__dict__.update(
-            id=job.id,
+            id=job.external_id or job.id,
             task=job.task,
-            correlation_id=job.id,
+            correlation_id=job.external_id or job.id,
+            headers=None if job.headers is None else from_json(job.headers),
             retries=job.failures,
             args=list(args),
             kwargs=dict(kwargs),
             called_directly=False,
             is_eager=call.is_eager,
-            timelimit=[None, None],
+            timelimit=[job.time_limit, job.soft_time_limit],
+            time_limit=job.time_limit,
+            soft_time_limit=job.soft_time_limit,
             utc=True,
         )
 
@@ -56,7 +63,8 @@ class JobRequest(Context):
     @cached_property
     def root_id(self) -> str:  # type: ignore[override]
         """The first of the jobs that handed one another in, this one's own id included."""
-        return root_of(get_database(), self._job_id)
+        root = root_of(get_database(), self._job_id)
+        return self.id if root == self._job_id and self.id else root
 
     @cached_property
     def hostname(self) -> str | None:  # type: ignore[override]

@@ -17,7 +17,7 @@ def update_state(task: Any, task_id: str | None, state: str | None, meta: object
                 "or have the function run by a worker"
             )
         report_of_another(task_id, state, meta)
-    elif task_id is not None and task_id != task.request.id:
+    elif task_id is not None and task_id not in (job.id, job.external_id):
         report_of_another(task_id, state, meta)
     else:
         call.reporter = call.reporter or StateReporter(job.id, job.attempt)

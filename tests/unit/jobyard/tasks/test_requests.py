@@ -60,6 +60,16 @@ def test_the_request_is_that_of_the_job() -> None:
     assert {name: seen[name] for name in expected} == expected
 
 
+def test_what_came_with_the_call_is_in_the_request() -> None:
+    @task("test.with_call", bind=True)
+    def do(self: Any) -> None:
+        seen.update(vars(self.request))
+
+    run(do, claimed(do)._replace(external_id="mine", headers='{"tenant":7}', time_limit=9.0))
+    assert (seen["id"], seen["correlation_id"], seen["headers"]) == ("mine", "mine", {"tenant": 7})
+    assert (seen["timelimit"], seen["time_limit"], seen["soft_time_limit"]) == ([9.0, None], 9.0, None)
+
+
 def test_a_task_of_one_model_has_it_as_its_argument() -> None:
     from jobyard import Payload
 
