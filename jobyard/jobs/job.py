@@ -195,11 +195,11 @@ class ClaimedJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The end of an attempt that returned; `result` is JSON text."""
+    """The end of an attempt that returned; `result` is JSON text, or None where none is to be kept."""
 
     job_id: str
     attempt: int
-    result: str
+    result: str | None
 
 
 @dataclass(frozen=True, slots=True)

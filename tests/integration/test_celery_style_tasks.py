@@ -103,6 +103,14 @@ def test_used_up_retries_can_be_caught() -> None:
     assert celery_style_tasks.give_up.delay().get(timeout=SECONDS) == "gave up"
 
 
+def test_what_ignores_itself_has_no_result(api: httpx.Client) -> None:
+    handles = celery_style_tasks.ignore.submit_many([celery_style_tasks.ignore.payload()] * 3)
+    for handle in handles:
+        wait_until(handle.ready, SECONDS, "the end")
+        assert (handle.job.status, handle.job.result) == (Status.SUCCEEDED, None)
+        assert api.get(f"/v1/jobs/{handle.id}/result").json() is None
+
+
 def test_a_failure_by_hand_is_one() -> None:
     handle = celery_style_tasks.fail_by_hand.delay()
     wait_until(handle.ready, SECONDS, "the end")

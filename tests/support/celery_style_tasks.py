@@ -102,6 +102,12 @@ def count_rows(self, rows, until):  # type: ignore[no-untyped-def]
     return rows
 
 
+@shared_task
+def ignore() -> int:
+    """Want no result to be kept."""
+    raise Ignore()
+
+
 @shared_task(bind=True)
 def fail_by_hand(self):  # type: ignore[no-untyped-def]
     """Fail as people did before `Ignore` was documented otherwise."""

@@ -17,6 +17,9 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
+    false,
+    func,
     insert,
     select,
     update,
@@ -213,6 +216,23 @@ def failure_row(outcome: Failed) -> dict[str, Any]:
     return row
 
 
+# The attempts in the history of a job that is tried for ever, or put off again and again: the newest ones.
+MOST_ATTEMPTS_KEPT: Final = 200
+
+
+def _forget_old_attempts(connection: Connection, outcome: Failed) -> None:
+    is_of_job = attempt_table.c.job_id == outcome.job_id
+    # What the next attempt would read (`current_job().progress`) stays, however old it is.
+    newest_progress = (
+        select(func.max(attempt_table.c.attempt))
+        .where(is_of_job, attempt_table.c.progress.is_not(None))
+        .scalar_subquery()
+    )
+    is_read = func.coalesce(attempt_table.c.attempt == newest_progress, false())
+    is_old = attempt_table.c.attempt <= outcome.attempt - MOST_ATTEMPTS_KEPT
+    connection.execute(delete(attempt_table).where(is_of_job, is_old, ~is_read))
+
+
 _ATTEMPT_FIELDS: Final = ("cause", "type", "module", "message", "traceback", "progress")
 
 
@@ -226,6 +246,9 @@ def record_attempts(connection: Connection, outcomes: Sequence[Failed]) -> None:
         *("job_id", "attempt", "worker", "started_at"),
         *("ended_at", *_ATTEMPT_FIELDS),
     ]
+    for outcome in outcomes:
+        if outcome.attempt > MOST_ATTEMPTS_KEPT:
+            _forget_old_attempts(connection, outcome)
     statement = insert(attempt_table).from_select(
         columns, select(job.c.id, *from_job, *from_outcome).where(job.c.id == _job_id)
     )

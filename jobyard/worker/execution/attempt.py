@@ -213,7 +213,7 @@ def outcome_of_ignore(task: AnyDefinition, job: ClaimedJob, reporter: StateRepor
     In Celery such a job keeps the state that `update_state` has set, which may be a final one.
     """
     if reporter is None or reporter.state not in (states.FAILURE, states.SUCCESS):
-        return Succeeded(job.id, job.attempt, "null")
+        return Succeeded(job.id, job.attempt, None)
     if reporter.state == states.SUCCESS:
         try:
             return _store(job, task.encode(reporter.meta))

@@ -274,7 +274,7 @@ def test_ignore_is_success_without_a_result_and_is_not_retried() -> None:
 
     outcome = run(do)
     assert isinstance(outcome, Succeeded)
-    assert outcome.result == "null"
+    assert outcome.result is None
 
 
 @pytest.mark.parametrize("requeue", [True, False])

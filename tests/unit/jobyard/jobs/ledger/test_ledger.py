@@ -22,9 +22,10 @@ from jobyard.jobs.job import (
     new_id,
 )
 from jobyard.jobs.keeper import duties
-from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.ledger import Ledger, settle
 from jobyard.jobs.ledger.fault_counters import FaultKind, fault_counts
 from jobyard.jobs.reading.job_queries import get_attempts, get_progress
+from jobyard.jobs.retry import UNLIMITED_ATTEMPTS
 from tests.support.ledger_jobs import FAILURE, SOON, accepted, claimed, dead, found, new, take_back
 from tests.support.waiting import wait_until
 
@@ -135,6 +136,23 @@ def test_the_newest_progress_is_found_after_failures_a_lost_worker_and_a_replay(
     own_ledger.settle([Failed(job_id, again.attempt, FAILURE, None)])
     own_ledger.replay(job_id)
     assert get_progress(database, job_id) == "[1,2]"
+
+
+def test_a_job_that_is_tried_for_ever_keeps_its_newest_attempts_and_its_progress(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "MOST_ATTEMPTS_KEPT", 3)
+    job_id, attempt = claimed(own_ledger, max_attempts=UNLIMITED_ATTEMPTS)
+    for number in range(1, 9):
+        progress = "[2]" if number == 2 else None
+        own_ledger.settle([Failed(job_id, attempt, FAILURE, timedelta(0), progress=progress)])
+        with own_ledger.database.writing() as connection:
+            duties.enqueue_due(connection, 10, SOON)
+        [mine] = own_ledger.claim([job_id], "worker")
+        attempt = mine.attempt
+    assert [one.attempt for one in get_attempts(own_ledger.database, job_id)] == [2, 6, 7, 8]
+    assert get_progress(own_ledger.database, job_id) == "[2]"
+    assert mine.failures == 8
 
 
 def test_a_superseded_attempt_records_no_progress(own_ledger: Ledger) -> None:
