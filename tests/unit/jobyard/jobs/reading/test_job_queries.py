@@ -3,19 +3,25 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
-from jobyard.jobs.clock import utc_now
-from jobyard.jobs.job import Status
+from jobyard.jobs.clock import db_now, utc_now
+from jobyard.jobs.database.schema import job, reported_state
+from jobyard.jobs.job import ReportedState, Status, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.ledger.reported_states import write_reported_states
 from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import (
     count_messages,
     finished_among,
+    get_reported_state,
     queue_figures,
     queues_with_messages,
+    root_of,
 )
 from jobyard.jobs.reading.search import BadCursorError, decode_cursor, encode_cursor, list_jobs
-from tests.support.ledger_jobs import accepted, claimed, dead
+from jobyard.settings.retention import RetentionRule
+from tests.support.ledger_jobs import accepted, claimed, dead, found
 
 
 def ids(ledger: Ledger, wanted: JobFilter) -> list[str]:
@@ -83,3 +89,26 @@ def test_the_queues_with_messages_are_found_and_their_jobs_counted_up_to_a_bound
 def test_only_what_has_ended_is_among_the_finished(own_ledger: Ledger) -> None:
     ended, waiting = dead(own_ledger), accepted(own_ledger)
     assert finished_among(own_ledger.database, [ended, waiting]) == {ended}
+
+
+def test_the_first_ancestor_is_found_and_those_that_are_gone_end_the_search(own_ledger: Ledger) -> None:
+    database = own_ledger.database
+    first = accepted(own_ledger)
+    second = accepted(own_ledger, parent=first)
+    third = accepted(own_ledger, parent=second)
+    assert [root_of(database, job_id) for job_id in (first, second, third)] == [first] * 3
+    gone, unknown = new_id(), new_id()
+    assert root_of(database, accepted(own_ledger, parent=gone)) == gone
+    assert root_of(database, unknown) == unknown
+
+
+def test_what_was_reported_goes_with_its_job(own_ledger: Ledger) -> None:
+    job_id, attempt = claimed(own_ledger)
+    write_reported_states(own_ledger.database, [ReportedState(job_id, attempt, "PROGRESS", "1")])
+    assert get_reported_state(own_ledger.database, found(own_ledger, job_id)) is not None
+    own_ledger.settle([Succeeded(job_id, attempt, "1")])
+    with own_ledger.database.writing() as connection:
+        connection.execute(update(job).values(finished_at=db_now(plus=-timedelta(days=3))))
+    assert own_ledger.prune([RetentionRule(timedelta(days=1))]) == 1
+    with own_ledger.database.reading() as connection:
+        assert not connection.execute(select(reported_state)).all()
