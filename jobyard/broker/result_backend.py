@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from sqlalchemy import make_url
 
 from jobyard.broker.celery_states import CELERY_STATES
+from jobyard.broker.running_state import running_state
 from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.errors import JobNotFoundError
 from jobyard.jobs.files.claim_checks import ClaimChecks
@@ -59,10 +60,13 @@ class JobyardBackend(BaseBackend):
         if job is None:
             return {"status": states.PENDING, "result": None, "traceback": None, "task_id": task_id}
         failure = self._failure_of(job)
+        state, result = CELERY_STATES[job.status], exception_of(failure) if failure else self._result_of(job)
+        if job.status is Status.RUNNING:
+            state, result = running_state(self._database, job)
         return {
             "task_id": task_id,
-            "status": CELERY_STATES[job.status],
-            "result": exception_of(failure) if failure else self._result_of(job),
+            "status": state,
+            "result": result,
             "traceback": failure and failure.traceback,
             "children": [],
             "date_done": job.finished_at and job.finished_at.isoformat(),

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from pydantic import TypeAdapter
 
 from jobyard.broker.celery_states import CELERY_STATES, PENDING
+from jobyard.broker.running_state import running_state
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.errors import CallRefusedError, IllegalMoveError, JobNotFoundError, JobPrunedError
 from jobyard.jobs.files.claim_checks import get_claim_checks
@@ -80,8 +81,13 @@ class JobHandle(Generic[Out]):
 
     @property
     def state(self) -> str:
-        """Celery's word for the job's state; `PENDING` for an id that the ledger does not know."""
+        """Celery's word for the job's state; `PENDING` for an id that the ledger does not know.
+
+        While the job runs it is the task's own word, if it has said one (`update_state`).
+        """
         job = self._known_job()
+        if job is not None and job.status is Status.RUNNING:
+            return running_state(get_ledger().database, job)[0]
         return PENDING if job is None else CELERY_STATES[job.status]
 
     @property
@@ -91,8 +97,13 @@ class JobHandle(Generic[Out]):
 
     @property
     def result(self) -> Any:
-        """What the task returned; or the exception, where the job has failed or is to be retried; or None."""
+        """What the task returned; or the exception, where the job has failed or is to be retried; or None.
+
+        While the job runs it is what the task has said (`update_state`), or else the worker and its process.
+        """
         job = self._known_job()
+        if job is not None and job.status is Status.RUNNING:
+            return running_state(get_ledger().database, job)[1]
         if job is None or (not job.status.is_final and job.status is not Status.RETRYING):
             return None
         return self._result_of(job) if job.status is Status.SUCCEEDED else self._error_of(job)

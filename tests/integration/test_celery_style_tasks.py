@@ -130,8 +130,10 @@ def test_how_far_a_job_is_can_be_seen_over_http(api: httpx.Client, tmp_path: Pat
 
     last = {"current": 500, "total": 500}
     wait_until(lambda: shown() == ("running", "PROGRESS", last), SECONDS, "the last state")
+    assert (handle.state, handle.info, handle.result) == ("PROGRESS", last, last)
     until.touch()
     assert handle.get(timeout=SECONDS) == 500
+    assert (handle.state, handle.info) == ("SUCCESS", 500)
     assert shown() == ("succeeded", "PROGRESS", last)
 
 
@@ -210,5 +212,5 @@ def test_without_django_its_commit_is_refused_with_another_way(worker: YardProce
         "try:\n    who.delay_on_commit(1)\nexcept Exception as error:\n    print(type(error).__name__, error)"
     )
     said = worker.run_code(code).stdout
-    assert said.startswith("NotSupportedError")
+    assert said.startswith("CallRefusedError")
     assert "connection=" in said

@@ -11,8 +11,9 @@ import pytest
 
 from jobyard import AsyncResult, CallRefusedError, IllegalMoveError, JobHandle, JobNotFoundError
 from jobyard.jobs.errors import JobPrunedError
-from jobyard.jobs.job import Cause, Failed, Failure, Status, Succeeded, new_id
+from jobyard.jobs.job import Cause, Failed, Failure, ReportedState, Status, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
+from jobyard.jobs.ledger.reported_states import write_reported_states
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.declare import task
 from jobyard.tasks.registry import unregister
@@ -270,3 +271,15 @@ def test_what_must_not_or_cannot_be_raised_is_the_plain_error(failure: Failure |
 def test_a_handle_that_fails_in_a_task_is_known_by_the_first_ones_class() -> None:
     first = failed_error("an-id", DIED, failed("ValueError"))
     assert (type(first).__module__, type(first).__qualname__) == ("builtins", "ValueError")
+
+
+def test_while_a_job_runs_its_state_is_its_own_word_or_who_runs_it(own_ledger: Ledger) -> None:
+    job_id = accepted(own_ledger)
+    [mine] = own_ledger.claim([job_id], "threads@host/123")
+    handle = AsyncResult[Any](job_id)
+    assert (handle.state, handle.info) == ("STARTED", {"pid": 123, "hostname": "threads@host"})
+    for state, shown in (("PROGRESS", "PROGRESS"), ("FAILURE", "FAILURE"), (None, "STARTED")):
+        write_reported_states(own_ledger.database, [ReportedState(job_id, mine.attempt, state, '{"n":1}')])
+        assert (handle.state, handle.status, handle.info, handle.ready()) == (shown, shown, {"n": 1}, False)
+    own_ledger.settle([Succeeded(job_id, mine.attempt, None)])
+    assert (handle.state, handle.info, handle.get()) == ("SUCCESS", None, None)
