@@ -76,6 +76,8 @@ def _ended_job(result: dict[str, Any], task: str) -> dict[str, Any]:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if not schema:
+        return schema  # any JSON, null among it
     options = schema.get("anyOf", [schema])
     return schema if {"type": "null"} in options else {"anyOf": [*options, {"type": "null"}]}
 
