@@ -15,7 +15,6 @@ from pydantic_core import from_json
 
 from jobyard.broker.celery_app import app
 from jobyard.jobs.database.ledger_database import get_database
-from jobyard.jobs.errors import JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob, Job
 from jobyard.jobs.reading.job_queries import get_job, root_of
 from jobyard.tasks.running_call import RunningCall, call_of, enter, innermost_call, leave
@@ -29,21 +28,28 @@ current_task: Final[Any] = _state.current_task
 class JobRequest(Context):
     """The request of an attempt at a job; what only the ledger has is read from there at its first use.
 
-    `id` is what the caller got from `apply_async`: the caller's own id for the job, or else the job's.
+    `id` is what the caller got from `apply_async`: the caller's own id for the job, or else the job's. The
+    headers of the call are also attributes, as Celery has them, where no other attribute has their name:
+    integrations look for their traces there.
     """
 
     def __init__(self, call: RunningCall, job: ClaimedJob) -> None:
         args, kwargs = call.arguments
+        headers: dict[str, Any] = {} if job.headers is None else from_json(job.headers)
+        self.__dict__.update(
+            {
+                name: value
+                for name, value in headers.items()
+                if name[:1] != "_" and not hasattr(JobRequest, name)
+            }
+        )
         self._job_id = job.id
-        headers = None if job.headers is None else from_json(job.headers)
-        # The headers of a call are attributes, too, as in Celery: integrations look for their traces there.
-        self.__dict__.update(headers or {})
         # Overridden so that nothing is looked up here: Celery's takes a message's headers apart.
         self.__dict__.update(
             id=job.external_id or job.id,
             task=job.task,
             correlation_id=job.external_id or job.id,
-            headers=headers,
+            headers=headers or None,
             retries=job.failures,
             args=list(args),
             kwargs=dict(kwargs),
@@ -59,13 +65,6 @@ class JobRequest(Context):
     def _row(self) -> Job:
         return get_job(get_database(), self._job_id)
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Overridden because instrumentation reads by it, and must go on where the ledger does not answer."""
-        try:
-            return getattr(self, key, default)
-        except (LedgerUnavailableError, JobNotFoundError):
-            return default
-
     @cached_property
     def parent_id(self) -> str | None:  # type: ignore[override]
         """The job that handed this one in, or None."""
@@ -79,11 +78,8 @@ class JobRequest(Context):
 
     @cached_property
     def hostname(self) -> str | None:  # type: ignore[override]
-        """The worker's name, or None where the ledger does not answer."""
-        try:
-            worker = self._row.worker
-        except (LedgerUnavailableError, JobNotFoundError):
-            return None
+        """The worker's name."""
+        worker = self._row.worker
         return worker and worker.rpartition("/")[0]
 
     @cached_property
@@ -121,6 +117,11 @@ def request_of(task: Any) -> Context:
     if call is None:
         # One that a program has pushed (`task.push_request`), or an empty one.
         return cast(Context, task._get_request())
+    return request_of_call(call)
+
+
+def request_of_call(call: RunningCall) -> Context:
+    """Return the request of a call, always the same one."""
     if call.request is None:
         args, kwargs = call.arguments
         call.request = Context(args=args, kwargs=kwargs) if call.job is None else JobRequest(call, call.job)

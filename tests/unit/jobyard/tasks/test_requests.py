@@ -65,8 +65,9 @@ def test_what_came_with_the_call_is_in_the_request() -> None:
     def do(self: Any) -> None:
         seen.update(vars(self.request))
 
-    run(do, claimed(do)._replace(external_id="mine", headers='{"tenant":7}', time_limit=9.0))
-    assert (seen["id"], seen["correlation_id"], seen["headers"]) == ("mine", "mine", {"tenant": 7})
+    run(do, claimed(do)._replace(external_id="mine", headers='{"tenant":7,"_row":1,"id":2}', time_limit=9.0))
+    assert (seen["id"], seen["correlation_id"]) == ("mine", "mine")
+    assert (seen["headers"], seen["tenant"], "_row" in seen) == ({"tenant": 7, "_row": 1, "id": 2}, 7, False)
     assert (seen["timelimit"], seen["time_limit"], seen["soft_time_limit"]) == ([9.0, None], 9.0, None)
 
 

@@ -12,6 +12,7 @@ import celery
 import pytest
 from billiard.einfo import ExceptionInfo
 from celery import Celery, signals
+from celery.app.task import Context
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry
 
@@ -115,6 +116,19 @@ def raised() -> Any:
     raise HiccupError("no")
 
 
+def asked_again() -> Any:
+    assert celery.current_task
+    try:
+        return raised()
+    except HiccupError as error:
+        raise celery.current_task.retry(exc=error, countdown=1) from error
+
+
+def asked_again_without_reason() -> Any:
+    assert celery.current_task
+    raise celery.current_task.retry(countdown=1)
+
+
 def celery_calls(deed: Callable[[], Any], **options: Any) -> Calls:
     """Return what Celery's own tracer calls for such a task."""
     app = Celery("plain", set_as_current=False, backend="disabled://")
@@ -136,15 +150,27 @@ def celery_calls(deed: Callable[[], Any], **options: Any) -> Calls:
 def form(calls: Calls) -> list[tuple[str, dict[str, type]]]:
     """Return the calls with the type of each argument, and without which task it was."""
     return [
-        (name, {key: type(value) for key, value in arguments.items() if key not in ("sender", "task")})
+        (name, {key: kind_of(value) for key, value in arguments.items() if key not in ("sender", "task")})
         for name, arguments in calls
     ]
 
 
+def kind_of(value: object) -> type:
+    # Ours are derived from Celery's.
+    return next((kind for kind in (Context, Retry) if isinstance(value, kind)), type(value))
+
+
 @pytest.mark.parametrize(
     ("deed", "options"),
-    [(returned, {}), (raised, {}), (raised, {"autoretry_for": (HiccupError,)})],
-    ids=["succeeds", "fails", "is retried"],
+    [
+        (returned, {}),
+        (raised, {}),
+        (raised, {"autoretry_for": (HiccupError,)}),
+        (asked_again, {}),
+        (asked_again, {"max_retries": 0}),
+        (asked_again_without_reason, {}),
+    ],
+    ids=["succeeds", "fails", "is retried", "asks for a retry", "asks in vain", "gives no reason"],
 )
 def test_a_job_is_reported_with_the_arguments_and_in_the_order_of_celery(
     deed: Callable[[], Any], options: dict[str, Any], heard: Calls
@@ -152,7 +178,8 @@ def test_a_job_is_reported_with_the_arguments_and_in_the_order_of_celery(
     expected = celery_calls(deed, **options)
     with hearing() as calls:
         do = hooked(deed, **options)
-        attempt(do.definition, claimed(do))
+        most = do.definition.policy.max_attempts
+        attempt(do.definition, claimed(do)._replace(max_attempts=most))
     assert form(calls) == form(expected)
     assert len(calls) >= 4
 
@@ -316,3 +343,39 @@ def test_without_receivers_and_hooks_nothing_is_prepared(monkeypatch: pytest.Mon
         return 1
 
     assert lifecycle_of(do.definition, claimed(do), Order()) is SILENT
+
+
+def test_a_retry_that_was_asked_for_is_reported_even_where_the_function_goes_on(heard: Calls) -> None:
+    def goes_on() -> Any:
+        assert celery.current_task
+        celery.current_task.retry(exc=HiccupError("later"), throw=False)
+        raise Ignore
+
+    do = hooked(goes_on)
+    outcome = attempt(do.definition, claimed(do))
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_in is not None
+    assert [name for name, _ in heard] == [
+        *("task_prerun", "before_start", "on_retry", "task_retry", "task_postrun")
+    ]
+
+
+def test_hooks_and_receivers_find_the_one_request_of_the_attempt(heard: Calls) -> None:
+    found = []
+
+    class Asking(HookedTask):
+        def before_start(self, *_: Any) -> None:
+            found.append(self.request)
+
+        def on_success(self, *_: Any) -> None:
+            found.append(self.request)
+
+    def ask() -> Any:
+        assert celery.current_task
+        found.append(celery.current_task.request)
+
+    do = hooked(ask, Asking)
+    attempt(do.definition, job := claimed(do))
+    assert len(found) == 3
+    assert all(request is found[0] for request in found)
+    assert found[0].id == job.id
