@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobyard.settings.errors import SettingsError
     from jobyard.settings.queues import Queue, QueueKind
     from jobyard.settings.settings import get_section
+    from jobyard.tasks.app import Jobyard
     from jobyard.tasks.context import JobContext, current_job
     from jobyard.tasks.coroutines import run_coroutine
     from jobyard.tasks.declare import shared_task, task
@@ -59,6 +60,7 @@ __all__ = [
     "JobHandle",
     "JobNotFoundError",
     "JobOptions",
+    "Jobyard",
     "JobyardError",
     "LedgerUnavailableError",
     "OutcomeUnknownError",
@@ -105,6 +107,7 @@ _MODULES: Final = {
     "jobyard.settings.errors": ("SettingsError",),
     "jobyard.settings.queues": ("Queue", "QueueKind"),
     "jobyard.settings.settings": ("get_section",),
+    "jobyard.tasks.app": ("Jobyard",),
     "jobyard.tasks.context": ("JobContext", "current_job"),
     "jobyard.tasks.coroutines": ("run_coroutine",),
     "jobyard.tasks.handle": ("AsyncResult", "JobHandle"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from jobyard.jobs.errors import JobyardError
-from jobyard.settings import SettingsError, get_settings
+from jobyard.settings import Settings, SettingsError, get_settings
 from jobyard.settings.queues import QueueKind
 
 NAME_OF_KIND: Final = {QueueKind.THREADS: "io", QueueKind.PREFORK: "cpu"}
@@ -23,6 +23,7 @@ def worker_arguments(
     try:
         settings = get_settings()
         served = queues or ",".join(_queues_of(kind))
+        slots = concurrency or _slots(kind, settings)
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
     if not served:
@@ -30,10 +31,22 @@ def worker_arguments(
             f"no queue is served by {kind} workers: declare one, Queue(NAME, kind=QueueKind.{kind.name}) or "
             f"JOBYARD_QUEUES=NAME={kind}, or name one with -Q"
         )
-    slots = settings.worker.threads if kind is QueueKind.THREADS else settings.worker.processes
     node = ["-n", hostname or f"{NAME_OF_KIND[kind]}@%h", "-Q", served]
-    pool = ["-P", kind.value, "-c", str(concurrency or slots)]
+    pool = ["-P", kind.value, "-c", str(slots)]
     return ["worker", *node, *pool, "--without-gossip", "--without-mingle", *extra_arguments]
+
+
+def _slots(kind: QueueKind, settings: Settings) -> int:
+    # Imported here, because the tasks and the application need valid settings.
+    from jobyard.broker.celery_app import app
+    from jobyard.tasks.registry import load_tasks
+
+    load_tasks()
+    name = "threads" if kind is QueueKind.THREADS else "processes"
+    own: int = getattr(settings.worker, name)
+    is_set = name in settings.worker.model_fields_set
+    of_project: int | None = app.conf.worker_concurrency
+    return own if is_set or not of_project else of_project
 
 
 def _queues_of(kind: QueueKind) -> list[str]:

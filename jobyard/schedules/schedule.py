@@ -1,28 +1,32 @@
 """A schedule: a task with its payload, and the times when it is due."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import celery.schedules
 from celery.schedules import BaseSchedule, ParseException
+from pydantic import BaseModel
 
 from jobyard.settings import SettingsError
-from jobyard.tasks.payload import Payload
+from jobyard.tasks.options import JobOptions
 from jobyard.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A task with its payload, due in UTC: by `crontab(...)`, or by any other schedule of Celery's.
+    """A task with its payload, due by `crontab(...)`, or by any other schedule of Celery's.
+
+    Times are in UTC, unless the settings of a `Jobyard` name a time zone. `options` are those of each job.
 
     Raises `SettingsError` for a value of another type.
     """
 
     name: str
     task: Task[..., Any]
-    payload: Payload
+    payload: BaseModel
     when: Any  # a `BaseSchedule`; Celery has no types that strict checkers could read
+    options: JobOptions = field(default_factory=JobOptions)
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):

@@ -1,12 +1,14 @@
 """RedBeat's scheduler, in which a due schedule becomes a job in the ledger; only this file uses RedBeat."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import structlog
 from celery.schedules import crontab
+from pydantic_core import from_json, to_json
 from redbeat.schedulers import (
     REDBEAT_REDIS_KEY,
+    RedBeatConfig,
     RedBeatScheduler,
     RedBeatSchedulerEntry,
     acquire_distributed_beat_lock,
@@ -51,6 +53,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         settings = get_settings()
         client = open_redis(settings.redis_url, settings.broker.timeout, decode_responses=True)
         setattr(app, REDBEAT_REDIS_KEY, client)
+        app.redbeat_conf = _Config(app)
         super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
@@ -72,7 +75,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
             schedule.name: {
                 "task": schedule.task.name,
                 "schedule": schedule.when,
-                "args": [schedule.payload.model_dump(mode="json")],
+                "args": [from_json(schedule.task.definition.dump(schedule.payload))],
             }
             for schedule in declared_schedules()
         }
@@ -148,10 +151,12 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         If the ledger is unavailable, this raises, the schedule stays due, and the tick is not lost. If
         RedBeat's mark is lost, the same tick comes again and is the same job.
         """
-        nominal = _nominal_time(entry)
+        nominal = _nominal_time(entry).astimezone(UTC)
         task = find_task(entry.task)
-        payload = task.payload_model.model_validate(entry.args[0] if entry.args else {})
-        options = JobOptions(tags=(_tag(entry.name),))
+        payload = task.decode(to_json(entry.args[0] if entry.args else {}).decode())
+        declared = {schedule.name: schedule.options for schedule in declared_schedules()}
+        known = declared.get(entry.name, JobOptions())
+        options = known.model_copy(update={"tags": (*known.tags, _tag(entry.name))})
         [tick] = submit(task, [payload], options, f"tick:{entry.name}:{nominal.isoformat()}")
         crash_here_if_asked(CrashPoint.TICKED)
         log.info(
@@ -164,6 +169,12 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         if advance:
             self.reserve(entry)
         return JobHandle(tick.job_id, task.result_adapter)
+
+
+class _Config(RedBeatConfig):  # type: ignore[misc]
+    """RedBeat's own options, apart from the application's `beat_schedule`, which it would replace."""
+
+    schedule: Any = {}  # noqa: RUF012 (a property of its base)
 
 
 class _Sender:

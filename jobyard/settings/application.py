@@ -2,18 +2,20 @@
 
 `JOBYARD_APP=module:attribute` names it, in the environment or in the `.env` file. Without that, `app` in the
 table `[tool.jobyard]` of the `pyproject.toml` in the working directory names it. Without both there is no
-application, and only the modules of `JOBYARD_TASKS__MODULES` declare tasks.
+application, and only the modules of `JOBYARD_TASKS__MODULES` declare tasks. What is named is an
+`Application`, or a `Jobyard` that stands where a Celery application stood.
 """
 
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Final, TypeVar, cast
 
 from dotenv import dotenv_values
@@ -79,6 +81,10 @@ class Application:
         if not (is_optional or hasattr(imported, name)):
             raise SettingsError(f"the application names {module}, which has no {name}")
         return cast(T, getattr(imported, name, default))
+
+
+class ModuleApplication:
+    """The base of an application object that is known by its module alone, like `jobyard.Jobyard`."""
 
 
 def _type_faults(application: Application) -> Iterator[str]:
@@ -172,34 +178,70 @@ def set_default_application(name: str) -> None:
         os.environ[APP_VARIABLE] = name
 
 
-@cache
 def get_application() -> Application:
     """Return this process's application; raises `SettingsError` if the named application does not exist."""
-    name = application_name()
-    return Application() if name is None else find_application(name)
+    global _application
+    if _application is None:
+        name = application_name()
+        found = Application() if name is None else find_application(name)
+        if name in _read_too_early and _is_being_imported(str(name).partition(":")[0]):
+            return found
+        _application = found
+    return _application
+
+
+_application: Application | None = None
+# The names of applications that were asked for while their modules were being imported.
+_read_too_early = set[str]()
 
 
 def find_application(name: str) -> Application:
-    """Return the application `module:attribute`; raises `SettingsError` that names what was found instead."""
+    """Return the application `module:attribute`; raises `SettingsError` that names what was found instead.
+
+    A module that makes a `Jobyard` needs the settings while it is imported: they are those of no application
+    then. Afterwards it is the module in which tasks are looked for.
+    """
     module, _, attribute = name.partition(":")
-    attribute = attribute or DEFAULT_ATTRIBUTE
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+    if not all(part.isidentifier() for part in (*module.split("."), attribute or DEFAULT_ATTRIBUTE)):
         raise SettingsError(
             f"{APP_VARIABLE} is {name!r}: write module:attribute, like shop.jobyard:application"
         )
+    if _is_being_imported(module):
+        _read_too_early.add(name)
+        return Application()
     try:
-        application = getattr(import_module(module), attribute, None)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module exists, and one of its imports is missing
         raise SettingsError(f"{APP_VARIABLE} names {module!r}: {missing_module_reason(module)}") from error
-    if not isinstance(application, Application):
-        description = "missing" if application is None else f"a {type(application).__name__}"
+    found = _application_in(imported, attribute)
+    if isinstance(found, ModuleApplication):
+        return Application(tasks=(module,))
+    if not isinstance(found, Application):
+        description = "missing" if found is None else f"a {type(found).__name__}"
         raise SettingsError(
-            f"{APP_VARIABLE} is {name!r}, and {attribute} in {module} is {description}: "
-            f"make it a jobyard.Application there"
+            f"{APP_VARIABLE} is {name!r}, and {attribute or DEFAULT_ATTRIBUTE} in {module} is {description}: "
+            f"make it a jobyard.Application there, or a jobyard.Jobyard"
         )
-    return application
+    if name in _read_too_early:
+        raise SettingsError(
+            f"{APP_VARIABLE} is {name!r}, and {module} imports tasks or settings: the application names such "
+            'modules as text, Application(tasks=("shop.mails",))'
+        )
+    return found
+
+
+def _is_being_imported(module: str) -> bool:
+    return bool(getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False))
+
+
+def _application_in(module: ModuleType, attribute: str) -> object:
+    named: object = getattr(module, attribute or DEFAULT_ATTRIBUTE, None)
+    if named is None and not attribute:
+        # Celery's way: the module's application, whatever it is called.
+        return next((value for value in vars(module).values() if isinstance(value, ModuleApplication)), None)
+    return named
 
 
 def missing_module_reason(module: str) -> str:

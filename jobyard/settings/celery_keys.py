@@ -62,7 +62,7 @@ _HONOURED: Final = {
     "task_time_limit": "the hard limit of tasks that name none",
     "timezone": "crontabs are read in it",
     "worker_concurrency": "unless -c, JOBYARD_WORKER__THREADS or __PROCESSES says another number",
-    "worker_max_tasks_per_child": "of prefork workers",
+    "worker_max_tasks_per_child": "of prefork workers; a bundle of jobs counts once",
 }
 
 _REFUSED: Final = {

@@ -74,6 +74,12 @@ def name_fault(name: str) -> str | None:
 
 
 DEFAULT_QUEUE: Final = Queue("default", "housekeeping, and tasks that name no queue")
+_DEFAULT_IN_CELERY: Final = "celery"
+
+
+def our_queue_name(name: str) -> str:
+    """Return the queue that a name in Celery code means: `celery` is what Celery calls the default queue."""
+    return DEFAULT_QUEUE.name if name == _DEFAULT_IN_CELERY else name
 
 
 def queues_by_name(queues: Iterable[Queue]) -> dict[str, Queue]:

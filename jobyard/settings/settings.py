@@ -255,6 +255,7 @@ def _sentence(detail: Any) -> str:
 @cache
 def get_settings() -> Settings:
     """Return this process's settings, which are read once."""
+    get_application()  # whose module may need the settings, when it makes a `Jobyard`
     return load_settings()
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import CallRefusedError
+from jobyard.settings.queues import our_queue_name
 from jobyard.tasks.celery_priority import priority_of
 from jobyard.tasks.options import JobOptions
 
@@ -91,7 +92,7 @@ def celery_call(options: Mapping[str, Any], *, priority_needs_setting: bool = Fa
     known |= _times(given)
     if "queue" in given:
         queue = given.pop("queue")
-        known["queue"] = str(getattr(queue, "name", queue))
+        known["queue"] = our_queue_name(str(getattr(queue, "name", queue)))
     if "task_id" in given:
         known.setdefault("external_id", given.pop("task_id"))
     if "priority" in given:

@@ -8,8 +8,11 @@ from pydantic import BaseModel
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.kill_limit import KILL_GRACE_SECONDS
-from jobyard.jobs.errors import TaskDeclarationError
-from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from jobyard.jobs.errors import CallRefusedError, TaskDeclarationError
+from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE, our_queue_name
+from jobyard.tasks.app_defaults import app_defaults, on_change
+from jobyard.tasks.base_class import default_base
+from jobyard.tasks.celery_priority import priority_of
 from jobyard.tasks.declaration import Declaration, check_declaration
 from jobyard.tasks.definition import TaskDefinition
 from jobyard.tasks.inherited_options import resolve_options
@@ -17,7 +20,7 @@ from jobyard.tasks.queues import declare_queue
 from jobyard.tasks.registry import declared, register
 from jobyard.tasks.signature_reader import read_signature
 from jobyard.tasks.task import ModelTask, Task
-from jobyard.tasks.task_options import WITHOUT_EFFECT, TaskOptions, check_options, retry_policy
+from jobyard.tasks.task_options import REFUSED, WITHOUT_EFFECT, TaskOptions, check_options, retry_policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +101,7 @@ def task(
     # Wrong words are found where they stand, before there is a function.
     check_options(name or "...", own)
     if name is not None:
-        _declaration(name, own)
+        _declaration(name, _with_our_priority(name, own))
 
     def declare(function: Callable[..., Any]) -> Task[..., Any]:
         return _declare(function, name, is_bound=bind, base=base, options=options)
@@ -109,10 +112,11 @@ def task(
 shared_task: Final = task
 
 
-def _declaration(name: str, options: Mapping[str, Any]) -> Declaration:
+def _declaration(name: str, options: Mapping[str, Any], *, is_known: bool = False) -> Declaration:
+    queue = options.get("queue", DEFAULT_QUEUE.name)
     declaration = Declaration(
         name=name,
-        queue=declare_queue(options.get("queue", DEFAULT_QUEUE.name), name),
+        queue=declare_queue(our_queue_name(queue) if isinstance(queue, str) else queue, name),
         priority=options.get("priority", DEFAULT_PRIORITY),
         policy=retry_policy(options),
         time_limit=options.get("time_limit"),
@@ -122,7 +126,8 @@ def _declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         aliases=options.get("aliases", ()),
     )
     own_names = (declaration.name, *declaration.aliases)
-    check_declaration(declaration, {one: declared[one].location for one in own_names if one in declared})
+    taken_names = {} if is_known else {one: declared[one].location for one in own_names if one in declared}
+    check_declaration(declaration, taken_names)
     return declaration
 
 
@@ -136,24 +141,55 @@ def _declare(
 ) -> Task[..., Any]:
     name = name or app.gen_task_name(function.__name__, function.__module__)
     _check_base(name, base, function)
-    options, members = resolve_options(base, Task, options)
-    declaration = _declaration(name, options)
-    signature, result = read_signature(name, function, is_bound=is_bound)
-    new = _make_task(
-        name, function, base or Task, is_bound=is_bound, members=_readable(declaration) | members
-    )
-    has_own_call = _overrides_call(base)
-    called = new if has_own_call else new.run
-    new.definition = TaskDefinition(
-        function, declaration, signature, result, called, has_own_call=has_own_call
-    )
-    # Celery's own limit applies to a message, not a job, and on prefork only, so ours is reached first.
-    new.time_limit = new.definition.hard_limit + KILL_GRACE_SECONDS
+    new = _make_task(name, function, base or default_base(), is_bound=is_bound)
+    return define(new, function, base, is_bound=is_bound, options=options)
+
+
+def define(
+    new: Task[..., Any],
+    function: Callable[..., Any],
+    own_base: type[Task[..., Any]] | None,
+    *,
+    is_bound: bool,
+    options: Mapping[str, Any],
+) -> Task[..., Any]:
+    """Register a task; it follows what the application sets later.
+
+    Without `own_base` its base class is that of the application.
+    """
+    signature, result = read_signature(new.name, function, is_bound=is_bound)
+    if is_of_engine(new):
+        own_base = own_base or Task
+
+    def set_definition() -> None:
+        base = own_base or default_base()
+        if own_base is None:
+            _check_base(new.name, base, function)
+            type(new).__bases__ = (base,)
+        own, members = resolve_options(base, Task, options)
+        complete, annotated = _complete_options(new, own)
+        declaration = _declaration(new.name, complete, is_known=new.name in _definers)
+        for name, value in {**_readable(declaration), **members, **annotated}.items():
+            setattr(type(new), name, value)
+        has_own_call = _overrides_call(base)
+        called = new if has_own_call else new.run
+        new.definition = TaskDefinition(
+            function, declaration, signature, result, called, has_own_call=has_own_call
+        )
+        new.definition.router = app_defaults().router_of_calls(own)
+        # Celery's own limit applies to a message, not a job, and on prefork only, so ours is reached first.
+        new.time_limit = new.definition.hard_limit + KILL_GRACE_SECONDS
+        # Not of its class, where Celery calls these attributes deprecated.
+        new.queue, new.priority = declaration.queue, declaration.priority
+
+    if new.name not in declared:
+        _definers.pop(new.name, None)  # of a task that was taken away again
+    set_definition()
+    _definers[new.name] = set_definition
     new.bind(app)
-    # Not of its class, where Celery calls these attributes deprecated.
-    new.queue, new.priority = declaration.queue, declaration.priority
+    new.bind(app)
     # A job that was accepted under an old name is published under that name.
-    app.tasks.update(dict.fromkeys((name, *declaration.aliases), new))
+    app.tasks.update(dict.fromkeys((new.name, *new.definition.aliases), new))
     register(new.definition)
     return new
 
@@ -164,11 +200,57 @@ def _readable(declaration: Declaration) -> dict[str, Any]:
 
 
 # What Celery's worker would do with a message because of these is not what they say of a job.
-_OF_MESSAGES: Final = {
+OF_MESSAGES: Final = {
     name: getattr(Task, name)
     for name in (*WITHOUT_EFFECT, "rate_limit", "serializer", "soft_time_limit", "expires")
     if hasattr(Task, name)
 }
+
+
+_definers: Final = dict[str, Callable[[], None]]()
+
+
+def _define_all_again() -> None:
+    tasks: Any = app.tasks
+    for name in list(declared):
+        _definers[name]()
+        register(tasks[name].definition)
+
+
+on_change(_define_all_again)
+
+
+def is_of_engine(known: Task[..., Any]) -> bool:
+    """Tell whether a task is Jobyard's own housekeeping, to which a project's settings do not apply."""
+    return str(type(known).__module__).startswith("jobyard.")
+
+
+def _complete_options(
+    new: Task[..., Any], options: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    defaults = app_defaults()
+    if is_of_engine(new):
+        # Housekeeping follows the default queue, which is the one that a project's workers serve.
+        return {"queue": defaults.options.get("queue", DEFAULT_QUEUE.name), **options}, {}
+    complete = defaults.apply(new, options)
+    # Annotations also replace methods and other attributes, as in Celery.
+    attributes = {
+        name: value
+        for name, value in complete.items()
+        if name not in TaskOptions.__annotations__ and hasattr(type(new), name) and name not in REFUSED
+    }
+    rest = {name: value for name, value in complete.items() if name not in attributes}
+    check_options(new.name, rest)
+    return _with_our_priority(new.name, rest), attributes
+
+
+def _with_our_priority(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not Task.priority_needs_setting or options.get("priority") is None:
+        return options
+    try:
+        return {**options, "priority": priority_of(options["priority"], needs_setting=True)}
+    except (CallRefusedError, TypeError) as error:
+        raise TaskDeclarationError(f"task {name!r}: {error}") from error
 
 
 def _make_task(
@@ -177,12 +259,10 @@ def _make_task(
     base: type[Task[..., Any]],
     *,
     is_bound: bool,
-    members: Mapping[str, Any],
 ) -> Task[..., Any]:
     # A class for each task, as Celery makes them: what a base class keeps in its instance is the task's own.
     members = {
-        **_OF_MESSAGES,
-        **members,
+        **OF_MESSAGES,
         "name": name,
         "run": function if is_bound else staticmethod(function),
         "abstract": False,

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, SchemaValidator, from_json
 
 from jobyard.jobs.errors import ResultRefusedError, TaskDeclarationError
 from jobyard.settings.settings import get_settings
+from jobyard.tasks.app_defaults import Router
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.declaration import Declaration
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES, fail_fast_validator
@@ -59,6 +60,8 @@ class TaskDefinition(Generic[In, Out]):
         self.doc = inspect.cleandoc(function.__doc__ or "")
         self.is_async = inspect.iscoroutinefunction(function)
         self.result_adapter = result
+        # What chooses the queue of each job by its arguments, where the application has such a function.
+        self.router: Router | None = None
         self._checked_fillings = set[frozenset[str]]()
         hard, soft = declaration.time_limit, declaration.soft_time_limit
         usual = get_settings().tasks.time_limit.total_seconds()

@@ -1,11 +1,15 @@
 """The tasks of this process: imports the modules that declare them, and finds definitions by name."""
 
+import sys
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 import structlog
 
+from jobyard.broker.celery_app import app
+from jobyard.broker.loader import Loader
 from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import HousekeepingTaskError, TaskDeclarationError, TaskNotFoundError
 from jobyard.jobs.reading.declared_queues import declare_queues
@@ -15,6 +19,7 @@ from jobyard.settings.application import get_application, missing_module_reason
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.django_setup import set_up_django
 from jobyard.tasks.queues import declared_queues, misspelt_queues
+from jobyard.tasks.stock_tasks import check_module, left_alone
 
 log = structlog.get_logger()
 
@@ -58,8 +63,20 @@ def load_tasks() -> dict[str, AnyDefinition]:
         _import(module, "the application names")
     for module in get_settings().tasks.modules:
         _import(module, "JOBYARD_TASKS__MODULES names")
+    _load_what_the_app_names()
     declared_queues()  # which raises where two declarations differ
     return {name: declared[name] for name in sorted(declared)}
+
+
+def _load_what_the_app_names() -> None:
+    loader = app.loader
+    assert isinstance(loader, Loader)
+    for name in sorted(loader.import_modules_of_app()):
+        check_module(sys.modules[name])
+    app.on_tasks_loaded()
+
+
+Loader.load_tasks = staticmethod(load_tasks)
 
 
 def known_task(name: str) -> AnyDefinition | None:
@@ -106,6 +123,9 @@ def declare_all(database: LedgerDatabase) -> None:
     tasks = public_tasks()
     for sentence in misspelt_queues():
         log.warning("queue", warning=sentence)
+    app.log_settings()
+    if names := left_alone():
+        log.warning("tasks of Celery's own, which stay Celery's and have no jobs here", names=names)
     declare_queues(database, declared_queues())
     declare_tasks(
         database,
@@ -139,7 +159,8 @@ def _import(module: str, source: str) -> None:
         raise TaskDeclarationError(
             f"{source} {module!r}, which cannot be imported: {missing_module_reason(module)}"
         ) from error
-    if len(declared) == before and not _declares(module):
+    check_module(imported)
+    if len(declared) == before and not _declares(module) and not _has_app(imported):
         path = getattr(imported, "__file__", None) or "a folder without __init__.py"
         raise TaskDeclarationError(
             f"{source} {module!r}, which is {path} and declares no task: is it the right module? "
@@ -150,3 +171,8 @@ def _import(module: str, source: str) -> None:
 def _declares(module: str) -> bool:
     # The module may have been imported before, or it may import the tasks of its submodules.
     return any(f"{task.function.__module__}.".startswith(f"{module}.") for task in declared.values())
+
+
+def _has_app(module: ModuleType) -> bool:
+    # Its tasks stand in other modules, which it names or discovers.
+    return any(value is app for value in vars(module).values())

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from jobyard.broker.accept_and_publish import get_accept_and_publish
+from jobyard.broker.celery_app import app
 from jobyard.jobs.errors import IdempotencyConflictError
 from jobyard.jobs.files.claim_checks import PAYLOAD, get_claim_checks
 from jobyard.jobs.job import Acceptance, NewJob, Verdict, new_id
@@ -20,6 +21,8 @@ from jobyard.jobs.ledger.in_transaction import (
 )
 from jobyard.jobs.reading.declared_tasks import DeclaredTask
 from jobyard.tasks.accepted import report_accepted
+from jobyard.tasks.app_defaults import Router
+from jobyard.tasks.celery_priority import priority_of
 from jobyard.tasks.context import running_job_id
 from jobyard.tasks.definition import AnyDefinition, soft_and_hard
 from jobyard.tasks.options import JobOptions
@@ -36,10 +39,23 @@ def new_job(
     Raises `QueueNotFoundError` for an undeclared queue.
     """
     declared = task.declaration
-    known = DeclaredTask(
-        task.name, task.name, declared.queue, declared.priority, declared.policy.max_attempts
-    )
+    queue, priority = declared.queue, declared.priority
+    if task.router is not None:
+        queue, priority = _routed(task, task.router, payload, options)
+    known = DeclaredTask(task.name, task.name, queue, priority, declared.policy.max_attempts)
     return new_job_of(known, payload, options, idempotency_key, limits=task.limits_of_call)
+
+
+def _routed(task: AnyDefinition, router: Router, payload: str, options: JobOptions) -> tuple[str, int]:
+    args, kwargs = task.signature.arguments(task.decode(payload))
+    given = options.model_dump(exclude_none=True, exclude_defaults=True)
+    route = router(task.name, args, kwargs, given, app.tasks.get(task.name))
+    queue = route.get("queue", task.declaration.queue)
+    if options.queue is None:
+        check_queue(queue)
+    if route.get("priority") is None:
+        return queue, task.declaration.priority
+    return queue, priority_of(route["priority"], needs_setting=True)
 
 
 def new_job_of(
@@ -126,9 +142,9 @@ def submit(
 
 
 def commit(new: Sequence[NewJob]) -> list[Acceptance]:
-    """Commit and publish jobs that go to one queue; raises as `submit` does."""
-    if new:
-        record_queue(new[0].queue)
+    """Commit and publish jobs; raises as `submit` does."""
+    for queue in {job.queue for job in new}:
+        record_queue(queue)
     stored = store_large_payloads(new)
     acceptances = get_accept_and_publish()(get_grouped_ledger().accept, stored)
     report_accepted(stored, acceptances)
@@ -175,7 +191,7 @@ def new_jobs(
     """Return new jobs, one for each payload."""
     if options.external_id is not None and len(payloads) > 1:
         raise ValueError("one external_id for many payloads would make one job only: give each its own")
-    if idempotency_key is not None:
+    if idempotency_key is not None or task.router is not None:
         return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
     template = new_job(task, "", options)
     return [template.copy_with_payload(task.dump(payload)) for payload in payloads]

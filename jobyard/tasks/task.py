@@ -20,6 +20,7 @@ from jobyard.tasks.handle import JobHandle, accepted_handle
 from jobyard.tasks.not_there import without_workflows
 from jobyard.tasks.on_commit import on_commit
 from jobyard.tasks.options import JobOptions, Options
+from jobyard.tasks.planned_call import PlannedCall
 from jobyard.tasks.request import called_directly, request_of
 from jobyard.tasks.retrying import JobRetry, retry
 from jobyard.tasks.signature import Arguments
@@ -109,11 +110,25 @@ class Task(CeleryTask, Generic[P, R]):
         """Call `apply_async` when Django's transaction is committed, and not at all if it is rolled back."""
         on_commit(partial(self.apply_async, args, kwargs, **options))
 
-    def signature(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`, as everything of Celery's canvas."""
+    def signature(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Return a call for `add_periodic_task`; used in a workflow it raises `CallRefusedError`."""
+        return PlannedCall(self.name, args, kwargs, options)
+
+    subtask = signature
+
+    def s(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a call for `add_periodic_task`, as `signature` does."""
+        return PlannedCall(self.name, args, kwargs)
+
+    si = s
+
+    def signature_from_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise `CallRefusedError`."""
         raise CallRefusedError(without_workflows(self.name, "signature"))
 
-    s = si = subtask = signature_from_request = subtask_from_request = signature
+    subtask_from_request = signature_from_request
 
     def chunks(self, *args: Any, **kwargs: Any) -> Any:
         """Raise `CallRefusedError`."""

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from celery.signals import celeryd_init, import_modules, setup_logging
+from celery.signals import celeryd_init, setup_logging
 
 from jobyard.jobs.errors import JobyardError
 from jobyard.settings import SettingsError, get_settings
@@ -18,27 +18,18 @@ try:
     get_settings()
     # Imported here, because these modules need valid settings.
     from jobyard.broker.celery_app import app
+    from jobyard.broker.purge_command import refuse_purge
     from jobyard.broker.queues import add_queues
+    from jobyard.tasks import registry  # it tells the loader how tasks are found
     from jobyard.tasks.queues import declared_queues
-    from jobyard.tasks.registry import load_tasks
-    from jobyard.worker.purge_command import refuse_purge
+
+    app.conf.finalize()
 except SettingsError as error:
     sys.exit(str(error))
 
-__all__ = ["app"]
+__all__ = ["app", "registry"]
 
 refuse_purge()
-
-
-@import_modules.connect
-def _load_tasks(sender: Any = None, **_: Any) -> None:
-    if sender is not app:
-        return
-    try:
-        load_tasks()
-        add_queues(declared_queues())
-    except (SettingsError, JobyardError) as error:
-        sys.exit(str(error))
 
 
 @celeryd_init.connect
@@ -49,6 +40,8 @@ def _prepare_worker(instance: Any = None, options: Any = None, **_: Any) -> None
     # Imported here, because beat and Flower run no jobs.
     from jobyard.worker.boot import served_queues
 
+    add_queues(declared_queues())
+    served_queues.name_as_in_celery()
     queues = options.get("queues") or ()
     try:
         served_queues.check_queue_names(queues.split(",") if isinstance(queues, str) else queues)

@@ -6,11 +6,13 @@ from typing import Any
 from celery.signals import celeryd_after_setup
 from celery.worker.consumer import Consumer
 
+from jobyard.broker.celery_app import app
 from jobyard.broker.queues import add_queues
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.settings import get_settings
 from jobyard.settings.application import without_application
 from jobyard.settings.priority_bands import broker_queues, queue_of
+from jobyard.settings.queues import our_queue_name
 from jobyard.tasks.queues import declared_queues
 
 
@@ -30,9 +32,15 @@ def select_queues(instance: Any, **_: Any) -> None:
 def check_queue_names(names: Iterable[str]) -> None:
     """Raise `QueueNotFoundError` for a queue that this process does not know."""
     known = declared_queues()
-    for name in names:
+    for name in map(our_queue_name, names):
         if queue_of(name, get_settings()) not in known:
             raise QueueNotFoundError(name, list(known), without_application())
+
+
+def name_as_in_celery() -> None:
+    """Let `-Q celery` name the default queue, as it does in Celery."""
+    queues: Any = app.amqp.queues
+    queues.aliases.setdefault("celery", queues[our_queue_name("celery")])
 
 
 def served_queues(consumed: Iterable[str]) -> list[str]:

@@ -64,7 +64,7 @@ class FastLane:
     def task_of(self, method: bytes, target: bytes, headers: Headers, client: str) -> AnyDefinition | None:
         """Return the task of a plain request, or None for any other; header names are in lower case."""
         task = self._task_of_path.get(target)
-        if task is None or method != b"POST":
+        if task is None or task.router is not None or method != b"POST":
             return None
         named = dict(headers)
         is_plain = (

@@ -317,10 +317,11 @@ def test_a_wrong_declaration_says_what_is_wrong(options: dict[str, Any], sentenc
 
 
 CANVAS: list[Callable[[Task[..., Any]], Any]] = [
-    lambda made: made.s(),
-    lambda made: made.si(),
-    lambda made: made.signature(()),
-    lambda made: made.subtask(()),
+    lambda made: made.s()(),
+    lambda made: made.s() | made.s(),
+    lambda made: made.si().delay(),
+    lambda made: made.signature(()).apply_async(),
+    lambda made: made.subtask(())(),
     lambda made: made.chunks([(1,)], 10),
     lambda made: made.map([1]),
     lambda made: made.starmap([(1,)]),
