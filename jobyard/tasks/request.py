@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from jobyard.broker.celery_app import app
 from jobyard.jobs.database.ledger_database import get_database
+from jobyard.jobs.errors import JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob, Job
 from jobyard.jobs.reading.job_queries import get_job, root_of
 from jobyard.tasks.running_call import RunningCall, call_of, enter, innermost_call, leave
@@ -65,6 +66,13 @@ class JobRequest(Context):
     def _row(self) -> Job:
         return get_job(get_database(), self._job_id)
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """Overridden because instrumentation reads by it, and must go on where the ledger does not answer."""
+        try:
+            return getattr(self, key, default)
+        except (LedgerUnavailableError, JobNotFoundError):
+            return default
+
     @cached_property
     def parent_id(self) -> str | None:  # type: ignore[override]
         """The job that handed this one in, or None."""
@@ -78,8 +86,11 @@ class JobRequest(Context):
 
     @cached_property
     def hostname(self) -> str | None:  # type: ignore[override]
-        """The worker's name."""
-        worker = self._row.worker
+        """The worker's name, or None where the ledger does not answer."""
+        try:
+            worker = self._row.worker
+        except (LedgerUnavailableError, JobNotFoundError):
+            return None
         return worker and worker.rpartition("/")[0]
 
     @cached_property
