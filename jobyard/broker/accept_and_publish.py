@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from jobyard.broker.inline_runner import inline_runner
 from jobyard.broker.publisher import Publisher, get_publisher
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
@@ -85,10 +86,14 @@ class AcceptAndPublish:
         due = [
             _queued_job(new_job)
             for new_job, acceptance in zip(new_jobs, acceptances, strict=True)
-            if acceptance.verdict is Verdict.NEW and new_job.is_due
+            if acceptance.verdict is Verdict.NEW and self.starts_now(new_job)
         ]
         if due:
             self._publisher.publish(due)
+
+    def starts_now(self, new_job: NewJob) -> bool:
+        """Tell whether to publish a job at once, and not leave it to the keeper."""
+        return new_job.is_due
 
 
 def _may_be_sent_early(new_job: NewJob) -> bool:
@@ -105,7 +110,9 @@ def _queued_job(new_job: NewJob) -> QueuedJob:
 @locked_cache
 def get_accept_and_publish() -> AcceptAndPublish:
     """Return this process's `AcceptAndPublish`."""
-    return AcceptAndPublish(get_publisher(), get_settings().ledger.timeout.total_seconds())
+    settings = get_settings()
+    accepting = inline_runner().AcceptAndRun if settings.tasks.eager else AcceptAndPublish
+    return accepting(get_publisher(), settings.ledger.timeout.total_seconds())
 
 
 # A forked child has a publisher of its own.

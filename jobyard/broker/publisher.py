@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from jobyard.broker.bundle_size import Bundler
+from jobyard.broker.inline_runner import inline_runner
 from jobyard.broker.message_sender import MOST_IN_ONE_WRITE
 from jobyard.broker.queue_depths import BrokerDepths
 from jobyard.broker.senders import early_sender_for, sender_for
@@ -208,6 +209,9 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def get_publisher() -> Publisher:
     """Return this process's publisher; jobs that it still holds are sent before the process ends."""
     settings = get_settings()
+    if settings.tasks.eager:
+        inline: Publisher = inline_runner().InlinePublisher(get_ledger())
+        return inline
     publisher = Publisher(get_ledger(), settings)
     atexit.register(publisher.flush, settings.broker.timeout.total_seconds())
     return publisher

@@ -2,12 +2,16 @@
 
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_caches: "Final[WeakSet[locked_cache[..., Any]]]" = WeakSet()
 
 
 class locked_cache(Generic[P, T]):  # noqa: N801 (a decorator)
@@ -23,6 +27,7 @@ class locked_cache(Generic[P, T]):  # noqa: N801 (a decorator)
         self._lock = threading.RLock()
         # A lock that another thread held at the fork would stay locked in the child.
         os.register_at_fork(after_in_child=self._renew_lock)
+        _caches.add(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         key = (*args, *kwargs.items()) if kwargs else args
@@ -39,5 +44,22 @@ class locked_cache(Generic[P, T]):  # noqa: N801 (a decorator)
         """Forget every result."""
         self._results.clear()
 
+    def preset(self, result: T) -> None:
+        """Return `result` from calls without arguments from now on, and do not call the function."""
+        self._results[()] = result
+
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()
+
+
+@contextmanager
+def fresh_caches() -> Iterator[None]:
+    """Make every cached object anew in the block, in all threads, and come back to the old ones after it."""
+    before = {cache: cache._results for cache in list(_caches)}
+    for cache in before:
+        cache._results = {}
+    try:
+        yield
+    finally:
+        for cache in list(_caches):
+            cache._results = before.get(cache, {})

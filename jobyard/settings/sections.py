@@ -144,6 +144,14 @@ class TasksSettings(SettingsSection):
         "0: never a second time. Default: one fewer than `JOBYARD_KEEPER__MAX_LOST`.",
     )
     max_result_bytes: int = Field(1024 * 1024, ge=1024, description="Largest result; keep more as a file.")
+    eager: bool = Field(
+        False,
+        description="For tests: a job runs to its end where it is handed in, on a ledger in memory.",
+    )
+    eager_propagates: bool = Field(
+        False,
+        description="With `JOBYARD_TASKS__EAGER`: who hands a job in meets the exception of one that fails.",
+    )
 
 
 class WorkerSettings(SettingsSection):

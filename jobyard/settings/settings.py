@@ -32,6 +32,7 @@ from jobyard.settings.application import (
 )
 from jobyard.settings.errors import SettingsError
 from jobyard.settings.generated_password import generated_password
+from jobyard.settings.locked_cache import locked_cache
 from jobyard.settings.sections import (
     ApiSettings,
     BrokerSettings,
@@ -142,6 +143,8 @@ class Settings(BaseSettings):
 
     @property
     def files_url(self) -> str:
+        if self.tasks.eager:
+            return "memory:///"
         return self.files.url or (self.home.absolute() / "files").as_uri()
 
     @model_validator(mode="wrap")
@@ -252,7 +255,7 @@ def _sentence(detail: Any) -> str:
     return f"{ENV_PREFIX}{name}: {reason}" if name else reason
 
 
-@cache
+@locked_cache
 def get_settings() -> Settings:
     """Return this process's settings, which are read once."""
     get_application()  # whose module may need the settings, when it makes a `Jobyard`

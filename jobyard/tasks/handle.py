@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from jobyard.broker.celery_states import CELERY_STATES, PENDING
 from jobyard.broker.running_state import running_state
 from jobyard.jobs.clock import monotonic
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import CallRefusedError, IllegalMoveError, JobNotFoundError, JobPrunedError
 from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import Acceptance, Job, Status, Verdict
@@ -47,16 +48,21 @@ class JobHandle(Generic[Out]):
         *,
         is_new: bool = True,
         own_id: str | None = None,
+        database: LedgerDatabase | None = None,
         task_name: str | None = None,
         app: object = None,
         backend: object = None,
         parent: object = None,
     ) -> None:
-        """Make a handle; `task_name`, `app`, `backend` and `parent` are Celery's: the ledger knows them."""
+        """Make a handle; `task_name`, `app`, `backend` and `parent` are Celery's: the ledger knows them.
+
+        The job is in another `database` than this process's where `apply` has run it.
+        """
         if not isinstance(id, str) or not id:
             raise ValueError(f"a handle needs the id of a job, not {id!r:.100}")
         self.id, self.is_new, self._own_id = id, is_new, own_id
         self._result_adapter = result_adapter
+        self._own_database = database
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -71,9 +77,13 @@ class JobHandle(Generic[Out]):
         return hash(self.id)
 
     @property
+    def _database(self) -> LedgerDatabase:
+        return self._own_database or get_ledger().database
+
+    @property
     def job(self) -> Job:
         """The job's row in the ledger; raises `JobNotFoundError`, and `JobPrunedError` once it is deleted."""
-        return get_job(get_ledger().database, self._own_id or self.id)
+        return get_job(self._database, self._own_id or self.id)
 
     @property
     def task_id(self) -> str:
@@ -117,7 +127,7 @@ class JobHandle(Generic[Out]):
     def traceback(self) -> str | None:
         """The traceback of the last attempt that did not succeed."""
         job = self._known_job()
-        attempt = None if job is None else last_attempt(get_ledger().database, job.id)
+        attempt = None if job is None else last_attempt(self._database, job.id)
         return None if attempt is None else attempt.failure.traceback
 
     @property
@@ -132,7 +142,7 @@ class JobHandle(Generic[Out]):
         job = self._known_job()
         if job is None:
             return []
-        ids = matching_ids(get_ledger().database, JobFilter(parent=job.id), MOST_CHILDREN)
+        ids = matching_ids(self._database, JobFilter(parent=job.id), MOST_CHILDREN)
         return [JobHandle(job_id) for job_id in reversed(ids)]
 
     def ready(self) -> bool:
@@ -244,7 +254,7 @@ class JobHandle(Generic[Out]):
         return adapter.validate_json(get_claim_checks().fetch(job.id, job.result))
 
     def _error_of(self, job: Job) -> JobFailedError:
-        attempt = last_attempt(get_ledger().database, job.id) if job.failure else None
+        attempt = last_attempt(self._database, job.id) if job.failure else None
         # The row's failure may be of a time when no attempt began, or of one that was not kept.
         is_same = attempt is not None and attempt.failure.type == getattr(job.failure, "type", None)
         return failed_error(job.id, job.status, attempt.failure if attempt and is_same else job.failure)
@@ -258,6 +268,7 @@ def accepted_handle(
     result_adapter: TypeAdapter[Out] | None,
     external_id: str | None,
     idempotency_key: str | None = None,
+    database: LedgerDatabase | None = None,
 ) -> JobHandle[Out]:
     """Return the handle of a job that was accepted, with the caller's id for it if the job has that."""
     verdict = acceptance.verdict
@@ -265,7 +276,7 @@ def accepted_handle(
     has_it = verdict is Verdict.NEW or (verdict is Verdict.REPEATED and idempotency_key is None)
     given = external_id if external_id is not None and has_it else acceptance.job_id
     is_new = verdict is Verdict.NEW
-    return JobHandle(given, result_adapter, is_new=is_new, own_id=acceptance.job_id)
+    return JobHandle(given, result_adapter, is_new=is_new, own_id=acceptance.job_id, database=database)
 
 
 def _pauses(timeout: float | None, interval: float | None) -> Iterator[float]:

@@ -1,6 +1,7 @@
 """The options of a job besides its payload, for Python and for HTTP."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypedDict
 
@@ -152,3 +153,17 @@ class JobOptions(BaseModel):
         if expires_in is not None and expires_in <= starts_in:
             raise ValueError("ends before the job may start")
         return expires_in
+
+    def updated(self, own: "JobOptions") -> "JobOptions":
+        """Return these options with those that `own` was given in their place; raises `ValidationError`."""
+        given = {name: getattr(options, name) for options in (self, own) for name in options.model_fields_set}
+        return JobOptions(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadWithOptions:
+    """A payload that has options of its own among others: what `task.options(...).payload(...)` returns."""
+
+    payload: BaseModel
+    options: JobOptions
+    idempotency_key: str | None = None

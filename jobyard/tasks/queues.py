@@ -11,6 +11,7 @@ from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.declared_queues import declare_queues, known_queues
 from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.application import get_application
+from jobyard.settings.locked_cache import locked_cache
 from jobyard.settings.queues import DEFAULT_QUEUE, Queue, merge_queues, queues_by_name
 
 # How long a process trusts the ledger's entry for a queue that only another process has declared.
@@ -21,8 +22,18 @@ NEARLY_EQUAL: Final = 0.8
 
 _declared_by_tasks: dict[str, tuple[Queue, str]] = {}
 _named_by_tasks: dict[str, str] = {}
-_trusted_until: dict[str, float] = {}
-_recorded: set[str] = set()
+
+
+@locked_cache
+def _trusted_until() -> dict[str, float]:
+    """Return until when each entry of this process's ledger is trusted (monotonic)."""
+    return {}
+
+
+@locked_cache
+def _recorded() -> set[str]:
+    """Return the queues that are known to be in this process's ledger."""
+    return set()
 
 
 def declare_queue(queue: Queue | str, task: str) -> str:
@@ -92,12 +103,12 @@ def check_queue(name: str) -> None:
 
     A queue is looked up in the ledger only if this process does not know it.
     """
-    if _is_declared_here(name) or _trusted_until.get(name, 0.0) > monotonic():
+    if _is_declared_here(name) or _trusted_until().get(name, 0.0) > monotonic():
         return
     known = known_queues(get_ledger().database)
     if name not in known:
         raise QueueNotFoundError(name, sorted(known | declared_queues()))
-    _trusted_until[name] = monotonic() + LEDGER_ENTRY_SECONDS
+    _trusted_until()[name] = monotonic() + LEDGER_ENTRY_SECONDS
 
 
 def record_queue(name: str) -> None:
@@ -105,12 +116,12 @@ def record_queue(name: str) -> None:
 
     So keepers and the API know the queue before any worker with this task has started.
     """
-    if name in _recorded:
+    if name in _recorded():
         return
     database = get_ledger().database
     if name not in known_queues(database):
         declare_queues(database, {name: declared_queues().get(name, Queue(name))})
-    _recorded.add(name)
+    _recorded().add(name)
 
 
 def _is_declared_here(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Turns payloads into accepted jobs: checks them, commits them to the ledger, and publishes them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -18,14 +19,17 @@ from jobyard.jobs.ledger.in_transaction import (
     Transaction,
     accept_within,
     accept_within_async,
+    check_async_transaction,
+    check_transaction,
 )
 from jobyard.jobs.reading.declared_tasks import DeclaredTask
+from jobyard.settings import get_settings
 from jobyard.tasks.accepted import report_accepted
 from jobyard.tasks.app_defaults import Router
 from jobyard.tasks.celery_priority import priority_of
-from jobyard.tasks.context import running_job_id
+from jobyard.tasks.context import parent_job_id
 from jobyard.tasks.definition import AnyDefinition, soft_and_hard
-from jobyard.tasks.options import JobOptions
+from jobyard.tasks.options import JobOptions, PayloadWithOptions
 from jobyard.tasks.queues import check_queue, record_queue
 
 LATER_OPTIONS: Final = frozenset({"external_id", "headers", "time_limit", "soft_time_limit"})
@@ -85,7 +89,7 @@ def new_job_of(
         expires_in=options.expires_in,
         unique_key=options.unique_key,
         tags=tuple(dict.fromkeys(options.tags)),
-        parent=running_job_id(),
+        parent=parent_job_id(),
         idempotency_key=idempotency_key,
         request_hash=_request_hash(task.task, payload, options) if idempotency_key else None,
         external_id=options.external_id,
@@ -129,7 +133,7 @@ def _store_large_payload(new: NewJob) -> NewJob:
 
 def submit(
     task: AnyDefinition,
-    payloads: Sequence[BaseModel],
+    payloads: Sequence[BaseModel | PayloadWithOptions],
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
@@ -152,14 +156,17 @@ def commit(new: Sequence[NewJob]) -> list[Acceptance]:
 
 
 def commit_within(transaction: Transaction, new: Sequence[NewJob]) -> list[Acceptance]:
-    """Write jobs in the caller's transaction, as `submit_within` does."""
+    """Write jobs in the caller's transaction, as `submit_within` does; in test mode they run at once."""
+    if get_settings().tasks.eager:
+        check_transaction(transaction)
+        return commit(new)
     return _raise_on_conflict(accept_within(transaction, new), new)
 
 
 def submit_within(
     transaction: Transaction,
     task: AnyDefinition,
-    payloads: Sequence[BaseModel],
+    payloads: Sequence[BaseModel | PayloadWithOptions],
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
@@ -173,31 +180,48 @@ def submit_within(
 async def submit_within_async(
     transaction: AsyncTransaction,
     task: AnyDefinition,
-    payloads: Sequence[BaseModel],
+    payloads: Sequence[BaseModel | PayloadWithOptions],
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[Acceptance]:
     """Like `submit_within`, for asynchronous connections."""
+    if get_settings().tasks.eager:
+        check_async_transaction(transaction)
+        return await asyncio.to_thread(submit, task, payloads, options, idempotency_key)
     new = new_jobs(task, payloads, options, idempotency_key)
     return _raise_on_conflict(await accept_within_async(transaction, new), new)
 
 
 def new_jobs(
     task: AnyDefinition,
-    payloads: Sequence[BaseModel],
+    payloads: Sequence[BaseModel | PayloadWithOptions],
     options: JobOptions,
     idempotency_key: str | None = None,
 ) -> list[NewJob]:
-    """Return new jobs, one for each payload."""
+    """Return new jobs, one for each payload; one with options of its own has the others' besides."""
     if options.external_id is not None and len(payloads) > 1:
         raise ValueError("one external_id for many payloads would make one job only: give each its own")
-    if idempotency_key is not None or task.router is not None:
-        return [new_job(task, task.dump(payload), options, idempotency_key) for payload in payloads]
-    template = new_job(task, "", options)
-    return [template.copy_with_payload(task.dump(payload)) for payload in payloads]
+    bulk = new_id()
+    # A key is one job's, and a router may send each call to another queue.
+    is_alike = idempotency_key is None and task.router is None
+    template = new_job(task, "", options) if is_alike else None
+    return [
+        _with_own_options(task, payload, options, bulk)
+        if isinstance(payload, PayloadWithOptions)
+        else template.copy_with_payload(task.dump(payload))
+        if template is not None
+        else new_job(task, task.dump(payload), options, idempotency_key)
+        for payload in payloads
+    ]
+
+
+def _with_own_options(task: AnyDefinition, own: PayloadWithOptions, options: JobOptions, bulk: str) -> NewJob:
+    new = new_job(task, task.dump(own.payload), options.updated(own.options), own.idempotency_key)
+    return new if own.idempotency_key is None else new._replace(bulk=bulk)
 
 
 def _raise_on_conflict(acceptances: list[Acceptance], new: Sequence[NewJob]) -> list[Acceptance]:
-    if any(acceptance.verdict is Verdict.CONFLICT for acceptance in acceptances):
-        raise IdempotencyConflictError(new[0].idempotency_key or "")
+    for acceptance, job in zip(acceptances, new, strict=True):
+        if acceptance.verdict is Verdict.CONFLICT:
+            raise IdempotencyConflictError(job.idempotency_key or "")
     return acceptances

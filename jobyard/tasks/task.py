@@ -10,16 +10,20 @@ import celery
 from celery.app.task import Context
 from pydantic import BaseModel
 
+from jobyard.broker.inline_runner import inline_runner
+from jobyard.jobs.database.ledger_database import LedgerDatabase
 from jobyard.jobs.errors import AttemptFailedError, CallRefusedError
 from jobyard.jobs.job import Acceptance
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
+from jobyard.settings import get_settings
 from jobyard.tasks.celery_call import celery_arguments, celery_call
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.definition import TaskDefinition
+from jobyard.tasks.event_loop_warning import warn_in_event_loop
 from jobyard.tasks.handle import JobHandle, accepted_handle
 from jobyard.tasks.not_there import without_workflows
 from jobyard.tasks.on_commit import on_commit
-from jobyard.tasks.options import JobOptions, Options
+from jobyard.tasks.options import JobOptions, Options, PayloadWithOptions
 from jobyard.tasks.planned_call import PlannedCall
 from jobyard.tasks.request import called_directly, request_of
 from jobyard.tasks.retrying import JobRetry, retry
@@ -205,6 +209,7 @@ class Task(CeleryTask, Generic[P, R]):
         idempotency_key: str | None,
         connection: "Transaction | None",
     ) -> JobHandle[R]:
+        warn_in_event_loop(self.name)
         if connection is None:
             [acceptance] = submit(self.definition, [payload], options, idempotency_key)
         else:
@@ -240,18 +245,28 @@ class Task(CeleryTask, Generic[P, R]):
 
     def submit_many(
         self,
-        payloads: Sequence[Arguments],
+        payloads: Sequence[Arguments | PayloadWithOptions],
         options: JobOptions | None = None,
         *,
         connection: "Transaction | None" = None,
     ) -> list[JobHandle[R]]:
-        """Commit many jobs in one transaction, or in the caller's, with the same options for all of them."""
+        """Commit many jobs in one transaction, or in the caller's, with these options for all of them.
+
+        `task.options(priority=9).payload(...)` is a payload with options of its own besides. Raises as
+        `submit` does; where it raises, none of the jobs is accepted.
+        """
+        warn_in_event_loop(self.name)
         known = options or JobOptions()
         if connection is None:
             acceptances = submit(self.definition, payloads, known)
         else:
             acceptances = submit_within(connection, self.definition, payloads, known)
-        return [self._handle(acceptance, known) for acceptance in acceptances]
+        return [
+            self._handle(acceptance, payload.options, payload.idempotency_key)
+            if isinstance(payload, PayloadWithOptions)
+            else self._handle(acceptance, known)
+            for acceptance, payload in zip(acceptances, payloads, strict=True)
+        ]
 
     def apply_async(  # type: ignore[override]
         self,
@@ -277,15 +292,46 @@ class Task(CeleryTask, Generic[P, R]):
         payload = self.definition.signature.payload(positional, by_name)
         return self._submit(payload, call.options, call.idempotency_key, call.connection)
 
+    def apply(  # type: ignore[override]
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool | None = None,
+        retries: int = 0,
+        logfile: object = None,
+        loglevel: object = None,
+        **options: Any,
+    ) -> JobHandle[R]:
+        """Run a job here and now, to its end, with its retries and without their delays.
+
+        It is in no ledger but its own, which only the handle knows, and no worker hears of it. It raises the
+        task's own exception where `throw` is true, which is the setting JOBYARD_TASKS__EAGER_PROPAGATES by
+        default. The other options are those of `apply_async`; `retries`, `logfile` and `loglevel` are
+        Celery's, and mean nothing here.
+        """
+        call = celery_call(options, priority_needs_setting=self.priority_needs_setting)
+        positional, by_name = celery_arguments(args, kwargs)
+        payload = self.definition.signature.payload(positional, by_name)
+        propagates = get_settings().tasks.eager_propagates if throw is None else throw
+        acceptance, ledger = inline_runner().run_alone(
+            self.definition, payload, call.options, propagates=propagates
+        )
+        return self._handle(acceptance, call.options, database=ledger.database)
+
     def AsyncResult(self, task_id: str, **kwargs: Any) -> JobHandle[R]:  # type: ignore[override]  # noqa: N802
         """Return the handle of a job of this task, by its own id or its caller's."""
         return JobHandle(task_id, self.definition.result_adapter, **kwargs)
 
     def _handle(
-        self, acceptance: Acceptance, options: JobOptions, idempotency_key: str | None = None
+        self,
+        acceptance: Acceptance,
+        options: JobOptions,
+        idempotency_key: str | None = None,
+        database: LedgerDatabase | None = None,
     ) -> JobHandle[R]:
         adapter = self.definition.result_adapter
-        return accepted_handle(acceptance, adapter, options.external_id, idempotency_key)
+        return accepted_handle(acceptance, adapter, options.external_id, idempotency_key, database)
 
 
 if TYPE_CHECKING:
@@ -311,7 +357,7 @@ if TYPE_CHECKING:
         ) -> JobHandle[R]: ...
         def submit_many(  # type: ignore[override]
             self,
-            payloads: Sequence[In],
+            payloads: Sequence[In | PayloadWithOptions],
             options: JobOptions | None = None,
             *,
             connection: Transaction | None = None,
@@ -333,6 +379,12 @@ class Call(Generic[P, R]):
     ) -> None:
         self._task, self._options = task, options
         self._idempotency_key, self._connection = idempotency_key, connection
+
+    def payload(self, /, *args: P.args, **kwargs: P.kwargs) -> PayloadWithOptions:
+        """As `Task.payload`, for one of the payloads of `submit_many`."""
+        if self._connection is not None:
+            raise TypeError("a connection is for all jobs of a call: submit_many(..., connection=...)")
+        return PayloadWithOptions(self._task.payload(*args, **kwargs), self._options, self._idempotency_key)
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """As `Task.delay`."""

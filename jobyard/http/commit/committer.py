@@ -13,7 +13,7 @@ from jobyard.http.commit.commit_process import CommitProcess, ProcessLostError
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger import Ledger
-from jobyard.settings import Settings
+from jobyard.settings import Settings, get_settings
 from jobyard.tasks.accepted import is_heard, report_accepted
 
 log = structlog.get_logger()
@@ -89,7 +89,9 @@ class Committer:
         return await self._commit_here(new_jobs) if acceptances is None else acceptances
 
     def _start_process(self) -> None:
-        if self._settings.api.committer and self._starting is None and monotonic() >= self._starts_from:
+        # Another process would have another ledger in memory.
+        may_start = self._settings.api.committer and not get_settings().tasks.eager
+        if may_start and self._starting is None and monotonic() >= self._starts_from:
             self._starts_from = monotonic() + RESTART_AFTER_SECONDS
             self._starting = asyncio.create_task(self._start())
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from sqlalchemy import URL, Connection, Engine, make_url
 
@@ -49,6 +49,11 @@ class LedgerDatabase:
     @property
     def url(self) -> URL:
         return self.engines.reader.url
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Tell whether it is gone with this process."""
+        return self.dialect == SQLITE and not self.url.database
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -140,7 +145,19 @@ def open_database(settings: Settings) -> LedgerDatabase:
     return LedgerDatabase(postgresql_engines(url, settings.ledger))
 
 
+def memory_database() -> LedgerDatabase:
+    """Return a new, empty ledger in memory, which lives as long as its object does."""
+    # Imported here, because hardly a process needs it.
+    from jobyard.jobs.database.memory import memory_engines
+
+    engines, free = memory_engines()
+    database = LedgerDatabase(engines)
+    finalize(database, free)
+    return database
+
+
 @locked_cache
 def get_database() -> LedgerDatabase:
-    """Return this process's database."""
-    return open_database(get_settings())
+    """Return this process's database, which is in memory where jobs run where they are handed in."""
+    settings = get_settings()
+    return memory_database() if settings.tasks.eager else open_database(settings)

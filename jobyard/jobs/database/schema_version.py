@@ -41,6 +41,8 @@ def wait_until_migrated(database: LedgerDatabase) -> None:
 
 def check_is_migrated(database: LedgerDatabase) -> None:
     """Raise `LedgerUnavailableError` unless the database has the schema that the code expects."""
+    if database.is_in_memory:
+        return  # this code has made its tables
     with database.reading() as connection:
         _check_schema(connection)
 

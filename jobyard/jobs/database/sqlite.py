@@ -42,8 +42,8 @@ def sqlite_engines(url: URL, settings: LedgerSettings) -> Engines:
 def _engine(url: URL, timeout_seconds: float) -> Engine:
     engine = create_engine(url, connect_args={"timeout": timeout_seconds})
     event.listen(engine, "do_connect", _create_no_file)
-    event.listen(engine, "connect", partial(_prepare, timeout_seconds=timeout_seconds))
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "connect", partial(prepare, timeout_seconds=timeout_seconds))
+    event.listen(engine, "begin", begin_immediate)
     event.listen(engine, "invalidate", _release_lock)
     return engine
 
@@ -67,8 +67,9 @@ def _create_no_file(_dialect: Any, _record: Any, arguments: list[Any], options: 
     options["uri"] = True
 
 
-def _prepare(connection: Any, record: Any, *, timeout_seconds: float) -> None:
-    # The driver's own BEGIN would be a deferred one: see `_begin_immediate`.
+def prepare(connection: Any, record: Any, *, timeout_seconds: float) -> None:
+    """Set up a new connection, as a listener of `connect`."""
+    # The driver's own BEGIN would be a deferred one: see `begin_immediate`.
     connection.isolation_level = None
     # The first connection to a file in another mode (a backup that was restored) switches it. SQLite refuses
     # others that try at the same moment at once, without its busy handler.
@@ -108,7 +109,8 @@ def _disable_busy_handler(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 0")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def begin_immediate(connection: Connection) -> None:
+    """Begin a transaction that may write, as a listener of `begin`."""
     if connection.get_execution_options().get(READ_ONLY):
         return  # a single query sees a consistent state without a transaction, and waits for no writer
     # A deferred transaction that reads and then writes fails at once if another one has written in between,

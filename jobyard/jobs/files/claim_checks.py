@@ -5,6 +5,7 @@ A check is the text `@NAME` in place of the JSON, which never begins with `@`. T
 that no row names. If the store does not take a text, the text stays in the row.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -135,4 +136,6 @@ def _job_of(path: str) -> str:
 def get_claim_checks() -> ClaimChecks:
     """Return this process's claim checks, made from the settings."""
     settings = get_settings()
-    return ClaimChecks(partial(open_store, settings.files_url), settings.ledger.inline_bytes)
+    # A ledger in memory has no files beside it.
+    inline_bytes = sys.maxsize if settings.tasks.eager else settings.ledger.inline_bytes
+    return ClaimChecks(partial(open_store, settings.files_url), inline_bytes)

@@ -54,20 +54,47 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
     Raises `TypeError` for an object of another kind, and `LedgerUnavailableError` for a database without a
     ledger.
     """
+    check_transaction(transaction)
     if _is_instance(transaction, "psycopg", "Connection"):
         from jobyard.jobs.ledger.in_psycopg_transaction import accept_by_psycopg
 
         return accept_by_psycopg(transaction, new_jobs)
     if isinstance(transaction, Connection):
         return _accept_by_sqlalchemy(transaction, new_jobs)
-    if _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS):
-        return _accept_by_sqlalchemy(transaction.connection(), new_jobs)
-    is_async = hasattr(transaction, "run_sync") or _is_instance(transaction, "psycopg", "AsyncConnection")
-    hint = "; use `await task.submit_async(...)`" if is_async else ""
-    raise TypeError(
-        "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
-        f"{type(transaction).__name__}{hint}"
+    return _accept_by_sqlalchemy(cast(Any, transaction).connection(), new_jobs)
+
+
+def check_transaction(transaction: object) -> None:
+    """Raise `TypeError` for what `accept_within` does not take."""
+    if not _is_synchronous(transaction):
+        is_async = _is_asynchronous(transaction)
+        hint = "; use `await task.submit_async(...)`, or `delay_async`" if is_async else ""
+        raise TypeError(
+            "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
+            f"{type(transaction).__name__}{hint}"
+        )
+
+
+def check_async_transaction(transaction: object) -> None:
+    """Raise `TypeError` for what `accept_within_async` does not take."""
+    if not _is_asynchronous(transaction):
+        hint = "; use `task.submit(...)`, or `delay`" if _is_synchronous(transaction) else ""
+        raise TypeError(
+            "connection must be an AsyncConnection or AsyncSession of SQLAlchemy, or an AsyncConnection of "
+            f"psycopg 3, not a {type(transaction).__name__}{hint}"
+        )
+
+
+def _is_synchronous(transaction: object) -> bool:
+    return (
+        isinstance(transaction, Connection)
+        or _is_instance(transaction, "psycopg", "Connection")
+        or _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS)
     )
+
+
+def _is_asynchronous(transaction: object) -> bool:
+    return hasattr(transaction, "run_sync") or _is_instance(transaction, "psycopg", "AsyncConnection")
 
 
 def _is_instance(transaction: object, package: str, *kinds: str) -> TypeGuard[Any]:
@@ -80,21 +107,11 @@ async def accept_within_async(
     transaction: "AsyncTransaction", new_jobs: Sequence[NewJob]
 ) -> list[Acceptance]:
     """Do the same as `accept_within`, for asynchronous connections."""
+    check_async_transaction(transaction)
     if _is_instance(transaction, "psycopg", "AsyncConnection"):
         from jobyard.jobs.ledger.in_psycopg_transaction import accept_by_async_psycopg
 
         return await accept_by_async_psycopg(transaction, new_jobs)
-    if not hasattr(transaction, "run_sync"):
-        is_sync = (
-            isinstance(transaction, Connection)
-            or _is_instance(transaction, "psycopg", "Connection")
-            or _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS)
-        )
-        hint = "; use `task.submit(...)`" if is_sync else ""
-        raise TypeError(
-            "connection must be an AsyncConnection or AsyncSession of SQLAlchemy, or an AsyncConnection of "
-            f"psycopg 3, not a {type(transaction).__name__}{hint}"
-        )
     acceptances: list[Acceptance] = await cast(Any, transaction).run_sync(accept_within, new_jobs)
     return acceptances
 

@@ -41,6 +41,7 @@ from jobyard.jobs.ledger.fault_counters import FaultKind, count_fault, count_fau
 from jobyard.jobs.ledger.interventions import record_interventions
 from jobyard.jobs.ledger.put_off import put_off_queued, settle_put_off
 from jobyard.jobs.ledger.settle import AttemptKey, settle, settle_succeeded
+from jobyard.jobs.ledger.skip_delay import skip_delay
 from jobyard.jobs.reading.job_queries import missing, status_of
 from jobyard.settings import Settings, get_settings
 from jobyard.settings.locked_cache import locked_cache
@@ -214,6 +215,11 @@ class Ledger:
             deleted, after = deleted + pruned.jobs, pruned.after
             if after is None:
                 return deleted
+
+    def skip_delay(self, job_id: str) -> None:
+        """Queue a job that is scheduled or waits for its next attempt: for a process that runs it itself."""
+        with self.database.writing() as connection:
+            skip_delay(connection, job_id)
 
     def mark_published(self, job_ids: Sequence[str]) -> None:
         """Note that the messages of these jobs were sent, unless a worker has claimed the job already."""

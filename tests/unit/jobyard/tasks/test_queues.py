@@ -25,9 +25,10 @@ pytestmark = pytest.mark.parametrize("own_ledger", ["sqlite"], indirect=True)
 @pytest.fixture(autouse=True)
 def nothing_declared(monkeypatch: pytest.MonkeyPatch, own_ledger: Ledger) -> None:
     """A process without tasks, whose ledger is a test's own."""
-    for name in ("_declared_by_tasks", "_named_by_tasks", "_trusted_until"):
+    for name in ("_declared_by_tasks", "_named_by_tasks"):
         monkeypatch.setattr(module, name, {})
-    monkeypatch.setattr(module, "_recorded", set())
+    for cache in (module._trusted_until, module._recorded):
+        cache.cache_clear()
     monkeypatch.setattr(module, "get_ledger", lambda: own_ledger)
     set_up(monkeypatch)
 

@@ -25,7 +25,7 @@ from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import _config, migrate
 from jobyard.jobs.database.schema import job, metadata
 from jobyard.jobs.database.schema_version import EXPECTED_VERSION, check_is_migrated, check_takes_writes
-from jobyard.jobs.database.sqlite import _prepare, make_sqlite_file
+from jobyard.jobs.database.sqlite import make_sqlite_file, prepare
 from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import FINAL, MOVES, NewJob, Status, new_id
 from jobyard.jobs.ledger import Ledger
@@ -60,7 +60,7 @@ def test_a_restored_backup_can_be_opened_by_several_at_the_same_moment(tmp_path:
     def open_at_once(path: Path, barrier: Barrier) -> None:
         with closing(sqlite3.connect(path)) as connection:
             barrier.wait(10)
-            _prepare(connection, SimpleNamespace(info={}), timeout_seconds=10)
+            prepare(connection, SimpleNamespace(info={}), timeout_seconds=10)
 
     # SQLite refuses one of three in about every seventh round.
     for number in range(60):
