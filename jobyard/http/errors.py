@@ -6,7 +6,8 @@ Only this module gives Jobyard's errors their HTTP status codes.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -40,6 +41,8 @@ RETRY_AFTER_SECONDS = 2
 # Errors that are sent with one answer, and that are built at most: each takes a kilobyte of memory.
 MOST_SENT_ERRORS = 100
 MOST_BUILT_ERRORS = 1000
+# What stands in a path as it is (RFC 3986, 3.3), besides letters, digits and "-._~".
+IN_PATHS: Final = "/:@!$&'()*+,;="
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
@@ -65,7 +68,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         super().__init__(detail)
 
     def response(self, request: Request) -> JSONResponse:
-        return self.render({"instance": request.url.path})
+        return self.render({"instance": quote(request.url.path, safe=IN_PATHS)})
 
     def render(self, more: Mapping[str, str] | None = None) -> JSONResponse:
         """Return the answer, with `more` members of RFC 9457."""

@@ -13,6 +13,7 @@ from jobyard.http.errors import wrong_option
 from jobyard.jobs.errors import QueueNotFoundError
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.reading.job_filter import JobFilter
+from jobyard.tasks.declaration import LONGEST_NAME
 from jobyard.tasks.options import ExternalId, Moment, QueueName, Tag
 from jobyard.tasks.queues import check_queue
 
@@ -22,6 +23,7 @@ PAYLOAD_OPTION: Final = re.compile(r"^payload(\.[^.\x00]+)+$")
 MOST_CONDITIONS: Final = 10
 
 Name = Annotated[str, Field(max_length=200, pattern=r"^[\x21-\x7e]+$")]
+TaskName = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
 SearchText = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Path = Annotated[str, Field(max_length=200, pattern=_PATH)]
 Value = Annotated[str, Field(max_length=500)]
@@ -49,7 +51,7 @@ class FilterQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # `check_query` refuses what is unknown
 
-    task: Name | None = None
+    task: TaskName | None = None
     queue: Annotated[QueueName, AfterValidator(_check_declared)] | None = None
     tag: Tag | None = None
     cause: Cause | None = Field(None, description="Why the last attempt did not succeed.")

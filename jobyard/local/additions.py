@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from jobyard.http.task_path import task_path
 from jobyard.local.processes import LocalProcess
 from jobyard.settings import Settings
 from jobyard.settings.application import get_application
@@ -56,7 +57,7 @@ def _examples(_: LocalApi) -> Sequence[FirstJob]:
     from jobyard.tasks.registry import load_tasks
 
     return [
-        FirstJob(f"/v1/tasks/{task.name}/jobs", task.payload_schema["examples"][0])
+        FirstJob(task_path(task.name), task.payload_schema["examples"][0])
         for task in load_tasks().values()
         if task.payload_schema.get("examples")
     ][:3]

@@ -1,6 +1,6 @@
 """Checks a task's declaration when it is imported; each error names the fix."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -43,17 +43,19 @@ def check_declaration(declaration: Declaration, taken_names: Mapping[str, str]) 
         raise TaskDeclarationError(f"task {declaration.name!r}: {fault}")
 
 
-def _name_faults(declaration: Declaration, taken_names: Mapping[str, str]) -> list[str]:
+def _name_faults(declaration: Declaration, taken_names: Mapping[str, str]) -> Iterator[str]:
     names = (declaration.name, *declaration.aliases)
-    malformed = [name for name in names if not _is_printable(name)]
-    repeated = [name for name in names if name in taken_names or names.count(name) > 1]
-    return [
-        f"a name has 1 to {LONGEST_NAME} printable characters and no space around them, unlike {name!r:.300}"
-        for name in malformed
-    ] + [
-        f"{taken_names.get(name, 'another task')} is already called {name!r}; names and aliases must differ"
-        for name in repeated
-    ]
+    for name in names:
+        if not _is_printable(name):
+            yield (
+                f"a name has 1 to {LONGEST_NAME} printable characters and no space around them, unlike "
+                f"{name!r:.300}"
+            )
+        elif name in (".", ".."):
+            yield f"a name is a part of a path, where {name!r} means another one"
+        elif name in taken_names or names.count(name) > 1:
+            owner = taken_names.get(name, "another task")
+            yield f"{owner} is already called {name!r}; names and aliases must differ"
 
 
 def _is_printable(name: object) -> bool:

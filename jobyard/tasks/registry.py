@@ -94,10 +94,10 @@ def known_public_task(name: str) -> AnyDefinition | None:
 
 def find_task(name: str) -> AnyDefinition:
     """Return the task with this name or alias; raises `TaskNotFoundError`."""
-    tasks = public_tasks()
+    load_tasks()
     task = known_task(name)
     if task is None:
-        raise TaskNotFoundError(name, list(tasks))
+        raise TaskNotFoundError(name, list(public_tasks()))
     return task
 
 

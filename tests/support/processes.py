@@ -97,7 +97,7 @@ class YardProcesses:
         self.settings = {
             "JOBYARD_HOME": str(self.home),
             "JOBYARD_ENV_FILE": "",  # what stands in a developer's .env is no business of a test's
-            "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks,tests.support.celery_style_tasks",
+            "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks,tests.support.celery_style_tasks,tests.support.odd_names",
             **{f"JOBYARD_{name}__PORT": port for name, port in ports.items()},
         } | self.settings
 

@@ -16,6 +16,7 @@ from jobyard.broker.kill_limit import kill_after
 from jobyard.broker.message_template import (
     ARGS_REPR_PLACEHOLDER,
     FIRST_ID_PLACEHOLDER,
+    SECRET,
     MessageTemplate,
     args_repr,
 )
@@ -23,8 +24,8 @@ from jobyard.jobs.job import QueuedJob
 from jobyard.settings import Settings
 from jobyard.settings.queues import broker_priority
 
-BODY_PLACEHOLDER: Final = "@body@"
-TAG_PLACEHOLDER: Final = "@delivery-tag@"
+BODY_PLACEHOLDER: Final = f"@body-{SECRET}@"
+TAG_PLACEHOLDER: Final = f"@delivery-tag-{SECRET}@"
 
 
 @dataclass(frozen=True)

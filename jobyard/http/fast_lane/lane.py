@@ -9,6 +9,7 @@ from asyncio import Future
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, NoReturn
+from urllib.parse import unquote
 
 import pydantic_core
 from pydantic import BaseModel
@@ -21,14 +22,13 @@ from jobyard.http.access import has_key, non_local_headers
 from jobyard.http.errors import as_problem, internal_error
 from jobyard.http.operation import JSON
 from jobyard.http.parts import Parts
-from jobyard.http.routes.tasks import tasks_by_short_path
+from jobyard.http.routes.tasks import task_paths
 from jobyard.jobs.errors import JobyardError
 from jobyard.jobs.job import Acceptance, NewJob, accepted_at
 from jobyard.settings.settings import is_loopback
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.fail_fast import LARGE_JSON_BYTES
 from jobyard.tasks.options import JobOptions
-from jobyard.tasks.registry import public_tasks
 from jobyard.tasks.submission import has_large_payload, new_job
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -56,10 +56,8 @@ class FastLane:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        tasks = public_tasks()
-        self._task_of_path = {f"/v1/tasks/{name}/jobs".encode(): task for name, task in tasks.items()} | {
-            path.encode(): task for path, task in tasks_by_short_path().items()
-        }
+        # As an exact client writes them; any other way to write a path goes to FastAPI.
+        self._task_of_path = {path.encode(): task for path, task, is_bulk, _ in task_paths() if not is_bulk}
 
     def task_of(self, method: bytes, target: bytes, headers: Headers, client: str) -> AnyDefinition | None:
         """Return the task of a plain request, or None for any other; header names are in lower case."""
@@ -108,7 +106,7 @@ class FastLane:
     def problem(self, error: BaseException, target: bytes) -> Response:
         """Return the answer for an error of `accept`."""
         problem = as_problem(error) if isinstance(error, JobyardError) else internal_error()
-        scope = {"type": "http", "path": target.decode(), "query_string": b"", "headers": []}
+        scope = {"type": "http", "path": unquote(target.decode()), "query_string": b"", "headers": []}
         return problem.response(Request(scope))
 
 

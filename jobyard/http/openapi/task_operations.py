@@ -2,22 +2,27 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from copy import deepcopy
+from typing import Any, Final
 
 from jobyard.http.accept.body import NDJSON
 from jobyard.http.openapi.names import Names
 from jobyard.http.openapi.schemas import TaskSchemas, task_schemas
 from jobyard.http.operation import JSON, REFERENCE, headers
-from jobyard.http.routes.tasks import TaskPath
+from jobyard.http.routes.tasks import MANY_JOBS, ONE_JOB, TaskPath
 from jobyard.http.schemas import BulkAccepted, JobDetail, JobView
 from jobyard.tasks.definition import AnyDefinition
 
 Document = dict[str, Any]
 
+# The paths of any task, as FastAPI writes them into the document.
+_OF_ANY_TASK: Final = {path.replace(":path", ""): path is MANY_JOBS for path in (ONE_JOB, MANY_JOBS)}
+
 
 def describe_tasks(document: Document, paths: Iterable[TaskPath]) -> None:
     """Describe the operation of each path: its names, its body and its answers."""
     paths = list(paths)
+    of_any_task = {is_bulk: document["paths"].pop(path)["post"] for path, is_bulk in _OF_ANY_TASK.items()}
     components = document["components"]["schemas"]
     tasks = {path.task.name: path.task for path in paths}
     schemas = task_schemas(tasks.values(), components)
@@ -29,6 +34,8 @@ def describe_tasks(document: Document, paths: Iterable[TaskPath]) -> None:
     taken = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     operation_names = Names(taken)
     for path in paths:
+        if not path.is_short:
+            document["paths"][path.path] = {"post": _of_one_task(of_any_task[path.is_bulk])}
         operation = document["paths"][path.path]["post"]
         summary = f"Submit {'many jobs' if path.is_bulk else 'a job'} of {path.task.name}"
         operation |= {
@@ -40,12 +47,19 @@ def describe_tasks(document: Document, paths: Iterable[TaskPath]) -> None:
         operation["responses"] |= _bulk_answers() if path.is_bulk else _answers(ended[path.task.name])
 
 
+def _of_one_task(operation: dict[str, Any]) -> dict[str, Any]:
+    own = deepcopy(operation)
+    own["parameters"] = [parameter for parameter in own["parameters"] if parameter["in"] != "path"]
+    return own
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"[A-Za-z0-9]+", text)
 
 
 def _camel(name: str) -> str:
-    return "".join(word[0].upper() + word[1:] for word in _words(name))
+    camel = "".join(word[0].upper() + word[1:] for word in _words(name))
+    return camel if camel[:1].isalpha() else f"Task{camel}"
 
 
 def _operation_name(path: TaskPath) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from jobyard.http.accept.respond import AcceptRequest, accept_bulk, accept_job
 from jobyard.http.operation import WITH_BODY, problems
 from jobyard.http.parts import TheParts
 from jobyard.http.schemas import Links, MaxAttempts
+from jobyard.http.task_path import task_path
 from jobyard.jobs.retry import shown_max_attempts
 from jobyard.settings import SettingsError
 from jobyard.settings.application import get_application
@@ -71,7 +72,7 @@ def _describe(task: AnyDefinition) -> TaskView:
         max_attempts=shown_max_attempts(task.policy.max_attempts),
         time_limit=declared.time_limit,
         payload_schema=task.payload_model.model_json_schema(),
-        links={"submit": f"/v1/tasks/{task.name}/jobs"},
+        links={"submit": task_path(task.name)},
     )
 
 
@@ -86,7 +87,7 @@ def tasks_by_short_path() -> dict[str, AnyDefinition]:
 
 
 class TaskPath(NamedTuple):
-    """A path that accepts jobs of a task."""
+    """A path that accepts jobs of a task, as it is written in a URL."""
 
     path: str
     task: AnyDefinition
@@ -97,20 +98,38 @@ class TaskPath(NamedTuple):
 def task_paths() -> Iterator[TaskPath]:
     """Return the paths of every task whose jobs can be handed in."""
     for task in public_tasks().values():
-        yield TaskPath(f"/v1/tasks/{task.name}/jobs", task)
-        yield TaskPath(f"/v1/tasks/{task.name}/jobs/bulk", task, is_bulk=True)
+        yield TaskPath(task_path(task.name), task)
+        yield TaskPath(f"{task_path(task.name)}/bulk", task, is_bulk=True)
     for path, task in tasks_by_short_path().items():
         yield TaskPath(path, task, is_short=True)
 
 
+# A name may have slashes, which arrive here as such: a path says from its end what it is. The document has a
+# path for each task in the place of these two.
+ONE_JOB: Final = "/v1/tasks/{task:path}/jobs"
+MANY_JOBS: Final = "/v1/tasks/{task:path}/jobs/bulk"
+
+
 def task_router() -> APIRouter:
-    """Return the endpoints of every public task, which `jobyard/http/openapi` describes on demand."""
+    """Return the endpoints of tasks, which `jobyard/http/openapi` describes for each task on demand."""
     typed = APIRouter(tags=["tasks"], responses=problems(*WITH_BODY))
-    for path, task, is_bulk, _ in task_paths():
-        endpoint = (_bulk_endpoint if is_bulk else _submit_endpoint)(task)
-        typed.add_api_route(path, endpoint, methods=["POST"], status_code=HTTPStatus.ACCEPTED)
-    _add_fallback_routes(typed)
+    typed.add_api_route(MANY_JOBS, _submit_many_by_name, methods=["POST"], status_code=HTTPStatus.ACCEPTED)
+    typed.add_api_route(ONE_JOB, _submit_by_name, methods=["POST"], status_code=HTTPStatus.ACCEPTED)
+    for path, task in tasks_by_short_path().items():
+        typed.add_api_route(path, _submit_endpoint(task), methods=["POST"], status_code=HTTPStatus.ACCEPTED)
     return typed
+
+
+async def _submit_by_name(
+    task: str,
+    request: Request,
+    parts: TheParts,
+    options: Options,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    submit = _submit_endpoint(find_public_task(task))
+    return await submit(request, parts, options, idempotency_key, prefer)
 
 
 def _submit_endpoint(task: AnyDefinition) -> Endpoint:
@@ -129,41 +148,14 @@ def _submit_endpoint(task: AnyDefinition) -> Endpoint:
     return create
 
 
-def _bulk_endpoint(task: AnyDefinition) -> Endpoint:
-    async def create_many(
-        request: Request, parts: TheParts, options: Options, idempotency_key: BulkIdempotencyKey = None
-    ) -> Response:
-        body = await read_json_body(request, parts.settings.api.max_bulk_bytes, also=NDJSON)
-        payloads = await run_for_body(len(body), payloads_of, task, request, body, parts)
-        return await accept_bulk(AcceptRequest(task, options, idempotency_key), payloads, parts)
-
-    return create_many
-
-
-def _add_fallback_routes(router: APIRouter) -> None:
-    # For names without a route of their own: an alias, a task of another version, or a mistake.
-    async def by_alias(
-        task: str,
-        request: Request,
-        parts: TheParts,
-        options: Options,
-        idempotency_key: IdempotencyKey = None,
-        prefer: Prefer = None,
-    ) -> Response:
-        return await _submit_endpoint(find_public_task(task))(
-            request, parts, options, idempotency_key, prefer
-        )
-
-    async def bulk_by_alias(
-        task: str,
-        request: Request,
-        parts: TheParts,
-        options: Options,
-        idempotency_key: BulkIdempotencyKey = None,
-    ) -> Response:
-        return await _bulk_endpoint(find_public_task(task))(request, parts, options, idempotency_key)
-
-    router.add_api_route("/v1/tasks/{task}/jobs", by_alias, methods=["POST"], include_in_schema=False)
-    router.add_api_route(
-        "/v1/tasks/{task}/jobs/bulk", bulk_by_alias, methods=["POST"], include_in_schema=False
-    )
+async def _submit_many_by_name(
+    task: str,
+    request: Request,
+    parts: TheParts,
+    options: Options,
+    idempotency_key: BulkIdempotencyKey = None,
+) -> Response:
+    found = find_public_task(task)
+    body = await read_json_body(request, parts.settings.api.max_bulk_bytes, also=NDJSON)
+    payloads = await run_for_body(len(body), payloads_of, found, request, body, parts)
+    return await accept_bulk(AcceptRequest(found, options, idempotency_key), payloads, parts)

@@ -63,6 +63,12 @@ def test_any_name_that_celery_takes_is_a_name(name: str) -> None:
     unregister(name)
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_means_another_path_is_refused(name: str) -> None:
+    with pytest.raises(TaskDeclarationError, match="means another one"):
+        task("test.stepping", aliases=(name,))
+
+
 def test_a_name_or_alias_is_taken_once() -> None:
     assert "already" in refused(name=deed.name)
     assert deed.name in refused(aliases=(deed.name,))
