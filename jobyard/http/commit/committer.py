@@ -89,8 +89,9 @@ class Committer:
         return await self._commit_here(new_jobs) if acceptances is None else acceptances
 
     def _start_process(self) -> None:
-        # Another process would have another ledger in memory.
-        may_start = self._settings.api.committer and not get_settings().tasks.eager
+        # Another process would not share a ledger in memory, nor settings that a test has changed.
+        current = get_settings()
+        may_start = self._settings.api.committer and current.api.committer and not current.tasks.eager
         if may_start and self._starting is None and monotonic() >= self._starts_from:
             self._starts_from = monotonic() + RESTART_AFTER_SECONDS
             self._starting = asyncio.create_task(self._start())

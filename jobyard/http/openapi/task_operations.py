@@ -65,7 +65,8 @@ def _camel(name: str) -> str:
 def _operation_name(path: TaskPath) -> str:
     if path.is_short:
         return "_".join(["post", *_words(path.path)])
-    return "_".join(["submit", *(["many"] if path.is_bulk else []), *_words(path.task.name)])
+    words = [word.lower() for word in _words(path.task.name)]
+    return "_".join(["submit", *(["many"] if path.is_bulk else []), *words])
 
 
 def _body(task: AnyDefinition, schemas: TaskSchemas) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class Leases:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_handing_back = False
+        self._closing = threading.Event()
 
     @contextmanager
     def hold(
@@ -112,16 +113,21 @@ class Leases:
         for lease in leases:
             lease.stop(STOPPING)
 
+    def close(self) -> None:
+        """End the thread, for a process that goes on and runs no more jobs."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def _start_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
             self._thread.start()
 
     def _renew_for_ever(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._closing.is_set():
             try:
-                pause.wait(self._lease_seconds / 3)
+                self._closing.wait(self._lease_seconds / 3)
                 self.renew()
             except BaseException:  # a task can raise an exception in any thread, and this one must not end
                 log.exception("leases not renewed, trying again")
