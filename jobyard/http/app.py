@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
+import structlog
 from fastapi import Depends, FastAPI
 
 from jobyard.broker.checks.broker import broker_fault, log_faults
@@ -48,6 +49,8 @@ from jobyard.settings import Settings, get_settings
 from jobyard.settings.garbage_collection import freeze_objects
 from jobyard.settings.log_setup import set_up_logging
 from jobyard.tasks.registry import declare_all
+
+log = structlog.get_logger()
 
 DESCRIPTION: Final = (
     "Submit jobs, and find out how they ended. A 202 means that the job is durable in the ledger."
@@ -107,6 +110,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 def _start_broker_check(settings: Settings) -> None:
+    if get_settings().tasks.eager:
+        log.warning("JOBYARD_TASKS__EAGER: this process runs its jobs itself, and forgets them when it ends")
+        return
     # On a thread: a 202 needs the ledger and nothing else, so the API does not wait for the broker.
     check = threading.Thread(
         target=lambda: log_faults(broker_fault(settings)), name="broker check", daemon=True

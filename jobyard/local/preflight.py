@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from jobyard.broker.checks.broker import broker_fault, separate_redis_fault
+from jobyard.broker.checks.eager import eager_fault
 from jobyard.broker.checks.fault import Fault
 from jobyard.broker.flower_password import flower_password
-from jobyard.jobs.database.ledger_database import get_database
+from jobyard.jobs.database.ledger_database import open_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.local.processes import LocalProcess, needs_valkey
 from jobyard.local.valkey import NoServerError, find_server
@@ -28,7 +29,9 @@ def prepare(settings: Settings, processes: Sequence[LocalProcess]) -> None:
     if faults:
         sys.exit("Jobyard cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
     flower_password(settings)
-    migrate(get_database())
+    database = open_database(settings)
+    migrate(database)
+    database.close()
     close_home_to_others(settings.home)
 
 
@@ -47,6 +50,8 @@ def start_faults(settings: Settings, processes: Sequence[LocalProcess]) -> Itera
                 f"port {listener.port} on {listener.host} is taken, and {listener.name} needs it: "
                 f"stop what listens there, or choose another with {listener.setting}=PORT"
             )
+    if fault := eager_fault(settings):
+        yield fault.sentence
     if needs_valkey(settings):
         try:
             find_server()

@@ -17,6 +17,7 @@ from redbeat.schedulers import (
 from redis.exceptions import RedisError
 
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
+from jobyard.broker.checks.eager import eager_fault
 from jobyard.broker.redis.client import open_redis
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.crash_points import CrashPoint, crash_here_if_asked
@@ -63,7 +64,7 @@ class LedgerScheduler(RedBeatScheduler):  # type: ignore[misc]
         available yet, the next tick installs the schedules.
         """
         settings = get_settings()
-        exit_if_misconfigured(broker_fault(settings), separate_redis_fault(settings))
+        exit_if_misconfigured(eager_fault(settings), broker_fault(settings), separate_redis_fault(settings))
         register_process(get_ledger().database.url)
         try:
             self._install_declared()

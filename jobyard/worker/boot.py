@@ -10,6 +10,7 @@ from celery import bootsteps
 
 from jobyard.broker.celery_app import app
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured, separate_redis_fault
+from jobyard.broker.checks.eager import eager_fault
 from jobyard.broker.malformed_messages import refuse_compressed
 from jobyard.broker.receivers import check_receivers
 from jobyard.broker.redis.eviction import eviction_warning
@@ -60,6 +61,7 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        exit_if_misconfigured(eager_fault(get_settings()))
         raise_descriptor_limit()
         self._is_announced = self._has_warned = False
         try:

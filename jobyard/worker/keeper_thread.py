@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from jobyard.broker.checks.broker import broker_fault, exit_if_misconfigured
+from jobyard.broker.checks.eager import eager_fault
 from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.database.registered_processes import register_process
 from jobyard.jobs.database.schema_version import wait_until_migrated
@@ -68,6 +69,7 @@ class KeeperThread:
 def main() -> None:
     try:
         set_up_logging(get_settings().log)
+        exit_if_misconfigured(eager_fault(get_settings()))
         wait_until_migrated(get_ledger().database)
         register_process(get_ledger().database.url)
     except (SettingsError, JobyardError) as error:

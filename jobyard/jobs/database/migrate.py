@@ -14,11 +14,11 @@ from sqlalchemy.schema import CreateSchema
 
 from jobyard.jobs.database.driver_errors import SCHEMA, explained_errors
 from jobyard.jobs.database.fork_gate import inside_gate
-from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
+from jobyard.jobs.database.ledger_database import LedgerDatabase, open_database
 from jobyard.jobs.database.schema_version import check_server, version_of
 from jobyard.jobs.database.sqlite import make_sqlite_file
 from jobyard.jobs.errors import JobyardError
-from jobyard.settings import SettingsError
+from jobyard.settings import SettingsError, get_settings
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 # The key of the advisory lock that a migration holds: any number that no other program uses.
@@ -75,7 +75,7 @@ def _config(connection: Connection) -> Config:
 
 def main() -> None:
     try:
-        print(f"the ledger has version {migrate(get_database())}")
+        print(f"the ledger has version {migrate(open_database(get_settings()))}")
     except (SettingsError, JobyardError) as error:
         sys.exit(str(error))
 

@@ -15,17 +15,21 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from jobyard.broker.checks.broker import exit_if_misconfigured
+from jobyard.broker.checks.eager import eager_fault
 from jobyard.broker.publisher import get_publisher
 from jobyard.http.app import create_app
 from jobyard.jobs.errors import Discard, IdempotencyConflictError, JobNotFoundError, RetryLater
 from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.ledger import get_ledger
+from jobyard.settings import get_settings
 from jobyard.tasks.context import current_job
 from jobyard.tasks.declare import task
-from jobyard.tasks.handle import JobFailedError
 from jobyard.tasks.registry import declared, unregister
+from jobyard.tasks.result_errors import JobFailedError
 from jobyard.testing import RecordedJobs, eager
+from tests.support.changed_settings import changed_settings
 from tests.support.processes import ROOT
 
 
@@ -235,6 +239,19 @@ except ValueError as error:
     assert ran.stdout.splitlines()[-1] == "its own"
 
 
+def test_a_worker_and_its_like_do_not_start_with_the_setting() -> None:
+    with (
+        changed_settings(TASKS__EAGER="true"),
+        pytest.raises(SystemExit, match="JOBYARD_TASKS__EAGER is for"),
+    ):
+        exit_if_misconfigured(eager_fault(get_settings()))
+    assert eager_fault(get_settings()) is None
+    environment = {**os.environ, "JOBYARD_TASKS__EAGER": "true"}
+    command = [sys.executable, "-m", "jobyard.worker.keeper_thread"]
+    ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, "JOBYARD_TASKS__EAGER is for tests" in ran.stderr) == (1, True)
+
+
 def test_nothing_is_left_of_a_block() -> None:
     @task("eager.leaves")
     def leaves(text: str) -> str:
@@ -295,6 +312,7 @@ def test_the_api_runs_what_it_accepts(jobs: RecordedJobs) -> None:
         assert bulk.status_code == 202
         dead = client.get("/v1/dead-letters").json()["jobs"]
         assert [job["failure"]["message"] for job in dead] == ["too small"]
+        assert set(client.get("/readyz").json()["checks"].values()) == {"ok"}
         again = client.post(f"/v1/jobs/{dead[0]['id']}/replay", json={"payload": {"x": 1}})
         assert again.status_code in (200, 202)
         assert client.get(f"/v1/jobs/{dead[0]['id']}").json()["result"] == 2
