@@ -39,6 +39,7 @@ NAMES: Final = (
 def _declare(name: str) -> Task[[int], str]:
     @task(name, max_retries=0)
     def say(x: int) -> str:
+        """Say the name and the number."""
         if x < 0:
             raise ValueError(name)
         return f"{name}: {x}"

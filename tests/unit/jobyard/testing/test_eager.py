@@ -26,6 +26,7 @@ from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import get_settings
 from jobyard.tasks.context import current_job
 from jobyard.tasks.declare import task
+from jobyard.tasks.external import external
 from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.result_errors import JobFailedError
 from jobyard.testing import RecordedJobs, eager
@@ -108,8 +109,10 @@ def test_a_job_that_uses_up_its_attempts_is_a_dead_letter(jobs: RecordedJobs) ->
     assert (dead.id, dead.failures) == (handle.id, 3)
     assert [attempt.attempt for attempt in jobs.attempts(dead.id)] == [1, 2, 3]
     assert "OSError: gone" in (jobs.attempts(dead.id)[0].failure.traceback or "")
-    with pytest.raises(JobFailedError, match="OSError: gone"):
+    with pytest.raises(JobFailedError, match="gone") as caught:
         handle.get()
+    assert isinstance(caught.value, OSError)
+    assert (handle.state, handle.traceback) == ("FAILURE", jobs.attempts(dead.id)[-1].failure.traceback)
 
 
 def test_what_an_attempt_has_done_is_there_for_the_next(jobs: RecordedJobs) -> None:
@@ -158,6 +161,14 @@ def test_a_delayed_job_runs_at_once(jobs: RecordedJobs) -> None:
 
     assert handle.get() == "now"
     assert handle.job.run_at - handle.job.created_at == timedelta(days=1)
+
+
+def test_a_job_of_a_stock_worker_is_dead_and_no_message_is_sent() -> None:
+    with changed_settings(CELERY__RESULT_BACKEND="redis://127.0.0.1:1/0"), eager() as jobs:
+        external("old.add", deadline=timedelta(minutes=1)).delay(1, 2)
+    [dead] = jobs.dead("old.add")
+    assert dead.failure is not None
+    assert "replace the call in this test" in dead.failure.message
 
 
 def test_keys_do_as_ever(jobs: RecordedJobs) -> None:
@@ -335,6 +346,9 @@ def test_apply_runs_a_job_here_and_leaves_the_ledger_alone() -> None:
         failed.get()
     with pytest.raises(OSError, match="its own"):
         applied.apply(kwargs={"then": "raise"}, throw=True)
+    assert "OSError: its own" in (failed.traceback or "")
+    named = applied.apply(task_id="of-the-caller", headers={"a": 1})
+    assert (named.id, named.job.external_id, named.state) == ("of-the-caller", "of-the-caller", "SUCCESS")
     with pytest.raises(TypeError, match="too many positional arguments"):
         applied.apply((1, 2))
     with eager() as jobs:
