@@ -52,14 +52,24 @@ class locked_cache(Generic[P, T]):  # noqa: N801 (a decorator)
         self._lock = threading.RLock()
 
 
-@contextmanager
-def fresh_caches() -> Iterator[None]:
-    """Make every cached object anew in the block, in all threads, and come back to the old ones after it."""
+def use_fresh_caches() -> Callable[[], None]:
+    """Make every cached object anew from now on, in all threads; return what brings the old ones back."""
     before = {cache: cache._results for cache in list(_caches)}
     for cache in before:
         cache._results = {}
+
+    def go_back() -> None:
+        for cache in list(_caches):
+            cache._results = before.get(cache, {})
+
+    return go_back
+
+
+@contextmanager
+def fresh_caches() -> Iterator[None]:
+    """Make every cached object anew in the block, and come back to the old ones after it."""
+    go_back = use_fresh_caches()
     try:
         yield
     finally:
-        for cache in list(_caches):
-            cache._results = before.get(cache, {})
+        go_back()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import get_settings
+from jobyard.settings.eager import with_eager
 from jobyard.settings.locked_cache import fresh_caches
 from jobyard.testing.recorded_jobs import RecordedJobs
 
@@ -17,8 +18,7 @@ def eager(*, propagate: bool = False) -> Iterator[RecordedJobs]:
     where it is handed in, and otherwise only where its result is asked for. After the block nothing of its
     jobs is left.
     """
-    settings = get_settings()
-    tasks = settings.tasks.model_copy(update={"eager": True, "eager_propagates": propagate})
+    settings = with_eager(get_settings(), is_eager=True, propagates=propagate)
     with fresh_caches():
-        get_settings.preset(settings.model_copy(update={"tasks": tasks}))
+        get_settings.preset(settings)
         yield RecordedJobs(get_ledger().database)

@@ -24,6 +24,7 @@ from jobyard.jobs.files.store import get_files
 from jobyard.jobs.job import Cause, Status
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import get_settings
+from jobyard.settings.eager import set_eager, set_eager_propagates
 from jobyard.tasks.context import current_job
 from jobyard.tasks.declare import task
 from jobyard.tasks.external import external
@@ -248,6 +249,36 @@ except ValueError as error:
     command = [sys.executable, "-c", program]
     ran = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "its own"
+
+
+def test_it_is_switched_in_a_process_that_runs() -> None:
+    @task("eager.switched")
+    def switched(then: str) -> str:
+        if then == "raise":
+            raise ValueError("its own")
+        return then
+
+    before = get_ledger()
+    set_eager(True)
+    try:
+        set_eager(True)
+        handle = switched.delay("return")
+        assert handle.get() == "return"
+        switched.delay("raise")
+        set_eager_propagates(True)
+        assert handle.get() == "return"  # the ledger is still the same
+        with pytest.raises(ValueError, match="its own"):
+            switched.delay("raise")
+        with eager() as jobs:
+            switched.delay("raise")
+            assert len(jobs.all()) == 1
+        assert handle.get() == "return"
+    finally:
+        set_eager(False)
+    set_eager(False)
+    assert get_ledger() is before
+    assert not get_settings().tasks.eager
+    assert not get_settings().tasks.eager_propagates
 
 
 def test_a_worker_and_its_like_do_not_start_with_the_setting() -> None:
