@@ -34,6 +34,8 @@ nothing.delay()
 called: int = add(1, 2)
 later: JobHandle[int] = add.options(priority=9, delay=timedelta(minutes=5)).delay(1)
 handles: list[JobHandle[int]] = add.submit_many([add.payload(number) for number in range(3)])
+mixed: list[JobHandle[int]] = add.submit_many([add.payload(1), add.options(priority=9).payload(2, y=3)])
+here: int = add.apply((1,), {"y": 2}).get()
 
 
 by_id: int = add.AsyncResult("an-id").get(timeout=1)
@@ -52,6 +54,8 @@ async def awaited() -> str:
 
 
 add.delay("1")  # type: ignore[arg-type]
+add.options(priority=9).payload("1")  # type: ignore[arg-type]
+add.options(priority="high")  # type: ignore[arg-type]
 add.delay()  # type: ignore[call-arg]
 add.delay(1, 2, 3)  # type: ignore[call-arg]
 add.delay(1, z=2)  # type: ignore[call-arg]
