@@ -80,6 +80,12 @@ def inline_run() -> InlineRun | None:
     return _inline.get()
 
 
+def current_database() -> LedgerDatabase:
+    """Return the database of the ledger that has the job which runs here: this process's, or its own."""
+    run = _inline.get()
+    return get_database() if run is None else run.database
+
+
 @contextmanager
 def running_inline(run: InlineRun) -> Iterator[None]:
     """Make the attempts of the block parts of `run`."""

@@ -86,21 +86,26 @@ os.register_at_fork(after_in_child=get_state_writer.cache_clear)
 
 
 class StateReporter:
-    """What one attempt has said of itself last."""
+    """What one attempt has said of itself last; one with a `database` of its own writes at once."""
 
-    def __init__(self, job_id: str, attempt: int) -> None:
-        self._job_id, self._attempt = job_id, attempt
+    def __init__(self, job_id: str, attempt: int, database: LedgerDatabase | None = None) -> None:
+        self._job_id, self._attempt, self._database = job_id, attempt, database
         self.state: str | None = None
         self.meta: Any = None
 
     def report(self, state: str | None, meta: object) -> None:
         """Report a state; raises `ValueError` for one that cannot be kept."""
-        get_state_writer().put(reported_state(self._job_id, self._attempt, state, meta))
+        reported = reported_state(self._job_id, self._attempt, state, meta)
+        if self._database is None:
+            get_state_writer().put(reported)
+        else:
+            write_reported_states(self._database, [reported])
         self.state, self.meta = state, meta
 
     def flush(self) -> None:
         """Wait until the state is in the ledger."""
-        get_state_writer().flush(self._job_id)
+        if self._database is None:
+            get_state_writer().flush(self._job_id)
 
 
 def report_of_another(job_id: str, state: str | None, meta: object) -> None:

@@ -14,10 +14,10 @@ from celery.app.task import Context
 from pydantic_core import from_json
 
 from jobyard.broker.celery_app import app
-from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.errors import JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import ClaimedJob, Job
 from jobyard.jobs.reading.job_queries import get_job, root_of
+from jobyard.tasks.context import current_database
 from jobyard.tasks.running_call import RunningCall, call_of, enter, innermost_call, leave
 
 # The one object of that name that every module of Celery's has.
@@ -64,7 +64,7 @@ class JobRequest(Context):
 
     @cached_property
     def _row(self) -> Job:
-        return get_job(get_database(), self._job_id)
+        return get_job(current_database(), self._job_id)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Overridden because instrumentation reads by it, and must go on where the ledger does not answer."""
@@ -81,7 +81,7 @@ class JobRequest(Context):
     @cached_property
     def root_id(self) -> str:  # type: ignore[override]
         """The first of the jobs that handed one another in, this one's own id included."""
-        root = root_of(get_database(), self._job_id)
+        root = root_of(current_database(), self._job_id)
         return self.id if root == self._job_id and self.id else root
 
     @cached_property

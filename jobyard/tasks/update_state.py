@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobyard.tasks.context import inline_run
 from jobyard.tasks.reported_state import StateReporter, report_of_another
 from jobyard.tasks.running_call import call_of
 
@@ -20,5 +21,7 @@ def update_state(task: Any, task_id: str | None, state: str | None, meta: object
     elif task_id is not None and task_id not in (job.id, job.external_id):
         report_of_another(task_id, state, meta)
     else:
-        call.reporter = call.reporter or StateReporter(job.id, job.attempt)
+        if call.reporter is None:
+            inline = inline_run()
+            call.reporter = StateReporter(job.id, job.attempt, inline.database if inline else None)
         call.reporter.report(state, meta)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 import psutil
 
@@ -52,6 +53,13 @@ def lives(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+TASK_MODULES: Final = (
+    "tests.support.bad_tasks",
+    "tests.support.celery_style_tasks",
+    "tests.support.odd_names",
+)
 
 
 @dataclass
@@ -97,7 +105,7 @@ class YardProcesses:
         self.settings = {
             "JOBYARD_HOME": str(self.home),
             "JOBYARD_ENV_FILE": "",  # what stands in a developer's .env is no business of a test's
-            "JOBYARD_TASKS__MODULES": "tests.support.bad_tasks,tests.support.celery_style_tasks,tests.support.odd_names",
+            "JOBYARD_TASKS__MODULES": ",".join(TASK_MODULES),
             **{f"JOBYARD_{name}__PORT": port for name, port in ports.items()},
         } | self.settings
 

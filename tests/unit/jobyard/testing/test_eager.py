@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery.signals import task_success
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,7 @@ from jobyard.tasks.declare import task
 from jobyard.tasks.external import external
 from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.result_errors import JobFailedError
+from jobyard.tasks.task import Task
 from jobyard.testing import RecordedJobs, eager
 from tests.support.changed_settings import changed_settings
 from tests.support.processes import ROOT
@@ -151,6 +153,60 @@ def test_every_kind_of_end_is_recorded(jobs: RecordedJobs, error: BaseException)
     assert dead.failure is not None
     assert dead.failure.type == type(error).__name__
     assert (dead.failure.cause is Cause.DISCARDED) == isinstance(error, Discard)
+
+
+def test_a_bound_task_knows_its_request_and_retries_as_ever(jobs: RecordedJobs) -> None:
+    seen: list[Any] = []
+
+    @task("eager.bound", bind=True, max_retries=2, default_retry_delay=3600)
+    def bound(self: Any, x: int) -> str:
+        request, threads = self.request, threading.active_count()
+        seen.append((request.is_eager, request.retries, request.args, request.root_id))
+        self.update_state(state="HALF", meta={"x": x})
+        assert threading.active_count() == threads
+        if request.retries < 1:
+            raise self.retry(exc=OSError("not yet"))
+        return str(request.id)
+
+    handle = bound.delay(5)
+    assert handle.get() == handle.id
+    assert seen == [(True, 0, [5], handle.id), (True, 1, [5], handle.id)]
+    seen.clear()
+    alone = bound.apply((5,))
+    assert (alone.get(), alone.state) == (alone.id, "SUCCESS")
+    assert [request[1] for request in seen] == [0, 1]
+    assert {request[-1] for request in seen} == {alone.id}
+
+
+def test_hooks_and_signals_are_called(jobs: RecordedJobs) -> None:
+    heard: list[str] = []
+
+    class Base(Task[..., Any]):
+        def on_failure(self, exc: Any, task_id: Any, args: Any, kwargs: Any, einfo: Any) -> None:
+            heard.append(f"on_failure {exc}")
+
+        def after_return(self, *_: Any) -> None:
+            heard.append("after_return")
+
+    def on_success(sender: Any, result: Any, **_: Any) -> None:
+        heard.append(f"task_success {sender.name} {result} {sender.request.is_eager}")
+
+    @task("eager.hooked", base=Base)
+    def hooked(x: int) -> int:
+        return 1 // x
+
+    task_success.connect(on_success)
+    try:
+        hooked.delay(1)
+        hooked.delay(0)
+    finally:
+        task_success.disconnect(on_success)
+    assert heard == [
+        "task_success eager.hooked 1 True",
+        "after_return",
+        "on_failure integer division or modulo by zero",
+        "after_return",
+    ]
 
 
 def test_a_delayed_job_runs_at_once(jobs: RecordedJobs) -> None:
