@@ -26,7 +26,11 @@ def test_a_job_is_found_by_the_id_that_its_caller_gave_it(api: httpx.Client, eng
     assert ended(api, job["id"])["result"]["said"] == "first"
 
 
-@pytest.mark.parametrize("written", [str(uuid4()), uuid4().hex, f"plain-{uuid4()}", f"ü {uuid4()}"])
+@pytest.mark.parametrize(
+    "written",
+    [str(uuid4()), uuid4().hex, f"plain-{uuid4()}", f"ü {uuid4()}"],
+    ids=["uuid", "hex", "plain", "umlaut"],
+)
 def test_every_path_with_an_id_takes_either(api: httpx.Client, ledger: Ledger, written: str) -> None:
     waiting = deed(api, {"external_id": written, "delay": 3600})
     path = f"/v1/jobs/{quote(written)}"
