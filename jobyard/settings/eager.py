@@ -9,20 +9,18 @@ _go_back: Callable[[], None] | None = None
 
 
 def set_eager(is_eager: bool) -> None:
-    """Run jobs where they are handed in from now on, on a new ledger in memory, or do so no longer.
+    """Run jobs where they are handed in from now on, on a new ledger in memory, for all threads.
 
-    It is for all threads of the process. The second call takes back what the first has done, with the ledger.
+    False takes back what True has done, with that ledger; where JOBYARD_TASKS__EAGER says so, it stays.
     """
     global _go_back
-    if get_settings().tasks.eager == is_eager:
-        return
-    if _go_back is not None:
-        _go_back()
-        _go_back = None
-    else:
-        settings = with_eager(get_settings(), is_eager=is_eager)
+    if is_eager and not get_settings().tasks.eager:
+        settings = with_eager(get_settings(), is_eager=True)
         _go_back = use_fresh_caches()
         get_settings.preset(settings)
+    elif not is_eager and _go_back is not None:
+        _go_back()
+        _go_back = None
 
 
 def set_eager_propagates(propagates: bool) -> None:

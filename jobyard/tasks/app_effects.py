@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from celery.app.annotations import prepare
 
 from jobyard.jobs.errors import CallRefusedError, TaskDeclarationError
-from jobyard.settings import SettingsError, get_settings
+from jobyard.settings import SettingsError
+from jobyard.settings.eager import set_eager, set_eager_propagates
 from jobyard.settings.queues import name_fault, our_queue_name
 from jobyard.tasks.app_defaults import app_defaults, change_defaults
 from jobyard.tasks.app_queues import queues_of
@@ -60,13 +61,6 @@ def _check_schedules(value: Any) -> None:
         raise SettingsError(f"is {value!r:.100}: write {{NAME: {{'task': ..., 'schedule': ...}}}}")
 
 
-def _check_eager(value: Any) -> None:
-    if value and not getattr(get_settings().tasks, "eager", False):
-        raise SettingsError(
-            "for tests, set JOBYARD_TASKS__EAGER=true, or use `with jobyard.testing.eager():`"
-        )
-
-
 def _check_zone(value: Any) -> None:
     try:
         ZoneInfo(str(value))
@@ -76,7 +70,6 @@ def _check_zone(value: Any) -> None:
 
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "beat_schedule": _check_schedules,
-    "task_always_eager": _check_eager,
     "imports": _check_modules,
     "include": _check_modules,
     "task_default_priority": _check_priority,
@@ -129,7 +122,8 @@ def _set_annotations(annotations: Any) -> None:
 
 
 EFFECTS: Final[Mapping[str, Callable[[Any], None]]] = {
-    "task_always_eager": lambda _: None,  # checked to be as the setting says
+    "task_always_eager": lambda value: set_eager(bool(value)),
+    "task_eager_propagates": lambda value: set_eager_propagates(bool(value)),
     "task_annotations": _set_annotations,
     "task_default_priority": partial(_set_option, "priority"),
     "task_default_queue": _set_default_queue,

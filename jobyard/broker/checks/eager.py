@@ -9,6 +9,6 @@ def eager_fault(settings: Settings) -> Fault | None:
     if not settings.tasks.eager:
         return None
     return wrong(
-        "JOBYARD_TASKS__EAGER is for tests: each process that hands jobs in runs them itself, on a ledger in "
-        "its own memory, and this one would find none; take the setting away"
+        "JOBYARD_TASKS__EAGER, or Celery's task_always_eager, is for tests: each process that hands jobs in "
+        "runs them itself, on a ledger in its own memory, and this one would find none; take the setting away"
     )

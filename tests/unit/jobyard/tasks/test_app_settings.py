@@ -10,11 +10,12 @@ from kombu import Exchange, Queue
 from kombu.common import Broadcast
 
 from jobyard import Jobyard, shared_task
-from jobyard.settings import SettingsError
+from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.celery_keys import CELERY_KEYS, Meaning, old_name
 from jobyard.tasks.app_defaults import app_defaults
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.queues import declared_queues
+from jobyard.tasks.registry import unregister
 from jobyard.tasks.submission import new_job, new_jobs
 from jobyard.tasks.task import Task
 from tests.support.changed_settings import changed_settings
@@ -104,12 +105,29 @@ def test_a_value_that_says_what_is_so_anyway_is_harmless(app: Jobyard, key: str,
         ("task_routes", {"a": {"queue": "math", "delivery_mode": 1}}, "sets delivery_mode"),
         ("task_routes", {"a": {"priority": 5}}, "JOBYARD_CELERY__PRIORITY"),
         ("task_default_priority", 5, "JOBYARD_CELERY__PRIORITY"),
-        ("task_always_eager", True, "JOBYARD_TASKS__EAGER=true"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(app: Jobyard, key: str, value: Any, sentence: str) -> None:
     with pytest.raises(SettingsError, match=f"{key}.*{sentence}"):
         app.conf[key] = value
+
+
+def test_test_mode_is_switched_as_in_celery(app: Jobyard) -> None:
+    @app.task(name="app.eager")
+    def divide(x: int) -> int:
+        return 6 // x
+
+    app.conf.update(task_always_eager=True, task_eager_propagates=True)
+    try:
+        assert divide.delay(2).get() == 3
+        with pytest.raises(ZeroDivisionError):
+            divide.delay(0)
+        app.conf.task_eager_propagates = False
+        assert divide.delay(0).failed()
+    finally:
+        app.conf.task_always_eager = False
+        unregister("app.eager")
+    assert not get_settings().tasks.eager
 
 
 def test_settings_can_be_given_in_every_way_of_celerys(app: Jobyard) -> None:
