@@ -1,12 +1,14 @@
 """What Celery calls to revoke a task: the job is cancelled in the ledger, and in no worker's memory."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jobyard.jobs.errors import IllegalMoveError, JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import Status
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.reading.job_queries import own_id_of
+
+GOES_ON: Final = "it goes on, because only a job that waits can be cancelled; its time limit ends it"
 
 
 class Answer(NamedTuple):
@@ -38,6 +40,5 @@ def _revoke(ledger: Ledger, job_id: str, reason: str, actor: str) -> Answer:
 
 def _answer_for(job_id: str, status: Status) -> Answer:
     if status is Status.RUNNING:
-        text = f"job {job_id} runs, and goes on: only a job that waits can be cancelled so far"
-        return Answer(job_id, False, status, text)
+        return Answer(job_id, False, status, f"job {job_id} runs: {GOES_ON}")
     return Answer(job_id, True, status, f"job {job_id} has ended already: {status}")

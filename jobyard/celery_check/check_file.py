@@ -73,7 +73,6 @@ def _check_call(look: Look, call: ast.Call) -> None:
     calls.check_call(look, call)
     calls.check_canvas(look, call)
     inside_tasks.check_retry(look, call)
-    names.check_crontab(look, call)
     names.check_raised(look, call)
     apps.check_app(look, call)
     configuration.check_configuring_call(look, call)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import celery.schedules
 from celery.schedules import BaseSchedule, ParseException
@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from jobyard.settings import SettingsError
 from jobyard.tasks.options import JobOptions
 from jobyard.tasks.task import Task
+
+# A part of a cron expression, a number, or several.
+CronPart: TypeAlias = str | int | list[int]
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ class Schedule:
 
 
 def crontab(
-    minute: str = "*",
-    hour: str = "*",
-    day_of_week: str = "*",
-    day_of_month: str = "*",
-    month_of_year: str = "*",
+    minute: CronPart = "*",
+    hour: CronPart = "*",
+    day_of_week: CronPart = "*",
+    day_of_month: CronPart = "*",
+    month_of_year: CronPart = "*",
 ) -> Any:
     """Return Celery's `crontab`: the times of a cron expression, given part by part, in UTC.
 

@@ -171,6 +171,8 @@ def define(
         declaration = _declaration(new.name, complete, is_known=new.name in _definers)
         for name, value in {**_readable(declaration), **members, **annotated}.items():
             setattr(type(new), name, value)
+        # What a declaration expects to be raised is no event to sentry-sdk and OpenTelemetry.
+        type(new).throws = (*Task.throws, *complete.get("throws", ()))
         has_own_call = _overrides_call(base)
         called = new if has_own_call else new.run
         new.definition = TaskDefinition(
@@ -186,7 +188,6 @@ def define(
         _definers.pop(new.name, None)  # of a task that was taken away again
     set_definition()
     _definers[new.name] = set_definition
-    new.bind(app)
     new.bind(app)
     # A job that was accepted under an old name is published under that name.
     app.tasks.update(dict.fromkeys((new.name, *new.definition.aliases), new))

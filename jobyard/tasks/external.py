@@ -38,11 +38,12 @@ TRY_AGAIN_AFTER: Final = timedelta(seconds=15)
 external_tasks: Final[set[str]] = set()
 
 
-class Sent(BaseModel):
-    """When a job's message was sent, and how often the job had been replayed by then."""
+class Call(BaseModel):
+    """A call of a stock worker: since when it is tried, for which replay, and whether it has been sent."""
 
-    at: datetime
+    since: datetime
     replays: int
+    is_sent: bool = False
 
 
 def external(
@@ -57,7 +58,7 @@ def external(
 
     A job is sent at least once, as a message with the job's id, to `queue` at `JOBYARD_CELERY__BROKER_URL`;
     how it ended is read from `JOBYARD_CELERY__RESULT_BACKEND`, and its result must be of the type `result`.
-    Without an answer `deadline` after it was sent the job is dead with the cause `external_no_answer`.
+    Without an answer `deadline` after it was first tried the job is dead with the cause `external_no_answer`.
     Raises `TaskDeclarationError`.
     """
     if deadline <= timedelta(0):
@@ -108,27 +109,29 @@ def _answer_or_later(
         )
     stock = get_stock_celery()
     replays = get_job(get_database(), job.job_id).replays
-    sent = job.progress(Sent)
+    call, before = Call(since=utc_now(), replays=replays), job.progress(Call)
+    if before is not None and before.replays == replays:
+        call = before
     try:
-        if sent is not None and sent.replays != replays:
+        if before is not None and before.replays != replays:
             stock.forget(job.job_id)  # what the call before the replay has left
-            sent = None
         if (answer := stock.answer(job.job_id)) is not None:
             return answer
-        if sent is None:
+        if not call.is_sent:
             stock.send(name, args, kwargs, task_id=job.job_id, queue=queue)
-            progress = Sent(at=utc_now(), replays=replays)
-            raise RetryLater(deadline, f"sent to {queue!r}", counts=False, progress=progress)
-    except RetryLater:
-        raise
+            call.is_sent = True
     except Exception as error:
-        if sent is None or utc_now() < sent.at + deadline:
-            reason = f"stock Celery's broker or result backend does not answer: {error!r:.300}"
-            raise RetryLater(TRY_AGAIN_AFTER, reason, counts=False) from error
-    if (left := sent.at + deadline - utc_now()) > timedelta(0):
-        raise RetryLater(left, f"no answer from {queue!r} yet", counts=False)
+        reason = f"stock Celery's broker or result backend does not answer: {error!r:.300}"
+        if utc_now() < call.since + deadline:
+            raise RetryLater(TRY_AGAIN_AFTER, reason, counts=False, progress=call) from error
+        raise ExternalNoAnswerError(_without_answer(deadline, queue, reason)) from error
+    if (left := call.since + deadline - utc_now()) > timedelta(0):
+        raise RetryLater(left, f"no answer from {queue!r} yet", counts=False, progress=call)
+    reason = "no stock worker has run it in time, or none that stores its results where "
     raise ExternalNoAnswerError(
-        f"no answer {deadline.total_seconds():g} s after the message was sent to {queue!r}: no stock worker "
-        "has run it in time, or none that stores its results where "
-        f"{ENV_PREFIX}CELERY__RESULT_BACKEND says"
+        _without_answer(deadline, queue, f"{reason}{ENV_PREFIX}CELERY__RESULT_BACKEND says")
     )
+
+
+def _without_answer(deadline: timedelta, queue: str, reason: str) -> str:
+    return f"no answer from {queue!r} within {deadline.total_seconds():g} s: {reason}"

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from pydantic import TypeAdapter
 
 from jobyard.broker.celery_states import CELERY_STATES, PENDING
+from jobyard.broker.revoke import GOES_ON
 from jobyard.broker.running_state import running_state
 from jobyard.jobs.clock import monotonic
 from jobyard.jobs.database.ledger_database import LedgerDatabase
@@ -208,8 +209,7 @@ class JobHandle(Generic[Out]):
         except IllegalMoveError as error:
             if Status(error.status).is_final:
                 return  # it has ended meanwhile
-            hint = "to stop what runs comes with flow control, and is not there yet; its time limit ends it"
-            raise IllegalMoveError(job.id, error.status, "revoked", hint) from error
+            raise IllegalMoveError(job.id, error.status, "revoked", GOES_ON) from error
 
     def forget(self) -> None:
         """Raise `CallRefusedError`: results are kept as `JOBYARD_LEDGER__RETENTION` says."""

@@ -57,7 +57,7 @@ class TaskOptions(TypedDict, total=False):
 WITHOUT_EFFECT: Final = (
     *("acks_late", "acks_on_failure", "acks_on_timeout", "acks_on_failure_or_timeout"),
     *("reject_on_worker_lost", "retry_on_worker_lost", "ignore_result", "resultrepr_maxsize"),
-    *("store_errors_even_if_ignored", "track_started", "send_events", "trail", "typing", "throws"),
+    *("store_errors_even_if_ignored", "track_started", "send_events", "trail", "typing"),
     *("pydantic", "compression"),
 )
 REFUSED: Final = {

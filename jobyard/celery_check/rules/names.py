@@ -20,7 +20,6 @@ _PACKAGES: Final = (
     "pytest_celery",
 )
 _UNKNOWN: Final = "this name of Celery's is not known here: see what it is used for"
-_DAY_FIRST: Final = "name the parts: Celery's own versions have them in different orders"
 
 
 def check_import(look: Look, node: ast.Import | ast.ImportFrom) -> None:
@@ -82,14 +81,6 @@ def _is_module(target: str) -> bool:
     if target.partition(".")[0] not in ("celery", "kombu"):
         return False
     return target == "celery.signals" or (target not in MOVED and refusal_of(target) is None)
-
-
-def check_crontab(look: Look, call: ast.Call) -> None:
-    """Check the order of a crontab's parts."""
-    if look.meant(call.func) == "celery.schedules.crontab" and len(call.args) > 2:
-        look.add(
-            call, Verdict.BY_HAND, "crontab", _DAY_FIRST, "crontab(minute=..., hour=..., day_of_week=...)"
-        )
 
 
 def check_raised(look: Look, call: ast.Call) -> None:

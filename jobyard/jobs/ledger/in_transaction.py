@@ -16,6 +16,7 @@ from jobyard.jobs.errors import LedgerUnavailableError
 from jobyard.jobs.job import Acceptance, NewJob
 from jobyard.jobs.ledger.accept import accept
 from jobyard.jobs.ledger.accept_function import NO_LEDGER, CallTexts, acceptance_of, arguments_of
+from jobyard.jobs.ledger.django_connection import is_of_django, psycopg_connection
 
 if TYPE_CHECKING:  # at run time the caller has imported them; SQLAlchemy's asyncio needs greenlet
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -38,7 +39,15 @@ class AsyncPsycopgConnection(Protocol):
     def commit(self) -> Coroutine[Any, Any, None]: ...
 
 
-Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | PsycopgConnection"
+class DjangoConnection(Protocol):
+    """`django.db.connection`, or one of `django.db.connections`."""
+
+    vendor: Any
+
+    def ensure_connection(self) -> None: ...
+
+
+Transaction: TypeAlias = "Connection | Session | scoped_session[Any] | PsycopgConnection | DjangoConnection"
 AsyncTransaction: TypeAlias = "AsyncConnection | AsyncSession | AsyncPsycopgConnection"
 
 _NO_LEDGER_STATES: Final = ("3F000", "42883")  # no such schema, no such function
@@ -55,6 +64,8 @@ def accept_within(transaction: Transaction, new_jobs: Sequence[NewJob]) -> list[
     ledger.
     """
     check_transaction(transaction)
+    if is_of_django(transaction):
+        transaction = cast(PsycopgConnection, psycopg_connection(transaction))
     if _is_instance(transaction, "psycopg", "Connection"):
         from jobyard.jobs.ledger.in_psycopg_transaction import accept_by_psycopg
 
@@ -70,8 +81,8 @@ def check_transaction(transaction: object) -> None:
         is_async = _is_asynchronous(transaction)
         hint = "; use `await task.submit_async(...)`, or `delay_async`" if is_async else ""
         raise TypeError(
-            "connection must be a Connection or Session of SQLAlchemy, or a Connection of psycopg 3, not a "
-            f"{type(transaction).__name__}{hint}"
+            "connection must be a Connection or Session of SQLAlchemy, or a connection of psycopg 3 or Django, "
+            f"not a {type(transaction).__name__}{hint}"
         )
 
 
@@ -90,6 +101,7 @@ def _is_synchronous(transaction: object) -> bool:
         isinstance(transaction, Connection)
         or _is_instance(transaction, "psycopg", "Connection")
         or _is_instance(transaction, "sqlalchemy.orm", *_SESSIONS)
+        or is_of_django(transaction)
     )
 
 

@@ -64,7 +64,7 @@ MOVES = {
     "app.conf.task_default_queue = 'x'\napp.conf['task_eager_propagates'] = True",
     "discovery": "app.autodiscover_tasks()\n"
     "app.config_from_object('django.conf:settings', namespace='CELERY')",
-    "a crontab": "from celery.schedules import crontab\ncrontab(minute=0, hour='*/3')",
+    "a crontab": "from celery.schedules import crontab\ncrontab(minute=0, hour='*/3')\ncrontab(0, 3, 1)",
     "on commit": "add.delay_on_commit(1, 2)",
     "Django's task class": "from celery.contrib.django.task import DjangoTask\n"
     "app2 = Celery('x', task_cls=DjangoTask)",
@@ -165,11 +165,6 @@ BY_HAND = {
         "job_accepted",
     ),
     "current_app": ("from celery import current_app", "celery.current_app", "no current app"),
-    "a crontab by places": (
-        "from celery.schedules import crontab\ncrontab(0, 3, 1)",
-        "crontab",
-        "different orders",
-    ),
     "allow_join_result": (
         "import celery.result as r\nr.allow_join_result()",
         "celery.result.allow_join_result",

@@ -55,9 +55,7 @@ def test_a_name_is_printable_and_not_too_long(name: Any) -> None:
         task(name, queue="default")
 
 
-@pytest.mark.parametrize(
-    "name", ["mail", "Mail.send", "sum-of-two-numbers", "Größe berechnen", "a/b", "a" * 200]
-)
+@pytest.mark.parametrize("name", ["mail", "Mail.send", "product-of-two", "Länge berechnen", "b/c", "a" * 200])
 def test_any_name_that_celery_takes_is_a_name(name: str) -> None:
     assert task(name)(_secretless).definition.name == name
     unregister(name)

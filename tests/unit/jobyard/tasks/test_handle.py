@@ -167,7 +167,7 @@ def test_a_cancelled_job_is_celerys_revoked_one(own_ledger: Ledger) -> None:
 
 
 def test_what_runs_cannot_be_revoked_yet_and_what_has_ended_stays(own_ledger: Ledger) -> None:
-    with pytest.raises(IllegalMoveError, match=r"running, so it cannot be revoked.*flow control"):
+    with pytest.raises(IllegalMoveError, match=r"running, so it cannot be revoked.*only a job that waits"):
         AsyncResult(claimed(own_ledger, external_id="mine")[0]).revoke()
     handle = AsyncResult[int](succeeded(own_ledger, "1"))
     handle.revoke()
