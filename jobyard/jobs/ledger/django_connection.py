@@ -1,20 +1,24 @@
 """The psycopg connection under `django.db.connection`, whose transaction jobs can be part of."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
-_POSTGRESQL = "postgresql"
-_WAY_OUT = (
+_KINDS: Final = {
+    "django.utils.connection": "ConnectionProxy",
+    "django.db.backends.base.base": "BaseDatabaseWrapper",
+}
+_POSTGRESQL: Final = "postgresql"
+_WAY_OUT: Final = (
     "task.delay_on_commit(...) hands the job in once Django's transaction has been committed, on any database"
 )
 
 
 def is_of_django(connection: object) -> bool:
     """Tell whether this is a connection of Django's: `django.db.connection`, or one of `connections`."""
-    # A caller with one has imported the package; others need not wait for its import.
-    found = sys.modules.get("django.db")
-    return found is not None and isinstance(
-        connection, (type(found.connection), found.backends.base.base.BaseDatabaseWrapper)
+    # A caller with one has imported these modules; others need not wait for their import.
+    return any(
+        module in sys.modules and isinstance(connection, getattr(sys.modules[module], kind))
+        for module, kind in _KINDS.items()
     )
 
 

@@ -81,8 +81,8 @@ def check_transaction(transaction: object) -> None:
         is_async = _is_asynchronous(transaction)
         hint = "; use `await task.submit_async(...)`, or `delay_async`" if is_async else ""
         raise TypeError(
-            "connection must be a Connection or Session of SQLAlchemy, or a connection of psycopg 3 or Django, "
-            f"not a {type(transaction).__name__}{hint}"
+            "connection must be a Connection or Session of SQLAlchemy, or a connection of psycopg 3 or Django"
+            f", not a {type(transaction).__name__}{hint}"
         )
 
 
