@@ -86,4 +86,5 @@ def whole_jobyard(label: str, *, on_postgresql: bool = False) -> Contender:
 
 def _lists() -> Iterable[str]:
     # What kombu calls the lists of a queue: one for each priority, and no number for the first.
-    return (f"{QUEUE}:{priority}" if priority else QUEUE for priority in PRIORITIES)
+    queue = f"{Settings().key_prefix}{QUEUE}"
+    return (f"{queue}:{priority}" if priority else queue for priority in PRIORITIES)

@@ -31,7 +31,10 @@ SECRETS = {
     "POSTGRES_PASSWORD": "p@ss/word:1",
 }
 # Settings of SQLite and of what `make run` alone starts.
-NOT_IN_CONTAINERS = {"JOBYARD_LEDGER__BUSY_TIMEOUT", "JOBYARD_VALKEY__PORT", "JOBYARD_MAILBOX__PORT"}
+NOT_IN_CONTAINERS = {
+    *("JOBYARD_LEDGER__BUSY_TIMEOUT", "JOBYARD_VALKEY__PORT", "JOBYARD_MAILBOX__PORT"),
+    *("JOBYARD_TASKS__EAGER", "JOBYARD_TASKS__EAGER_PROPAGATES"),
+}
 PROFILES = pytest.mark.parametrize("profile", [(), ("--profile", "rabbitmq")], ids=["redis", "rabbitmq"])
 
 

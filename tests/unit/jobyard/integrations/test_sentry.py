@@ -63,10 +63,11 @@ def kept() -> Iterator[Kept]:
         traces_sample_rate=1.0,
         data_collection={"queues": True},
         default_integrations=False,
+        auto_enabling_integrations=False,  # that of Starlette would change the servers of other tests
         integrations=[CeleryIntegration(), LoggingIntegration(event_level=logging.ERROR)],
     )
     yield transport
-    sentry_sdk.init()
+    sentry_sdk.init(default_integrations=False, auto_enabling_integrations=False)
     trace.build_tracer = built
 
 
