@@ -122,6 +122,10 @@ _MODULES: Final = {
     # Not public: where `celery -A jobyard` finds the application.
     "jobyard.worker.entry": ("app",),
 }
+# Modules that an `import jobyard` is enough for.
+_SUBMODULES: Final = ("signals", "testing")
+# For workflows in Celery. `from ... import` would hide the words of an `AttributeError`.
+_CANVAS: Final = ("chain", "chord", "chunks", "group", "signature", "subtask", "xmap", "xstarmap")
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
@@ -132,6 +136,11 @@ def check_python() -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        check_python()
+        return import_module(f"{__name__}.{name}")
+    if name in _CANVAS:
+        raise ImportError(f"jobyard.{name}: {import_module('jobyard.tasks.not_there').NO_CANVAS}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     check_python()

@@ -16,6 +16,12 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "delay(...)",
 }
 
+# For a name of Celery's canvas that a program would import.
+NO_CANVAS: Final = (
+    "chain, group, chord and their kin come with workflows, and are not there yet: leave the import out, and "
+    "let a task hand in what comes next with delay(...)"
+)
+
 
 def without_workflows(task: str, method: str) -> str:
     """Return the sentence for a method that is not there."""

@@ -1,7 +1,7 @@
 """`task.s(...)`: a call that a schedule makes later; as a part of a workflow it is not there yet."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobyard.jobs.errors import CallRefusedError
 from jobyard.tasks.not_there import without_workflows
@@ -27,5 +27,13 @@ class PlannedCall:
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise CallRefusedError(without_workflows(self.task, "signature"))
 
-    __call__ = __or__ = __ror__ = _refuse
+    __call__ = __or__ = __ror__ = __getitem__ = _refuse
     delay = apply_async = apply = clone = set = link = link_error = on_error = freeze = replace = _refuse
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Refuse what `group` and its kin ask of a signature, but for Python's own names."""
+            if name.startswith("__"):
+                raise AttributeError(name)
+            self._refuse()

@@ -12,6 +12,7 @@ from celery.local import PromiseProxy
 
 from jobyard.broker.celery_app import app
 from jobyard.jobs.errors import TaskDeclarationError
+from jobyard.tasks.not_there import NO_CANVAS
 
 # What a module may have imported from Celery, and would publish messages with, instead of jobs.
 _PUBLISHING_NAMES: Final = ("chain", "chord", "chunks", "group", "signature", "xmap", "xstarmap")
@@ -58,11 +59,12 @@ def _faults(module: ModuleType) -> Iterator[str]:
             )
         elif value is celery.shared_task:
             yield f"{name} is celery.shared_task: import it from jobyard: {_PAST_THE_LEDGER}"
-        elif any(value is getattr(canvas, publishing) for publishing in _PUBLISHING_NAMES):
-            yield (
-                f"{name} is celery.{value.__name__}: import it from jobyard: what it calls would be "
-                "published past the ledger"
-            )
+        for publishing in _PUBLISHING_NAMES:
+            if value is getattr(canvas, publishing):
+                yield (
+                    f"{name} is celery.{publishing}, and what it calls would be published past the ledger: "
+                    f"{NO_CANVAS}"
+                )
 
 
 def _is_task_of_another_app(value: object) -> bool:

@@ -284,3 +284,16 @@ def test_what_a_receiver_raises_is_not_lost() -> None:
 
 def test_the_public_face_has_it() -> None:
     assert "Jobyard" in jobyard.__all__
+
+
+def test_an_import_of_jobyard_is_enough_for_its_tests_and_signals() -> None:
+    assert {jobyard.__getattr__(name).__name__ for name in ("testing", "signals")} == {
+        "jobyard.testing",
+        "jobyard.signals",
+    }
+
+
+@pytest.mark.parametrize("name", ["chain", "group", "chord"])
+def test_a_name_for_workflows_says_at_its_import_what_to_do(name: str) -> None:
+    with pytest.raises(ImportError, match=rf"jobyard.{name}: .*come with workflows.*delay"):
+        exec(f"from jobyard import {name}")

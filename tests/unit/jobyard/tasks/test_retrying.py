@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import celery
 import pytest
 from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
 
@@ -322,6 +323,9 @@ CANVAS: list[Callable[[Task[..., Any]], Any]] = [
     lambda made: made.si().delay(),
     lambda made: made.signature(()).apply_async(),
     lambda made: made.subtask(())(),
+    lambda made: celery.group([made.s()]).apply_async(),
+    lambda made: repr(celery.group(made.s(), made.s())),
+    lambda made: celery.chord([made.s()])(made.s()),
     lambda made: made.chunks([(1,)], 10),
     lambda made: made.map([1]),
     lambda made: made.starmap([(1,)]),
