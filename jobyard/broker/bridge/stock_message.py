@@ -16,6 +16,7 @@ from kombu.utils.json import dumps, loads
 
 from jobyard.broker.bridge.source import Delivery
 from jobyard.jobs.errors import JobyardError
+from jobyard.jobs.retry import LONGEST_DELAY
 
 # The key of the JSON object that a message is kept as, and how its text begins.
 KEY: Final = "celery_message"
@@ -34,6 +35,12 @@ CELERYS_HEADERS: Final = frozenset(
     }
 )
 MOST_HEADER_BYTES: Final = 4096
+# Dates beyond these mean at once and never. A ledger that rounds one up to the year 10000, or holds one that
+# does not exist in UTC, can no longer list its jobs.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+# A longer limit, in seconds, is none that anything here could wait for.
+LONGEST_LIMIT: Final = LONGEST_DELAY.total_seconds()
 LINKS: Final = {
     "callbacks": "callbacks (link=)",
     "errbacks": "error callbacks (link_error=)",
@@ -72,7 +79,7 @@ class StockMessage:
         headers = {
             name: value
             for name, value in self.delivery.headers.items()
-            if name not in CELERYS_HEADERS and _is_plain(value)
+            if name not in CELERYS_HEADERS and _is_plain(name) and _is_plain(value)
         }
         if headers.get("root_id") == self.id:  # the call that led to this one is this one
             del headers["root_id"]
@@ -179,7 +186,7 @@ class _Parts:
         try:
             self.eta = _moment(delivery.headers.get("eta"))
             self.expires = _moment(delivery.headers.get("expires"))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:  # some dates exist in their own zone only
             return f"its eta or its expires is no ISO 8601 date: {error}"[:500]
         self.args, self.kwargs = args, kwargs
         return None
@@ -217,7 +224,8 @@ def _moment(value: object) -> datetime | None:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.100}")
     moment = datetime.fromisoformat(value)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return min(max(moment, EARLIEST), LATEST)
 
 
 def _limits(value: object) -> tuple[float | None, float | None]:
@@ -225,7 +233,8 @@ def _limits(value: object) -> tuple[float | None, float | None]:
     if not (isinstance(value, list) and len(value) == 2):
         return None, None
     hard, soft = (
-        float(limit) if isinstance(limit, (int, float)) and 0 < limit < math.inf else None for limit in value
+        float(min(limit, LONGEST_LIMIT)) if isinstance(limit, (int, float)) and limit > 0 else None
+        for limit in value
     )
     return (None if hard and soft and soft >= hard else hard), soft
 
@@ -233,7 +242,7 @@ def _limits(value: object) -> tuple[float | None, float | None]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, (str, int)) and "\x00" not in str(value)
+    return isinstance(value, int) or (isinstance(value, str) and _is_storable(json.dumps(value)))
 
 
 def _is_name(value: object, longest: int) -> bool:
@@ -252,16 +261,34 @@ def _as_payload(delivery: Delivery, queue: str, *, is_readable: bool) -> str:
         "content_type": delivery.content_type,
         "headers": {name: value for name, value in delivery.headers.items() if not name.endswith("repr")},
     }
-    # Neither ledger searches JSON with a NUL, and NaN is no JSON.
-    if is_readable and delivery.content_type in JSON_TYPES and b"\\u0000" not in delivery.body:
+    if is_readable and delivery.content_type in JSON_TYPES:
         try:
-            body = json.loads(delivery.body)
-            return json.dumps({KEY: kept | {"body": body}}, allow_nan=False, default=str)
-        except Exception:
+            return _ledger_json({KEY: kept | {"body": json.loads(delivery.body)}})
+        except Exception:  # RecursionError among them
             pass
     kept["body_base64"] = b64encode(delivery.body).decode()
-    return json.dumps({KEY: _without_nul(kept)}, default=str)
+    try:
+        return _ledger_json({KEY: kept})
+    except Exception:
+        kept |= {"queue": ascii(queue), "content_type": ascii(delivery.content_type), "headers": {}}
+        return _ledger_json({KEY: kept})
 
 
-def _without_nul(kept: dict[str, Any]) -> dict[str, Any]:
-    return kept if "\\u0000" not in json.dumps(kept, default=str) else {**kept, "headers": {}}
+def _ledger_json(kept: dict[str, Any]) -> str:
+    # NaN is no JSON.
+    text = json.dumps(kept, allow_nan=False, default=str)
+    if not _is_storable(text):
+        raise ValueError("no ledger holds this text")
+    return text
+
+
+def _is_storable(text: str) -> bool:
+    # Of JSON text: neither ledger searches a NUL, and half of a surrogate pair cannot be written as UTF-8.
+    if "\\u0000" in text:
+        return False
+    try:
+        if "\\ud" in text:
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from jobyard.broker.bridge.stock_message import arguments_in
 from jobyard.jobs.errors import ForeignMessageError, TaskDeclarationError
@@ -16,7 +16,7 @@ def bind_arguments(task: AnyDefinition, args: list[Any], kwargs: dict[str, Any])
     try:
         payload = task.signature.payload(args, kwargs)
         task.dump(payload)
-    except (TypeError, ValidationError, TaskDeclarationError) as error:
+    except (TypeError, ValueError, TaskDeclarationError) as error:  # pydantic's errors are of `ValueError`
         raise ForeignMessageError(
             f"the message's arguments do not fit {task.name!r}: {error} ({WAY_OUT})"
         ) from error

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from jobyard.broker.bridge.source import Delivery
 from jobyard.broker.bridge.stock_message import (
@@ -61,6 +62,8 @@ def test_plain_headers_of_the_caller_are_kept_and_those_of_celery_are_not() -> N
         "root_id": "another",
         "parent_id": "one-more",
         "nan": float("nan"),
+        "half": "\ud800",
+        "a\x00b": 1,
     }
     kept = read(headers=own).own_headers
     assert json.loads(kept or "") == {"tenant": "a", "root_id": "another", "parent_id": "one-more"}
@@ -110,6 +113,7 @@ class Bomb:
         (delivery([[], {}, NO_LINKS | {"chord": {"task": "a"}}]), "chord"),
         (delivery(headers={"eta": "tomorrow"}), "ISO 8601"),
         (delivery(headers={"expires": [1]}), "ISO 8601"),
+        (delivery(headers={"eta": "0001-01-01T00:00:00+14:00"}), "ISO 8601"),
         (delivery(headers={"task": "celery.backend_cleanup"}), "Celery's own"),
         (delivery([[{"__type__": "odd", "__value__": 1}], {}, NO_LINKS]), "not the JSON"),
     ],
@@ -124,7 +128,39 @@ def test_what_cannot_be_run_says_why_and_is_kept_whole(message: Delivery, words:
     assert "body" in kept or "body_base64" in kept
 
 
-@pytest.mark.parametrize("body", [b'[["a\\u0000b"], {}, {}]', b"[[NaN], {}, {}]"])
+def test_dates_and_limits_beyond_all_use_are_brought_into_reach() -> None:
+    odd = {
+        "eta": "0001-01-01T00:00:00",
+        "expires": "9999-12-31T23:59:59.999999",
+        "timelimit": [10**400, 1e308],
+    }
+    message = read(headers=odd)
+    assert message.eta == datetime(1970, 1, 1, tzinfo=UTC)
+    assert message.expires == datetime(9000, 1, 1, tzinfo=UTC)
+    assert message.limits == (None, 366 * 86_400)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"headers": {"deep": [float("nan")]}},
+        {"headers": {"nul": "a\x00b"}},
+        {"headers": {"half": "\ud800"}},
+        {"content_type": float("nan")},
+        {"content_type": "\ud800"},
+        {"queue": "a\x00b"},
+    ],
+    ids=ascii,
+)
+def test_a_message_is_kept_as_json_that_every_reader_reads(changed: dict[str, Any]) -> None:
+    for payload in (read(**changed).as_payload, read(**changed).as_encoded_payload):
+        assert from_json(payload, allow_inf_nan=False)["celery_message"]["task"] == "proj.add"
+        assert "\\u0000" not in payload
+
+
+@pytest.mark.parametrize(
+    "body", [b'[["a\\u0000b"], {}, {}]', b"[[NaN], {}, {}]", b'[["\\ud800"], {}, {}]'], ids=repr
+)
 def test_a_body_that_no_ledger_holds_as_json_is_kept_in_base64(body: bytes) -> None:
     payload = read(body).as_payload
     assert "body_base64" in json.loads(payload)["celery_message"]

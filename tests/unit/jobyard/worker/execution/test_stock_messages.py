@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from jobyard.jobs.clock import utc_now
+from jobyard.jobs.errors import ForeignMessageError
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Outcome, Succeeded, new_id
 from jobyard.tasks.declare import task
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.registry import unregister
 from jobyard.worker.bridge.new_job import job_priority
 from jobyard.worker.execution.attempt import attempt
+from jobyard.worker.execution.stock_arguments import bind_arguments
 
 NAME = "test.of_tomorrow"
 NO_LINKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -30,6 +33,17 @@ def definition() -> Iterator[AnyDefinition]:
 def ended(definition: AnyDefinition, body: object) -> Outcome:
     payload = json.dumps({"celery_message": {"task": NAME, "id": "an-id", "body": body}})
     return attempt(definition, ClaimedJob(new_id(), NAME, payload, 1, 0, 3, 0, utc_now()))
+
+
+def test_arguments_that_cannot_be_written_as_json_say_so() -> None:
+    @task("test.anything")
+    def anything(value: Any) -> None: ...
+
+    try:
+        with pytest.raises(ForeignMessageError, match="do not fit"):
+            bind_arguments(anything.definition, ["\ud800"], {})
+    finally:
+        unregister("test.anything")
 
 
 def test_the_arguments_reach_the_task(definition: AnyDefinition) -> None:
