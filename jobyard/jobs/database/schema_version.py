@@ -18,7 +18,7 @@ from jobyard.jobs.errors import LedgerAwayError, LedgerUnavailableError
 
 log = structlog.get_logger()
 
-EXPECTED_VERSION: Final = "0013"  # the newest of jobyard/jobs/migrations/versions/
+EXPECTED_VERSION: Final = "0012"  # the newest of jobyard/jobs/migrations/versions/
 # SQLite 3.35 brought RETURNING and MATERIALIZED.
 OLDEST_SERVER: Final[dict[str, tuple[int, ...]]] = {"postgresql": (14,), "sqlite": (3, 35)}
 # The pause between two tries to reach a server that is away.

@@ -1,7 +1,7 @@
 """Reported states: what a running attempt says of itself with `update_state`
 
-Revision ID: 0013
-Revises: 0012
+Revision ID: 0012
+Revises: 0011
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from alembic import op
 from jobyard.jobs.clock import UtcDateTime
 from jobyard.jobs.database.schema import Id
 
-revision = "0013"
-down_revision = "0012"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
