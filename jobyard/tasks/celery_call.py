@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +11,7 @@ from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import CallRefusedError
 from jobyard.settings.queues import our_queue_name
 from jobyard.tasks.celery_priority import priority_of
+from jobyard.tasks.option_hint import option_hint
 from jobyard.tasks.options import JobOptions
 
 log = structlog.get_logger()
@@ -20,6 +20,10 @@ log = structlog.get_logger()
 _AS_THEY_ARE: Final = (
     *("delay", "run_at", "expires_in", "max_attempts", "unique_key", "tags", "external_id"),
     *("headers", "time_limit", "soft_time_limit"),
+)
+_KNOWN: Final = (
+    *_AS_THEY_ARE,
+    *("countdown", "eta", "expires", "queue", "priority", "task_id", "idempotency_key"),
 )
 _BY_THE_KEEPER: Final = "the ledger has the job, and the keeper sends its message for as long as it takes"
 _BY_RETENTION: Final = "results are kept for as long as JOBYARD_LEDGER__RETENTION says"
@@ -170,13 +174,7 @@ def _check_rest(given: Mapping[str, Any], queue: str | None) -> None:
         elif option in _IGNORED:
             _say_ignored(option, _IGNORED[option])
         else:
-            raise TypeError(f"there is no option {option!r} of a call; {_hint(option)}")
-
-
-def _hint(option: str) -> str:
-    known = (*_AS_THEY_ARE, "countdown", "eta", "expires", "queue", "priority", "task_id", "idempotency_key")
-    near = get_close_matches(option, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}"
+            raise TypeError(f"there is no option {option!r} of a call; {option_hint(option, _KNOWN)}")
 
 
 def _is_of_a_broker(connection: object) -> bool:

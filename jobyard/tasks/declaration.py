@@ -1,8 +1,7 @@
 """Checks a task's declaration when it is imported; each error names the fix."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Final
 
 from jobyard.jobs.errors import Discard, TaskDeclarationError
@@ -27,14 +26,6 @@ class Declaration:
     max_age: float | None
     max_losses: int | None = None
     aliases: tuple[str, ...]
-
-
-def refuse_unknown_options(name: str, unknown: Collection[str], known: Collection[str]) -> None:
-    """Raise `TaskDeclarationError` for the first unknown option, and suggest the closest known one."""
-    for option in unknown:
-        near = get_close_matches(option, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}"
-        raise TaskDeclarationError(f"task {name!r}: there is no option {option!r}; {hint}")
 
 
 def check_declaration(declaration: Declaration, taken_names: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ TRY_AGAIN_AFTER: Final = timedelta(seconds=15)
 external_tasks: Final[set[str]] = set()
 
 
-class Call(BaseModel):
+class ExternalCall(BaseModel):
     """A call of a stock worker: since when it is tried, for which replay, and whether it has been sent."""
 
     since: datetime
@@ -109,7 +109,7 @@ def _answer_or_later(
         )
     stock = get_stock_celery()
     replays = get_job(get_database(), job.job_id).replays
-    call, before = Call(since=utc_now(), replays=replays), job.progress(Call)
+    call, before = ExternalCall(since=utc_now(), replays=replays), job.progress(ExternalCall)
     if before is not None and before.replays == replays:
         call = before
     try:

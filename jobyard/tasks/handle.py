@@ -98,7 +98,7 @@ class JobHandle(Generic[Out]):
         """
         job = self._known_job()
         if job is not None and job.status is Status.RUNNING:
-            return running_state(get_ledger().database, job)[0]
+            return running_state(self._database, job)[0]
         return PENDING if job is None else CELERY_STATES[job.status]
 
     @property
@@ -114,7 +114,7 @@ class JobHandle(Generic[Out]):
         """
         job = self._known_job()
         if job is not None and job.status is Status.RUNNING:
-            return running_state(get_ledger().database, job)[1]
+            return running_state(self._database, job)[1]
         if job is None or (not job.status.is_final and job.status is not Status.RETRYING):
             return None
         return self._result_of(job) if job.status is Status.SUCCEEDED else self._error_of(job)

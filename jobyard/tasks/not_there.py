@@ -1,7 +1,9 @@
 """What of Celery's tasks is not there, and what to write instead."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, NoReturn
+
+from jobyard.jobs.errors import CallRefusedError
 
 _INSTEAD: Final[Mapping[str, str]] = {
     "signature": "signatures, and with them chain, group and chord, come with workflows; until then a task "
@@ -25,4 +27,37 @@ NO_CANVAS: Final = (
 
 def without_workflows(task: str, method: str) -> str:
     """Return the sentence for a method that is not there."""
-    return f"task {task!r}: {_INSTEAD['map' if method == 'starmap' else method]}"
+    return f"task {task!r}: {_INSTEAD[method]}"
+
+
+class WithoutWorkflows:
+    """The methods of Celery's tasks that make workflows; each raises `CallRefusedError`."""
+
+    name: Any
+
+    def signature_from_request(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `CallRefusedError`."""
+        self._refuse("signature")
+
+    subtask_from_request = signature_from_request
+
+    def chunks(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `CallRefusedError`."""
+        self._refuse("chunks")
+
+    def map(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `CallRefusedError`."""
+        self._refuse("map")
+
+    starmap = map
+
+    def replace(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `CallRefusedError`."""
+        self._refuse("replace")
+
+    def add_to_chord(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `CallRefusedError`."""
+        self._refuse("add_to_chord")
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise CallRefusedError(without_workflows(self.name, method))

@@ -3,16 +3,14 @@
 It is kept for a thread or a coroutine. `request.py` shows it in Celery's words.
 """
 
-from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from jobyard.jobs.errors import RetryLater
 from jobyard.jobs.job import ClaimedJob
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.reported_state import StateReporter
-
-Arguments: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
+from jobyard.tasks.signature import CallArguments
 
 
 class RunningCall:
@@ -33,7 +31,7 @@ class RunningCall:
         definition: AnyDefinition,
         job: ClaimedJob | None = None,
         *,
-        arguments: Arguments | None = None,
+        arguments: CallArguments | None = None,
         is_eager: bool = False,
     ) -> None:
         self.definition, self.job, self.is_eager = definition, job, is_eager
@@ -48,7 +46,7 @@ class RunningCall:
         self._arguments = arguments
 
     @property
-    def arguments(self) -> Arguments:
+    def arguments(self) -> CallArguments:
         """The positional and the keyword arguments; what can be positional is."""
         if self._arguments is None and self.payload is not None:
             self._arguments = self.definition.signature.by_position(self.payload)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from jobyard.tasks.payload import Payload
 
-Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
+CallArguments: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class Arguments(Payload):
@@ -45,10 +45,10 @@ class CallSignature(ABC):
         """Return the payload of a call; raises `TypeError`, or pydantic's `ValidationError`."""
 
     @abstractmethod
-    def arguments(self, payload: Any) -> Call:
+    def arguments(self, payload: Any) -> CallArguments:
         """Return the positional and the keyword arguments with which the function is called."""
 
-    def by_position(self, payload: Any) -> Call:
+    def by_position(self, payload: Any) -> CallArguments:
         """Return the arguments as most calls give them: by position, as far as there is no gap.
 
         A payload does not say which of them a call has named.
@@ -77,7 +77,7 @@ class OfOneModel(CallSignature):
             return self.model.model_validate(payload)
         return cast(BaseModel, payload)
 
-    def arguments(self, payload: Any) -> Call:
+    def arguments(self, payload: Any) -> CallArguments:
         return (payload,), {}
 
     def filled(self, payload: Any) -> frozenset[str]:
@@ -104,7 +104,7 @@ class OfParameters(CallSignature):
     def payload(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> BaseModel:
         return self.model.model_validate(self.bind(args, kwargs).arguments)
 
-    def arguments(self, payload: Any) -> Call:
+    def arguments(self, payload: Any) -> CallArguments:
         named = self._named(payload)
         if self._takes_keywords:
             return (), named
@@ -112,7 +112,7 @@ class OfParameters(CallSignature):
         bound.apply_defaults()
         return bound.args, bound.kwargs
 
-    def by_position(self, payload: Any) -> Call:
+    def by_position(self, payload: Any) -> CallArguments:
         bound = inspect.BoundArguments(self.parameters, cast(Any, self._named(payload)))
         return bound.args, bound.kwargs
 

@@ -1,6 +1,5 @@
 """`Task`: the Celery task around a definition, whose calls submit jobs to the ledger."""
 
-import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -11,24 +10,21 @@ from celery.app.task import Context
 from pydantic import BaseModel
 
 from jobyard.broker.inline_runner import inline_runner
-from jobyard.jobs.database.ledger_database import LedgerDatabase
-from jobyard.jobs.errors import AttemptFailedError, CallRefusedError
-from jobyard.jobs.job import Acceptance
+from jobyard.jobs.errors import AttemptFailedError
 from jobyard.jobs.ledger.in_transaction import AsyncTransaction, Transaction
 from jobyard.settings import get_settings
+from jobyard.tasks.call import Call, submit_many
 from jobyard.tasks.celery_call import celery_arguments, celery_call
 from jobyard.tasks.coroutines import run_coroutine
 from jobyard.tasks.definition import TaskDefinition
-from jobyard.tasks.event_loop_warning import warn_in_event_loop
 from jobyard.tasks.handle import JobHandle, accepted_handle
-from jobyard.tasks.not_there import without_workflows
+from jobyard.tasks.not_there import WithoutWorkflows
 from jobyard.tasks.on_commit import on_commit
 from jobyard.tasks.options import JobOptions, Options, PayloadWithOptions
 from jobyard.tasks.planned_call import PlannedCall
 from jobyard.tasks.request import called_directly, request_of
 from jobyard.tasks.retrying import JobRetry, retry
 from jobyard.tasks.signature import Arguments
-from jobyard.tasks.submission import submit, submit_within, submit_within_async
 from jobyard.tasks.update_state import update_state
 
 P = ParamSpec("P")
@@ -42,7 +38,7 @@ else:
     CeleryTask = celery.Task
 
 
-class Task(CeleryTask, Generic[P, R]):
+class Task(WithoutWorkflows, CeleryTask, Generic[P, R]):
     """A declared function: `task(...)` calls it directly, `delay(...)` hands it in for a worker.
 
     Each declaration makes a class of its own from its base, which is this class or one derived from it.
@@ -128,32 +124,6 @@ class Task(CeleryTask, Generic[P, R]):
 
     si = s
 
-    def signature_from_request(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "signature"))
-
-    subtask_from_request = signature_from_request
-
-    def chunks(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "chunks"))
-
-    def map(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "map"))
-
-    def starmap(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "starmap"))
-
-    def replace(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "replace"))
-
-    def add_to_chord(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise `CallRefusedError`."""
-        raise CallRefusedError(without_workflows(self.name, "add_to_chord"))
-
     def payload(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the payload of a call, for `submit` and `submit_many`.
 
@@ -178,9 +148,9 @@ class Task(CeleryTask, Generic[P, R]):
         idempotency_key: str | None = None,
         connection: "Transaction | AsyncTransaction | None" = None,
         **options: Unpack[Options],
-    ) -> "Call[P, R]":
+    ) -> Call[P, R]:
         """Return this task with options for its next calls: `say.options(priority=9).delay("Ada")`."""
-        return Call(self, JobOptions(**options), idempotency_key, connection)
+        return Call(self.definition, JobOptions(**options), idempotency_key, connection)
 
     def submit(
         self,
@@ -200,21 +170,7 @@ class Task(CeleryTask, Generic[P, R]):
         used for another request, `LedgerUnavailableError` where nothing could be written, and
         `OutcomeUnknownError` with the job's id where that is not known.
         """
-        return self._submit(payload, JobOptions(**options), idempotency_key, connection)
-
-    def _submit(
-        self,
-        payload: BaseModel,
-        options: JobOptions,
-        idempotency_key: str | None,
-        connection: "Transaction | None",
-    ) -> JobHandle[R]:
-        warn_in_event_loop(self.name)
-        if connection is None:
-            [acceptance] = submit(self.definition, [payload], options, idempotency_key)
-        else:
-            [acceptance] = submit_within(connection, self.definition, [payload], options, idempotency_key)
-        return self._handle(acceptance, options, idempotency_key)
+        return Call(self.definition, JobOptions(**options), idempotency_key, connection).submit(payload)
 
     async def submit_async(
         self,
@@ -225,23 +181,8 @@ class Task(CeleryTask, Generic[P, R]):
         **options: Unpack[Options],
     ) -> JobHandle[R]:
         """Like `submit`, from a coroutine; `connection` is asynchronous."""
-        return await self._submit_async(payload, JobOptions(**options), idempotency_key, connection)
-
-    async def _submit_async(
-        self,
-        payload: BaseModel,
-        options: JobOptions,
-        idempotency_key: str | None,
-        connection: "AsyncTransaction | None",
-    ) -> JobHandle[R]:
-        definition = self.definition
-        if connection is None:
-            [acceptance] = await asyncio.to_thread(submit, definition, [payload], options, idempotency_key)
-        else:
-            [acceptance] = await submit_within_async(
-                connection, definition, [payload], options, idempotency_key
-            )
-        return self._handle(acceptance, options, idempotency_key)
+        call: Call[P, R] = Call(self.definition, JobOptions(**options), idempotency_key, connection)
+        return await call.submit_async(payload)
 
     def submit_many(
         self,
@@ -255,18 +196,7 @@ class Task(CeleryTask, Generic[P, R]):
         `task.options(priority=9).payload(...)` is a payload with options of its own besides. Raises as
         `submit` does; where it raises, none of the jobs is accepted.
         """
-        warn_in_event_loop(self.name)
-        known = options or JobOptions()
-        if connection is None:
-            acceptances = submit(self.definition, payloads, known)
-        else:
-            acceptances = submit_within(connection, self.definition, payloads, known)
-        return [
-            self._handle(acceptance, payload.options, payload.idempotency_key)
-            if isinstance(payload, PayloadWithOptions)
-            else self._handle(acceptance, known)
-            for acceptance, payload in zip(acceptances, payloads, strict=True)
-        ]
+        return submit_many(self.definition, payloads, options or JobOptions(), connection)
 
     def apply_async(  # type: ignore[override]
         self,
@@ -290,7 +220,7 @@ class Task(CeleryTask, Generic[P, R]):
         )
         positional, by_name = celery_arguments(args, kwargs)
         payload = self.definition.signature.payload(positional, by_name)
-        return self._submit(payload, call.options, call.idempotency_key, call.connection)
+        return Call(self.definition, call.options, call.idempotency_key, call.connection).submit(payload)
 
     def apply(  # type: ignore[override]
         self,
@@ -317,21 +247,12 @@ class Task(CeleryTask, Generic[P, R]):
         acceptance, ledger = inline_runner().run_alone(
             self.definition, payload, call.options, propagates=propagates
         )
-        return self._handle(acceptance, call.options, database=ledger.database)
+        adapter = self.definition.result_adapter
+        return accepted_handle(acceptance, adapter, call.options.external_id, database=ledger.database)
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> JobHandle[R]:  # type: ignore[override]  # noqa: N802
         """Return the handle of a job of this task, by its own id or its caller's."""
         return JobHandle(task_id, self.definition.result_adapter, **kwargs)
-
-    def _handle(
-        self,
-        acceptance: Acceptance,
-        options: JobOptions,
-        idempotency_key: str | None = None,
-        database: LedgerDatabase | None = None,
-    ) -> JobHandle[R]:
-        adapter = self.definition.result_adapter
-        return accepted_handle(acceptance, adapter, options.external_id, idempotency_key, database)
 
 
 if TYPE_CHECKING:
@@ -344,7 +265,7 @@ if TYPE_CHECKING:
             payload: In,
             *,
             idempotency_key: str | None = None,
-            connection: Transaction | None = None,
+            connection: "Transaction | None" = None,
             **options: Unpack[Options],
         ) -> JobHandle[R]: ...
         async def submit_async(  # type: ignore[override]
@@ -352,7 +273,7 @@ if TYPE_CHECKING:
             payload: In,
             *,
             idempotency_key: str | None = None,
-            connection: AsyncTransaction | None = None,
+            connection: "AsyncTransaction | None" = None,
             **options: Unpack[Options],
         ) -> JobHandle[R]: ...
         def submit_many(  # type: ignore[override]
@@ -360,40 +281,8 @@ if TYPE_CHECKING:
             payloads: Sequence[In | PayloadWithOptions],
             options: JobOptions | None = None,
             *,
-            connection: Transaction | None = None,
+            connection: "Transaction | None" = None,
         ) -> list[JobHandle[R]]: ...
 
 else:
     ModelTask = Task
-
-
-class Call(Generic[P, R]):
-    """A task with the options of its next calls."""
-
-    def __init__(
-        self,
-        task: Task[P, R],
-        options: JobOptions,
-        idempotency_key: str | None,
-        connection: "Transaction | AsyncTransaction | None",
-    ) -> None:
-        self._task, self._options = task, options
-        self._idempotency_key, self._connection = idempotency_key, connection
-
-    def payload(self, /, *args: P.args, **kwargs: P.kwargs) -> PayloadWithOptions:
-        """As `Task.payload`, for one of the payloads of `submit_many`."""
-        if self._connection is not None:
-            raise TypeError("a connection is for all jobs of a call: submit_many(..., connection=...)")
-        return PayloadWithOptions(self._task.payload(*args, **kwargs), self._options, self._idempotency_key)
-
-    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """As `Task.delay`."""
-        payload = self._task.payload(*args, **kwargs)
-        connection = cast("Transaction | None", self._connection)
-        return self._task._submit(payload, self._options, self._idempotency_key, connection)
-
-    async def delay_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """As `Task.delay_async`."""
-        payload = self._task.payload(*args, **kwargs)
-        connection = cast("AsyncTransaction | None", self._connection)
-        return await self._task._submit_async(payload, self._options, self._idempotency_key, connection)

@@ -1,12 +1,12 @@
 """The options of `@task`: Celery's, where they mean something here, and ours."""
 
-from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from jobyard.jobs.errors import TaskDeclarationError
 from jobyard.jobs.retry import RetryPolicy
 from jobyard.settings.queues import Queue
+from jobyard.tasks.option_hint import option_hint
 
 
 class TaskOptions(TypedDict, total=False):
@@ -80,18 +80,13 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             raise TaskDeclarationError(f"task {name!r}: {REFUSED[option]}")
         if option not in KNOWN and option not in REFUSED:
             raise TaskDeclarationError(
-                f"task {name!r}: there is no option {option!r}; {_hint(option, KNOWN)}"
+                f"task {name!r}: there is no option {option!r}; {option_hint(option, KNOWN)}"
             )
     if options.get("serializer", "json") not in ("json", None):
         raise TaskDeclarationError(
             f"task {name!r}: serializer={options['serializer']!r}: a payload is JSON here: annotate the "
             "parameter with a dataclass or a pydantic model"
         )
-
-
-def _hint(option: str, known: Collection[str]) -> str:
-    near = get_close_matches(option, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}"
 
 
 def retry_policy(options: Mapping[str, Any]) -> RetryPolicy:

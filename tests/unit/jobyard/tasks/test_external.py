@@ -13,7 +13,7 @@ from jobyard.jobs.ledger import Ledger
 from jobyard.settings import Settings
 from jobyard.settings.sections import CelerySettings
 from jobyard.tasks import external as external_module
-from jobyard.tasks.external import Call, external, external_tasks
+from jobyard.tasks.external import ExternalCall, external, external_tasks
 from jobyard.tasks.registry import unregister
 
 NAME = "old.tested"
@@ -72,10 +72,10 @@ class Attempt:
     """The running attempt, and what the one before has left."""
 
     job_id: str
-    before: Call | None = None
+    before: ExternalCall | None = None
     is_eager: bool = False
 
-    def progress(self, kind: type[Call]) -> Call | None:
+    def progress(self, kind: type[ExternalCall]) -> ExternalCall | None:
         return self.before
 
 
@@ -92,7 +92,7 @@ def test_servers_that_never_answer_are_waited_for_until_the_deadline_and_no_long
         add = external(NAME, deadline=timedelta(minutes=1))
         with pytest.raises(RetryLater, match=r"does not answer.*refused") as asked:
             add()
-        left = Call.model_validate_json(asked.value.progress or "")
+        left = ExternalCall.model_validate_json(asked.value.progress or "")
         attempt.before = left.model_copy(update={"since": utc_now() - timedelta(minutes=2)})
         with pytest.raises(ExternalNoAnswerError, match=r"within 60 s: .*refused"):
             add()

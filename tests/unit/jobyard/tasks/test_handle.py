@@ -60,6 +60,16 @@ def test_the_class_has_two_names() -> None:
     assert AsyncResult is JobHandle
 
 
+def test_a_job_in_a_ledger_of_its_own_is_looked_up_there_while_it_runs(
+    own_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, _ = claimed(own_ledger)
+    monkeypatch.setattr("jobyard.tasks.handle.get_ledger", pytest.fail)
+    handle = AsyncResult[Any](job_id, database=own_ledger.database)
+    assert handle.state == "STARTED"
+    assert handle.result.keys() == {"pid", "hostname"}
+
+
 def test_every_status_has_celerys_word(own_ledger: Ledger) -> None:
     retrying, attempt = claimed(own_ledger)
     own_ledger.settle([Failed(retrying, attempt, failed("ValueError"), retry_in=timedelta(hours=1))])
