@@ -1,7 +1,7 @@
 """`with worker(folder):`, in which threads of this process run jobs as a worker does."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Final
 
 import structlog
 
-from jobyard.broker.publisher import Publisher, get_publisher
+from jobyard.broker.local_publisher import LocalPublisher
+from jobyard.broker.publisher import get_publisher
 from jobyard.jobs.database.ledger_database import get_database
 from jobyard.jobs.database.migrate import migrate
 from jobyard.jobs.job import QueuedJob
@@ -80,31 +81,16 @@ def _settings_in(folder: Path) -> Settings:
     return settings.model_copy(update={"home": folder, **sections})
 
 
-class _InMemory(Publisher):
+class _InMemory(LocalPublisher):
     """Hands the jobs that it is given to the threads of this process."""
 
     def __init__(self) -> None:
-        """Overridden so that no broker is looked for."""
+        super().__init__()
         self._jobs = SimpleQueue[QueuedJob | None]()
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
         for job in jobs:
             self._jobs.put(job)
-
-    def send_early(self, job: QueuedJob) -> None:
-        return None
-
-    def flush(self, timeout_seconds: float) -> bool:
-        return True
-
-    def wait_until_sent(self) -> bool:
-        return True
-
-    def is_failing(self) -> bool:
-        return False
-
-    def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        return {}
 
     def close(self, threads: int) -> None:
         for _ in range(threads):

@@ -1,15 +1,14 @@
 """Asks the result backend of stock Celery workers for the answers that external jobs wait for."""
 
-import threading
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from celery import bootsteps
 
 from jobyard.broker.stock_celery import get_stock_celery
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.ledger.answered import make_due, waiting_jobs
 from jobyard.tasks.external import external_tasks
+from jobyard.worker.background_thread import BackgroundStep, BackgroundThread
 
 log = structlog.get_logger()
 
@@ -18,23 +17,17 @@ INTERVAL_SECONDS: Final = 0.5
 MOST_IN_ONE_PASS: Final = 200
 
 
-class AnswersThread:
+class AnswersThread(BackgroundThread):
     """Makes a pass every half second; does nothing in a worker without external tasks."""
 
     def __init__(self) -> None:
-        self._stopping = threading.Event()
+        super().__init__("answers")
         self._after = ""
         self._is_failing = False
-        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
 
     def start(self) -> None:
         if external_tasks:
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+            super().start()
 
     def pass_once(self) -> int:
         """Make jobs due whose answers have come; return how many."""
@@ -57,17 +50,8 @@ class AnswersThread:
                 self._is_failing = True
 
 
-class AnswersStep(bootsteps.StartStopStep):
-    """Starts the thread with the worker."""
+class AnswersStep(BackgroundStep):
+    """Starts the thread with the worker, and stops it first."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, worker: Any, **options: Any) -> None:
-        super().__init__(worker, **options)
-        self._thread = AnswersThread()
-
-    def start(self, worker: Any) -> None:
-        self._thread.start()
-
-    def stop(self, worker: Any) -> None:
-        self._thread.stop()
+    def make_thread(self) -> BackgroundThread:
+        return AnswersThread()

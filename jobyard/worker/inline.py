@@ -6,13 +6,13 @@ time limit interrupts it. No message is sent, and no thread is started.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import BaseModel
 
 from jobyard.broker.accept_and_publish import AcceptAndPublish
-from jobyard.broker.publisher import Publisher
+from jobyard.broker.local_publisher import LocalPublisher
 from jobyard.jobs.database.ledger_database import memory_database
 from jobyard.jobs.job import (
     Acceptance,
@@ -73,11 +73,11 @@ def _dead(job: ClaimedJob, failure: Failure) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=None)
 
 
-class InlinePublisher(Publisher):
+class InlinePublisher(LocalPublisher):
     """Runs the jobs that it is given, instead of sending messages about them."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Overridden so that no broker is looked for."""
+        super().__init__()
         self._ledger = ledger
 
     def publish(self, jobs: Sequence[QueuedJob]) -> None:
@@ -88,21 +88,6 @@ class InlinePublisher(Publisher):
             run_to_the_end(self._ledger, job.id, run)
             if propagates and run.error is not None:
                 raise run.error
-
-    def send_early(self, job: QueuedJob) -> None:
-        return None
-
-    def flush(self, timeout_seconds: float) -> bool:
-        return True
-
-    def wait_until_sent(self) -> bool:
-        return True
-
-    def is_failing(self) -> bool:
-        return False
-
-    def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        return {}
 
 
 class AcceptAndRun(AcceptAndPublish):

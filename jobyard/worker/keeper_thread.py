@@ -18,26 +18,19 @@ from jobyard.jobs.keeper.keeper import Keeper
 from jobyard.jobs.ledger import get_ledger
 from jobyard.settings import SettingsError, get_settings
 from jobyard.settings.log_setup import set_up_logging
+from jobyard.worker.background_thread import BackgroundThread
 
 log = structlog.get_logger()
 
 
-class KeeperThread:
+class KeeperThread(BackgroundThread):
     """Makes a pass every `JOBYARD_KEEPER__INTERVAL`, also after a failed one."""
 
     def __init__(self, before_pass: Callable[[int], object] = lambda pass_number: None) -> None:
+        super().__init__("keeper")
         self._before_pass = before_pass
         self._keeper = Keeper(get_ledger().database, get_publisher(), get_settings())
-        self._stopping = threading.Event()
         self._listener = CommitListener(get_ledger().database, self._stopping)
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         interval, pass_number = get_settings().keeper.interval.total_seconds(), 0

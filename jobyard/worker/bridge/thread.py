@@ -1,13 +1,12 @@
 """Runs the bridge on a thread of every worker, where `JOBYARD_CELERY__QUEUES` names queues."""
 
-import threading
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from celery import bootsteps
 
 from jobyard.broker.bridge.sources import source_for
 from jobyard.settings import get_settings
+from jobyard.worker.background_thread import BackgroundStep, BackgroundThread
 from jobyard.worker.bridge.bridge import Bridge
 
 log = structlog.get_logger()
@@ -17,21 +16,13 @@ PAUSE_SECONDS: Final = 0.2
 PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
 
 
-class BridgeThread:
+class BridgeThread(BackgroundThread):
     """Makes passes until it is stopped; a failed one is followed by the next."""
 
     def __init__(self) -> None:
+        super().__init__("bridge")
         self._bridge = Bridge(source_for(get_settings()))
-        self._stopping = threading.Event()
         self._is_failing = False
-        self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -52,17 +43,8 @@ class BridgeThread:
         return 0 if found else PAUSE_SECONDS
 
 
-class BridgeStep(bootsteps.StartStopStep):
+class BridgeStep(BackgroundStep):
     """Starts the bridge with the worker, and stops it first."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, worker: Any, **options: Any) -> None:
-        super().__init__(worker, **options)
-        self._thread = BridgeThread()
-
-    def start(self, worker: Any) -> None:
-        self._thread.start()
-
-    def stop(self, worker: Any) -> None:
-        self._thread.stop()
+    def make_thread(self) -> BackgroundThread:
+        return BridgeThread()
