@@ -10,6 +10,7 @@ from celery import Celery
 from celery.app import builtins
 
 from jobyard.broker.celery_options import celery_options
+from jobyard.broker.no_backend import NoBackend
 from jobyard.settings import ENV_PREFIX, get_settings
 from jobyard.settings.extras import EXTRA_OF_BROKER, check_extra
 from jobyard.settings.log_setup import use_host_logging
@@ -34,6 +35,10 @@ class LedgerApp(Celery):
         self.conf.update(celery_options(settings))
         load: Any = super()
         return load._load_config()
+
+    def _get_backend(self) -> NoBackend:
+        """Overridden because results are in the ledger."""
+        return NoBackend(app=self)
 
     def on_tasks_loaded(self) -> None:
         """Do what is left to do when every module of tasks has been imported: nothing, without a project."""

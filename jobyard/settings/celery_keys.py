@@ -42,7 +42,7 @@ class CeleryKey:
 
 JSON_ONLY: Final = "a payload is JSON here: annotate the parameter with a dataclass or a pydantic model"
 ONE_QUEUE: Final = "a job goes to one queue; for all workers use app.control.broadcast"
-_BROKER_URL: Final = "set JOBYARD_BROKER__URL"
+_BROKER_URL: Final = "set JOBYARD_BROKER__URL, and remove this"
 _LEDGER: Final = "results are in the ledger: set JOBYARD_LEDGER__URL, and remove this"
 _COMMAND_LINE: Final = "say it on the command line"
 _WORKFLOWS: Final = "workflows are not there yet"
@@ -85,7 +85,7 @@ _REFUSED: Final = {
     "cache_backend": _LEDGER,
     "database_url": _LEDGER,
     "result_backend": _LEDGER,
-    "result_expires": "set JOBYARD_LEDGER__RETENTION",
+    "result_expires": "set JOBYARD_LEDGER__RETENTION, and remove this",
     "security_cert_store": "messages are not signed: they name jobs, and carry no payload",
     "security_certificate": "messages are not signed: they name jobs, and carry no payload",
     "security_key": "messages are not signed: they name jobs, and carry no payload",
@@ -98,7 +98,8 @@ _REFUSED: Final = {
     "worker_consumer": "the worker's parts are Jobyard's own",
     "worker_max_memory_per_child": "set JOBYARD_WORKER__CHILD_MEMORY_BYTES (bytes; Celery's are KiB)",
     "worker_pool": f"{_COMMAND_LINE}: jobyard worker --kind threads or prefork; async def tasks need no pool",
-    "worker_prefetch_multiplier": "a worker takes what it can run: JOBYARD_WORKER__THREADS or __PROCESSES",
+    "worker_prefetch_multiplier": "a worker takes what it can run: set JOBYARD_WORKER__THREADS or "
+    "__PROCESSES, and remove this",
     "worker_soft_shutdown_timeout": "set JOBYARD_WORKER__GRACE",
     "worker_timer": "the worker's parts are Jobyard's own",
 }

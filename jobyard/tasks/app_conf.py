@@ -18,6 +18,8 @@ from jobyard.tasks.app_effects import EFFECTS, check_value
 NEARLY_EQUAL: Final = 0.85
 # What Celery calls a setting when it is read through the options of a class, and is none.
 _NO_SETTINGS: Final = ("override_backends",)
+# What the `celery worker` command sets by itself, with the value that it sets.
+_OF_THE_COMMAND: Final = (("worker_disable_prefetch", False),)
 
 
 class AppConf(Settings):
@@ -61,7 +63,8 @@ class AppConf(Settings):
             raise SettingsError("\n  ".join(["These settings of Celery's are wrong here:", *refused]))
         for name, value in known.items():
             key = CELERY_KEYS[name]
-            if value is not None and key.meaning_of(value) is not Meaning.HONOURED:
+            is_said = value is not None and (name, value) not in _OF_THE_COMMAND
+            if is_said and key.meaning_of(value) is not Meaning.HONOURED:
                 self.__dict__["_harmless"][name] = key.sentence
         honoured = {name: value for name, value in known.items() if _is_honoured(name)}
         for name, value in honoured.items():

@@ -89,8 +89,9 @@ def task(
     if callable(name):
         return _declare(name, None, is_bound=False, base=None, options={})
     own, _ = resolve_options(base, Task, options)
-    # Wrong words are found where they stand, before there is a function.
-    check_options_of(name, own)
+    # Wrong words are found where they stand, before there is a function, unless that has the name to say.
+    if name is not None:
+        check_options_of(name, own)
 
     def declare(function: Callable[..., Any]) -> Task[..., Any]:
         return _declare(function, name, is_bound=bind, base=base, options=options)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from time import sleep
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -33,6 +33,23 @@ _ONE_ANSWER: Final = (
     "is not there: get() asks the ledger until the job has ended, and says nothing in between; for more, "
     "look at .state and .info, or ask GET /v1/jobs/{id} with Prefer: wait=N"
 )
+# Where a job has what Celery's `AsyncResult` has under these names.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("args", "kwargs"), "the arguments are .job.payload, as JSON"),
+    **dict.fromkeys(("as_list", "as_tuple"), "keep .id, of which AsyncResult(id) makes a handle again"),
+    "backend": "results are in the ledger, which .result and .get() read",
+    **dict.fromkeys(
+        ("build_graph", "collect", "get_leaf", "graph", "iterdeps"),
+        "the jobs that it handed in are .children",
+    ),
+    "date_done": "the time is .job.finished_at",
+    **dict.fromkeys(("maybe_reraise", "maybe_throw", "throw"), "get(timeout=0) raises its error"),
+    "name": "the name of its task is .job.task",
+    "queue": "it is .job.queue",
+    "retries": "the number of its attempts is .job.attempt",
+    "then": "get() waits for the end, and so does `await get_async()`",
+    "worker": "it is .job.worker",
+}
 
 
 class JobHandle(Generic[Out]):
@@ -182,6 +199,8 @@ class JobHandle(Generic[Out]):
             sleep(self._time_to_sleep(job, pause, timeout))
         return self._outcome(job, propagate)
 
+    wait = get
+
     async def get_async(self, timeout: float | None = None, propagate: bool = True) -> Out:
         """Like `get`, from a coroutine."""
         for pause in _pauses(timeout, None):
@@ -217,6 +236,15 @@ class JobHandle(Generic[Out]):
             "forget() is not there: a job is kept, with its result, for as long as JOBYARD_LEDGER__RETENTION "
             "says, which can be a rule for its task (report.make/succeeded=PT1H)"
         )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say where the ledger has what Celery's `AsyncResult` has by that name."""
+            hint = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self
+            )
 
     def _known_job(self) -> Job | None:
         try:

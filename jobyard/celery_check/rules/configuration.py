@@ -99,7 +99,7 @@ def _check_key(
     if meaning is Meaning.HARMLESS:
         is_so = key.meaning is Meaning.REFUSED
         sentence = "it is so here anyway" if is_so else f"means nothing here: {key.sentence}"
-    edit = "remove it" if meaning is Meaning.REFUSED else ""
+    edit = "remove it" if meaning is Meaning.REFUSED and "remove this" not in sentence else ""
     if key.name == "task_routes":
         _check_routes(look, value)
     look.add(node, verdict, key.name, f"{name}: {sentence}", edit)

@@ -9,7 +9,7 @@ from celery import Celery
 from flask import Flask, current_app
 
 import jobyard
-from jobyard import Jobyard, Task, TaskDeclarationError, shared_task
+from jobyard import CallRefusedError, Jobyard, Task, TaskDeclarationError, shared_task
 from jobyard.broker import celery_app
 from jobyard.settings import SettingsError
 from jobyard.tasks.housekeeping import prune
@@ -284,6 +284,13 @@ def test_what_a_receiver_raises_is_not_lost() -> None:
 
 def test_the_public_face_has_it() -> None:
     assert "Jobyard" in jobyard.__all__
+
+
+def test_a_result_of_celerys_own_class_names_ours() -> None:
+    result: Any = celery.result.AsyncResult("an-id", app=make())
+    for ask in (lambda: result.state, lambda: result.info, result.ready, result.get):
+        with pytest.raises(CallRefusedError, match="from jobyard import AsyncResult"):
+            ask()
 
 
 def test_an_import_of_jobyard_is_enough_for_its_tests_and_signals() -> None:

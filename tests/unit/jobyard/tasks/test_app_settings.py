@@ -307,3 +307,8 @@ class TestRoutes:
         app.conf.task_routes = lambda *args, **kw: {"exchange": "media"}
         with pytest.raises(Exception, match=r"task_routes: the route of 'proj.tasks.add'.*one queue"):
             new_job(plain().definition, "{}", JobOptions())
+
+
+def test_what_the_command_sets_by_itself_is_not_listed(app: Jobyard) -> None:
+    app.conf.worker_disable_prefetch = False  # as `celery worker` does
+    assert "worker_disable_prefetch" not in app.conf.harmless

@@ -49,6 +49,13 @@ def test_a_misspelt_option_is_refused_with_the_right_name() -> None:
     assert "the options are" in refused(zzz=1)
 
 
+def test_a_wrong_option_of_a_task_without_a_name_is_named_after_its_function() -> None:
+    def fetch() -> None: ...
+
+    with pytest.raises(TaskDeclarationError, match=rf"task '{__name__}\.fetch': rate_limit counts"):
+        task(rate_limit="10/m")(fetch)  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("name", ["", " mail", "mail ", "mail\n", "a\tb", "a" * 201, 7])
 def test_a_name_is_printable_and_not_too_long(name: Any) -> None:
     with pytest.raises(TaskDeclarationError, match="1 to 200 printable characters"):

@@ -227,6 +227,20 @@ def test_what_celery_has_besides_is_refused_with_the_way_out(own_ledger: Ledger)
             handle.get(**arguments)
 
 
+def test_what_celerys_result_has_by_another_name_says_where_it_is(own_ledger: Ledger) -> None:
+    handle: Any = AsyncResult(succeeded(own_ledger, "1"))
+    assert handle.wait(timeout=1) == 1
+    for name, words in {
+        "date_done": r"\.job\.finished_at",
+        "collect": r"\.children",
+        "then": r"get\(\)",
+    }.items():
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*{words}"):
+            getattr(handle, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'$"):
+        handle.nonsense()
+
+
 def test_a_task_waits_for_no_job_and_may_read_one_that_has_ended(own_ledger: Ledger) -> None:
     done, waiting = succeeded(own_ledger, "1"), accepted(own_ledger)
     with running(JobContext(new_id(), 1)):
