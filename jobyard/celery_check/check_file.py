@@ -44,6 +44,8 @@ def _visit(look: Look, node: ast.AST, class_name: str, is_top: bool) -> None:
         _check_call(look, node)
         if dotted(node.func).endswith(".add_periodic_task"):
             look = look.inside(is_scheduled=True)
+    elif isinstance(node, ast.Dict):
+        configuration.check_dict_of_sections(look, node)
     elif isinstance(node, ast.BinOp):
         calls.check_canvas(look, node)
     elif isinstance(node, ast.Attribute):

@@ -40,6 +40,8 @@ def check_assignment(look: Look, node: ast.Assign | ast.AnnAssign, class_name: s
         elif isinstance(target, ast.Subscript) and _is_conf(look, target.value):
             if isinstance(target.slice, ast.Constant) and isinstance(target.slice.value, str):
                 _check_key(look, node, target.slice.value, node.value)
+        elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+            check_section(look, str(target.slice.value), node.value)
         elif isinstance(target, ast.Name) and is_top:
             _check_name(look, node, target.id, class_name)
 
@@ -52,10 +54,10 @@ def _check_name(look: Look, node: ast.Assign | ast.AnnAssign, name: str, class_n
         or is_lower_case_here
     ):
         _check_key(look, node, name, node.value)
-    if isinstance(node.value, ast.Dict) and (
-        (name.isupper() and "CELERY" in name) or is_config_dict(look, name)
-    ):
+    if is_config_dict(look, name):
         _check_dict(look, node.value)
+    else:
+        check_section(look, name, node.value)
     if name == "INSTALLED_APPS":
         _check_installed(look, node.value)
 
@@ -130,10 +132,28 @@ def _value(node: ast.expr | None) -> object:
         return _UNSEEN
 
 
-def _check_dict(look: Look, node: ast.Dict) -> None:
+def check_section(look: Look, name: str, value: ast.expr | None) -> None:
+    """Check a dictionary that another configuration has under a name like `CELERY`, as Flask's does."""
+    if name.isupper() and "CELERY" in name:
+        _check_dict(look, value)
+
+
+def check_dict_of_sections(look: Look, node: ast.Dict) -> None:
+    """Check what a dictionary has under a name like `CELERY`."""
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            _check_key(look, key, key.value, value)
+            check_section(look, key.value, value)
+
+
+def _check_dict(look: Look, node: ast.expr | None) -> None:
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                _check_key(look, key, key.value, value)
+    elif isinstance(node, ast.Call) and dotted(node.func) == "dict":
+        for word in node.keywords:
+            if word.arg:
+                _check_key(look, word, word.arg, word.value)
 
 
 def _check_installed(look: Look, value: ast.expr | None) -> None:
@@ -145,8 +165,13 @@ def _check_installed(look: Look, value: ast.expr | None) -> None:
 
 
 def check_configuring_call(look: Look, call: ast.Call) -> None:
-    """Check `app.conf.update(...)`, `config_from_object({...})` and Django's `override_settings(...)`."""
+    """Check `app.conf.update(...)`, `config_from_object({...})` and Django's `override_settings(...)`.
+
+    Also a section for Celery in any other call, such as Flask's `app.config.from_mapping(CELERY={...})`.
+    """
     function = call.func
+    for word in call.keywords:
+        check_section(look, word.arg or "", word.value)
     last = dotted(function).rpartition(".")[2]
     if last in ("override_settings", "modify_settings", "settings") or _is_update(look, function):
         for word in call.keywords:
@@ -154,12 +179,7 @@ def check_configuring_call(look: Look, call: ast.Call) -> None:
                 _check_key(look, word, word.arg, word.value)
     if _is_update(look, function) or last in ("config_from_object", "add_defaults"):
         for argument in (*call.args, *(word.value for word in call.keywords if word.arg is None)):
-            if isinstance(argument, ast.Dict):
-                _check_dict(look, argument)
-            elif isinstance(argument, ast.Call) and dotted(argument.func) == "dict":
-                for word in argument.keywords:
-                    if word.arg:
-                        _check_key(look, word, word.arg, word.value)
+            _check_dict(look, argument)
 
 
 def _is_update(look: Look, function: ast.expr) -> bool:

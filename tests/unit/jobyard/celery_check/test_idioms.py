@@ -215,6 +215,22 @@ BY_HAND = {
         "broker_url",
         "JOBYARD_BROKER__URL",
     ),
+    "in a section of Flask's configuration": (
+        "flask_app.config.from_mapping(CELERY=dict(broker_url='x', task_ignore_result=True))",
+        "broker_url",
+        "JOBYARD_BROKER__URL",
+    ),
+    "in a section of a mapping": (
+        "flask_app.config.from_mapping({'CELERY': {'result_backend': 'x'}})",
+        "result_backend",
+        "JOBYARD_LEDGER__URL",
+    ),
+    "in a section that is set": (
+        "flask_app.config['CELERY_CONFIG'] = {'result_expires': 5}",
+        "result_expires",
+        "JOBYARD_LEDGER__RETENTION",
+    ),
+    "in a section of a class": ("class Config:\n    CELERY = dict(broker_url='x')", "broker_url", "remove"),
     "transport options": (
         "app.conf.broker_transport_options = {'visibility_timeout': 5}",
         "broker_transport_options",
