@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jobyard.celery_check.check import Checked
 from jobyard.celery_check.finding import Finding, Verdict
+from jobyard.celery_check.rules.tasks import CHOOSE
 
 JSON_VERSION: Final = 1
 _TITLES: Final = {
@@ -30,7 +31,8 @@ def _lines(checked: Checked) -> Iterator[str]:
             for finding in found:
                 yield from _finding(finding)
             if verdict is Verdict.DECIDE:
-                yield "  For all of them at once: JOBYARD_TASKS__MAX_LOSSES=0, or task_acks_late = True."
+                yield f"  Say {CHOOSE}; for all at once"
+                yield "  JOBYARD_TASKS__MAX_LOSSES=0, or task_acks_late = True."
             yield ""
     if checked.unread:
         yield "Was not read:"
@@ -42,6 +44,10 @@ def _lines(checked: Checked) -> Iterator[str]:
 
 def _finding(finding: Finding) -> Iterator[str]:
     where = f"  {finding.path}:{finding.line}"
+    if finding.verdict is Verdict.DECIDE:
+        # What there is to decide is the same for each, and stands above and below them.
+        yield f"{where}: {finding.sentence.partition(':')[0]}"
+        return
     if finding.idiom == "import":
         yield f"{where}: {finding.sentence}  ->  {finding.edit}"
         return
@@ -60,8 +66,8 @@ def summary(checked: Checked) -> str:
     return (
         f"{checked.files} files, {len(checked.modules)} of them looked at: "
         f"{counts[Verdict.BY_IMPORT]} places move by their imports, {counts[Verdict.BY_HAND]} in another "
-        f"way, {counts[Verdict.REFUSED]} do not; {counts[Verdict.DECIDE]} tasks to decide, "
-        f"{len(checked.unread)} files not read."
+        f"way, {counts[Verdict.REFUSED]} do not; tasks to decide: {counts[Verdict.DECIDE]}, "
+        f"files not read: {len(checked.unread)}."
     )
 
 

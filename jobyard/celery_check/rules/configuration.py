@@ -7,6 +7,7 @@ from typing import Final
 from jobyard.celery_check.finding import Verdict
 from jobyard.celery_check.look import Look
 from jobyard.celery_check.module import dotted, is_true
+from jobyard.celery_check.options import TASK_REFUSED
 from jobyard.settings.celery_keys import ONE_QUEUE, CeleryKey, Meaning, celery_key
 
 NAMESPACE: Final = "CELERY"
@@ -104,6 +105,8 @@ def _check_key(
     edit = "remove it" if meaning is Meaning.REFUSED and "remove this" not in sentence else ""
     if key.name == "task_routes":
         _check_routes(look, value)
+    if key.name == "task_annotations":
+        _check_annotations(look, value)
     look.add(node, verdict, key.name, f"{name}: {sentence}", edit)
 
 
@@ -123,6 +126,15 @@ def _check_routes(look: Look, value: ast.expr | None) -> None:
                 look.add(
                     words[word][0], Verdict.BY_HAND, f"task_routes {word}", ONE_QUEUE, '{"queue": "..."}'
                 )
+
+
+def _check_annotations(look: Look, value: ast.expr | None) -> None:
+    """Check the options that are written out for a task, or for all of them."""
+    for node in ast.walk(value) if value is not None else ():
+        if isinstance(node, ast.Dict):
+            for key, each in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in TASK_REFUSED and _value(each) is not None:
+                    look.refuse(key, f"task_annotations {key.value}", TASK_REFUSED[key.value])
 
 
 def _value(node: ast.expr | None) -> object:

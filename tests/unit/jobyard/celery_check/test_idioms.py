@@ -251,6 +251,10 @@ def test_what_moves_in_another_way_says_the_edit(tmp_path: Path, idiom: str) -> 
 REFUSED = {
     "rate_limit": ("@app.task(rate_limit='10/m')\ndef f(): pass", "rate_limit="),
     "rate_limit of a class": ("class B(Task):\n  rate_limit = '1/m'", "rate_limit"),
+    "rate_limit in an annotation": (
+        "app.conf.task_annotations = {'tasks.add': {'rate_limit': '10/m'}}",
+        "task_annotations rate_limit",
+    ),
     "link": ("add.apply_async((1,), link=print)", "link="),
     "chain": ("from celery import chain", "celery.chain"),
     "group by a module": ("import celery\ncelery.group()", "group(...)"),

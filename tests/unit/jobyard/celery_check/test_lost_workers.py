@@ -17,8 +17,15 @@ def decides(root: Path, files: dict[str, str] | str) -> int:
 def test_a_task_that_says_nothing_is_listed_first(tmp_path: Path) -> None:
     found = checked(tmp_path, f"{APP}@app.task\ndef pay(): pass\n")
     assert as_text(found).startswith("Decide first")
-    assert "max_losses=0" in as_text(found)
+    assert as_text(found).count("max_losses=0") == 1
+    assert "  tasks.py:4: pay\n  Say max_losses=0 where it must never run twice" in as_text(found)
     assert found.all_moves
+
+
+def test_what_there_is_to_decide_is_said_once_for_many_tasks(tmp_path: Path) -> None:
+    found = checked(tmp_path, f"{APP}@app.task\ndef pay(): pass\n@app.task\ndef mail(): pass\n")
+    assert as_text(found).count("max_losses=0") == 1
+    assert "tasks to decide: 2" in as_text(found)
 
 
 @pytest.mark.parametrize("words", ["acks_late=True", "max_losses=0", "acks_late=True, max_losses=0"])
