@@ -1,10 +1,13 @@
 """Changes the imports of the files that were read, or says how they would change."""
 
 import difflib
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 from jobyard.celery_check.check import Checked
@@ -14,7 +17,7 @@ from jobyard.celery_check.source_file import (
     UnreadableError,
     edited,
     lines_of,
-    parsed,
+    parse_source,
     read_source,
 )
 
@@ -38,20 +41,35 @@ class Rewritten:
         return "".join(line if line.endswith(("\n", "\r")) else f"{line}\n{_NO_NEWLINE}" for line in lines)
 
     def write(self) -> None:
-        """Write the file in place; its encoding, line ends and rights stay."""
-        self.path.write_bytes(self.source.encoded(self.text))
+        """Write the file; its encoding, line ends and rights stay. It is whole where a write fails, too."""
+        target = self.path.resolve()
+        with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:50]}.", delete=False) as new:
+            try:
+                new.write(self.source.encoded(self.text))
+                new.close()
+                shutil.copymode(target, new.name)
+                os.replace(new.name, target)
+            except BaseException:
+                os.unlink(new.name)
+                raise
 
 
 def rewritten(checked: Checked) -> Iterator[Rewritten]:
-    """Yield each file whose imports move; one that would not parse afterwards is left as it is."""
+    """Yield each file whose imports move; one that would not parse afterwards is left as it is.
+
+    So is a link to a file elsewhere, which belongs to others, and of which git does not know here.
+    """
+    root = checked.root.resolve()
     for path, module in checked.modules.items():
+        if not path.resolve().is_relative_to(root):
+            continue
         try:
             source = read_source(str(path), path)
             edits = [edit for each in import_edits(checked.project, module, source) for edit in each.edits]
             text = edited(source.text, edits)
-            parsed(text)
-            source.encoded(text)
-        except (OSError, UnreadableError, RecursionError):
+            if parse_source(str(path), source.encoded(text)).text != text:  # not every codec goes both ways
+                continue
+        except (OSError, UnicodeError, UnreadableError, RecursionError):
             continue
         if text != source.text:
             yield Rewritten(path, source, text)
@@ -65,7 +83,7 @@ def git_fault(root: Path, files: list[Path]) -> str:
         return ""
     if status.strip():
         return "there are changes that are not committed"
-    for path in files:
+    for path in (file.resolve() for file in files):
         if _git(path.parent, "ls-files", "--error-unmatch", "--", path.name) is None:
             return f"{path} is not in git"
     return ""

@@ -110,6 +110,8 @@ def parse_source(shown: str, data: bytes) -> SourceFile:
         raise UnreadableError(
             f"it is not {encoding}: byte {error.start} is 0x{data[error.start]:02x}"
         ) from error
+    except UnicodeError as error:  # of codecs that do not say where
+        raise UnreadableError(f"it is not {encoding}: {error}") from error
     has_bom = text.startswith(_BOM)
     text = text.removeprefix(_BOM)
     return SourceFile(shown, text, parsed(text), encoding, has_bom)

@@ -110,6 +110,11 @@ def _declare(
     base: type[Task[..., Any]] | None,
     options: Mapping[str, Any],
 ) -> Task[..., Any]:
+    if not (callable(function) and hasattr(function, "__name__")):
+        raise TaskDeclarationError(
+            f"task {name or '...'!r}: {function!r:.200} is no function with a name: call it from one, "
+            "def name(...), and declare that"
+        )
     name = name or app.gen_task_name(function.__name__, function.__module__)
     check_base(name, base, function)
     new = task_class(

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BeforeValidator
 
+# Pydantic reads JSON of at most 200 levels; the others are left for what is around an argument.
+MOST_NESTED: Final = 190
+
 
 def plain_json(value: Any) -> Any:
     """Return a value as its JSON reads: tuples as lists, keys as text, subclasses of `str` as `str`.
@@ -18,12 +21,18 @@ def plain_json(value: Any) -> Any:
     Raises `ValueError` for a value that JSON has no word for.
     """
     try:
-        return _plain(value)
+        return _plain(value, MOST_NESTED)
     except RecursionError:
-        raise ValueError("is nested too deeply, or holds itself") from None
+        raise _too_deep() from None
 
 
-def _plain(value: Any) -> Any:
+def _too_deep() -> ValueError:
+    return ValueError("is nested too deeply, or holds itself")
+
+
+def _plain(value: Any, levels: int) -> Any:
+    if not levels:
+        raise _too_deep()
     match value:
         case None | bool():
             return value
@@ -34,9 +43,9 @@ def _plain(value: Any) -> Any:
         case float():
             return value if type(value) is float else float(value)
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [_plain(item, levels - 1) for item in value]
         case Mapping():
-            return {_key(key): _plain(item) for key, item in value.items()}
+            return {_key(key): _plain(item, levels - 1) for key, item in value.items()}
     raise ValueError(
         f"holds a {type(value).__qualname__}, which JSON has no word for: annotate the parameter with its "
         "type, or give text, numbers, lists and dictionaries"
@@ -46,9 +55,11 @@ def _plain(value: Any) -> Any:
 def _key(key: Any) -> str:
     match key:
         case str():
-            return str.__str__(key)
+            text = str.__str__(key)
+            text.encode()  # pydantic would write another key where half of a surrogate pair cannot be written
+            return text
         case None | bool() | int() | float():
-            return json.dumps(_plain(key))
+            return json.dumps(_plain(key, 1))
     raise ValueError(f"holds a dictionary with the key {key!r:.100}: keys are text in JSON")
 
 

@@ -50,7 +50,12 @@ def read_signature(
 
 
 def _parameters(task: str, function: Callable[..., Any], *, is_bound: bool) -> list[Parameter]:
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:  # of a builtin, or a wrong __signature__
+        raise TaskDeclarationError(
+            f"task {task!r}: {error}: call it from a function with parameters of its own, and declare that"
+        ) from error
     if not is_bound:
         return parameters
     if not parameters or parameters[0].kind not in (
@@ -71,7 +76,7 @@ def _signature(
         model = hints.get(parameters[0].name)
         if inspect.isclass(model) and issubclass(model, BaseModel):
             return OfOneModel(task, plain, model)
-    fields = {parameter.name: _field_name(parameter.name) for parameter in parameters}
+    fields = _field_names([parameter.name for parameter in parameters])
     definitions: dict[str, Any] = {
         fields[parameter.name]: (_type_of(parameter, hints), _field(parameter, fields[parameter.name]))
         for parameter in parameters
@@ -126,10 +131,22 @@ def _field(parameter: Parameter, field_name: str) -> Any:
 
 def _is_json(default: Any) -> bool:
     try:
-        to_json(default)
+        json.dumps(to_json(default).decode())
+        str(default)  # of an integer with more digits than can be read again
     except (PydanticSerializationError, ValueError):
         return False
     return isinstance(default, (str, int, float, bool, list, dict, type(None)))
+
+
+def _field_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the field of each parameter; `_x` and `__x` have different ones."""
+    fields: dict[str, str] = {}
+    for name in names:
+        field = _field_name(name)
+        while field in fields.values() or (field != name and field in names):
+            field += "_"
+        fields[name] = field
+    return fields
 
 
 def _field_name(name: str) -> str:
@@ -154,18 +171,23 @@ def _result_adapter(task: str, returned: Any) -> TypeAdapter[Any]:
 
 def _hints_of(task: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
+        inspect.unwrap(function)  # raises ValueError for one that wraps itself, which would never end below
         return get_type_hints(function, include_extras=True)
     except NameError as error:
         raise TaskDeclarationError(
             f"task {task!r}: an annotation of the function cannot be resolved: {error}; import its type in "
             "the function's module, and not under TYPE_CHECKING alone"
         ) from error
+    except Exception as error:  # an annotation in quotes is code, which may raise anything
+        raise TaskDeclarationError(
+            f"task {task!r}: the annotations of the function cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _schema_of(task: str, model: type[BaseModel]) -> dict[str, Any]:
     try:
         return model.model_json_schema()
-    except _UNKNOWN as error:
+    except (*_UNKNOWN, ValueError) as error:  # of an enum whose values are no JSON, for one
         raise TaskDeclarationError(
             f"task {task!r}: its payload {model.__name__} has no JSON schema: {_first_line(error)}"
         ) from error

@@ -133,3 +133,29 @@ def test_nothing_that_is_read_is_imported_and_celery_is_not_either(tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_link_to_a_file_elsewhere_is_read_and_not_written(tmp_path: Path) -> None:
+    elsewhere = write_files(tmp_path / "elsewhere", {"tasks.py": TASKS}) / "tasks.py"
+    (inside := tmp_path / "inside").mkdir()
+    (inside / "tasks.py").symlink_to(elsewhere)
+    run(inside, "--write")
+    assert elsewhere.read_text() == TASKS
+
+
+def test_a_write_that_fails_leaves_the_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_files(tmp_path, {"tasks.py": TASKS})
+    monkeypatch.setattr("os.replace", is_full)
+    assert run(tmp_path, "--write") == 2
+    assert (tmp_path / "tasks.py").read_text() == TASKS
+    assert [path.name for path in tmp_path.iterdir()] == ["tasks.py"]
+
+
+def test_a_file_in_an_odd_encoding_stops_nothing(tmp_path: Path) -> None:
+    odd = write_files(tmp_path, {"odd.py": f"# coding: idna\n{TASKS}", "tasks.py": TASKS})
+    run(odd, "--write")
+    assert (odd / "odd.py").read_text() == f"# coding: idna\n{TASKS}"
+    assert (odd / "tasks.py").read_text() == MOVED

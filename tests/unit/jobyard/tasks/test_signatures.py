@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Optional
 
 import pytest
@@ -371,3 +372,66 @@ def test_http_takes_the_arguments_by_their_names() -> None:
     for body, says in ((b'{"y": 1}', "x\n"), (b'{"x": 1, "z": 1}', "z\n"), (b'{"x": "one"}', "x\n")):
         with pytest.raises(ValidationError, match=says):
             add.definition.validate_json(body)
+
+
+def test_parameters_that_differ_in_underscores_alone_are_different_fields() -> None:
+    @task
+    def odd(_x, __x, parameter_x, json, parameter_json, _, __):  # type: ignore[no-untyped-def]
+        return [_x, __x, parameter_x, json, parameter_json, _, __]
+
+    assert travelled(odd, *range(7)) == [*range(7)]
+    assert written(odd, *range(7)).startswith('{"_x":0,"__x":1,"parameter_x":2,')
+
+
+class Untold(enum.Enum):
+    A = object()
+
+
+def _wraps_itself(value: int) -> int:
+    return value
+
+
+_wraps_itself.__wrapped__ = _wraps_itself  # type: ignore[attr-defined]
+
+
+def _annotated(told: object) -> Callable[..., Any]:
+    def function(value: Any) -> Any: ...
+
+    function.__annotations__ = {"value": told}
+    return function
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(_annotated(told) for told in ("1 +", "1/0", "Any.nope", Untold)),
+        *(partial(print, 1), max, int, None, classmethod(print), _wraps_itself),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_read_as_a_function_says_so_at_its_declaration(function: Any) -> None:
+    with pytest.raises(TaskDeclarationError, match=r"test\.odd"):
+        task("test.odd")(function)
+
+
+def test_a_default_with_more_digits_than_can_be_read_is_not_shown() -> None:
+    @task
+    def count(up_to: int = 10**5000) -> bool:
+        return up_to == 10**5000
+
+    assert travelled(count) is True
+    assert "default" not in count.definition.payload_schema["properties"]["up_to"]
+
+
+def test_what_no_worker_could_read_is_refused_at_the_call() -> None:
+    @task
+    def take(value: Any) -> None: ...
+
+    written(take, [])
+    deep: list[Any] = []
+    for _ in range(250):
+        deep = [deep]
+    with pytest.raises(ValidationError, match="too deeply"):
+        take.payload(deep)
+    with pytest.raises(ValidationError, match="surrogates not allowed"):
+        take.payload({"\ud800": 1})
