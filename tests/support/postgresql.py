@@ -14,11 +14,11 @@ SERVER = os.environ.get("TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@12
 
 
 @contextmanager
-def new_database() -> Iterator[str]:
-    """Make a database for the block; its URL is the answer."""
+def new_database(template: str | None = None) -> Iterator[str]:
+    """Make a database for the block, as a copy of the one at the URL `template`; its URL is the answer."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(databases.new_database(SERVER))
+            url = stack.enter_context(databases.new_database(SERVER, template))
         except OperationalError as error:
             if os.environ.get("CI"):
                 raise

@@ -1,8 +1,6 @@
 """A handle: a job by either id, in Celery's words, and the errors that `.get()` raises."""
 
 import asyncio
-import copy
-import pickle
 from datetime import timedelta
 from typing import Any
 
@@ -17,21 +15,10 @@ from jobyard.jobs.ledger.reported_states import write_reported_states
 from jobyard.tasks.context import JobContext, running
 from jobyard.tasks.declare import task
 from jobyard.tasks.registry import unregister
-from jobyard.tasks.result_errors import JobFailedError, failed_error
+from jobyard.tasks.result_errors import JobFailedError
 from tests.support.ledger_jobs import accepted, claimed, ended_ago, prune_all
 
 pytestmark = pytest.mark.usefixtures("the_ledger")
-DIED = Status.DEAD
-
-
-class OwnError(Exception):
-    def __init__(self, code: int, *, detail: str) -> None:
-        super().__init__(code, detail)
-
-
-class Final(Exception):  # noqa: N818
-    def __init_subclass__(cls) -> None:
-        raise TypeError("nothing is derived from this")
 
 
 @pytest.fixture
@@ -247,54 +234,6 @@ def test_a_task_waits_for_no_job_and_may_read_one_that_has_ended(own_ledger: Led
         assert AsyncResult(done).get() == 1
         with pytest.raises(RuntimeError, match="must not wait for another job"):
             AsyncResult(waiting).get()
-
-
-@pytest.mark.parametrize(
-    ("failure", "kind"),
-    [
-        (failed("ValueError"), ValueError),
-        (failed("ValueError", module=None), ValueError),
-        (failed("OSError"), OSError),
-        (failed("UnicodeDecodeError"), UnicodeDecodeError),
-        (failed("OwnError", module=__name__), OwnError),
-        (failed("JSONDecodeError", module="json.decoder"), ValueError),
-        (Failure(Cause.TIME_LIMIT, "SoftTimeLimitExceeded", "m"), celery.exceptions.SoftTimeLimitExceeded),
-        (Failure(Cause.TIME_LIMIT, "TimeLimitExceeded", "m"), celery.exceptions.TimeLimitExceeded),
-        (Failure(Cause.LOST_WORKER, "WorkerLost", "m"), celery.exceptions.WorkerLostError),
-    ],
-)
-def test_the_class_of_an_exception_is_found(failure: Failure, kind: type[Exception]) -> None:
-    error = failed_error("an-id", DIED, failure)
-    assert isinstance(error, kind)
-    assert (str(error), error.job_id, error.failure) == (failure.message, "an-id", failure)
-    for same in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert (type(same), same.job_id) == (type(error), "an-id")
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        failed("Final", module=__name__),
-        failed("SystemExit"),
-        failed("KeyboardInterrupt"),
-        failed("StopIteration"),
-        failed("print"),
-        failed("str"),
-        failed("OwnError.nothing", module=__name__),
-        failed("ValidationError", module="pydantic_core._pydantic_core"),
-        failed("JobFailedError", module="jobyard.tasks.result_errors"),
-        None,
-    ],
-)
-def test_what_must_not_or_cannot_be_raised_is_the_plain_error(failure: Failure | None) -> None:
-    error = failed_error("an-id", DIED, failure)
-    assert type(error) is JobFailedError
-    assert "job an-id is dead" in str(error)
-
-
-def test_a_handle_that_fails_in_a_task_is_known_by_the_first_ones_class() -> None:
-    first = failed_error("an-id", DIED, failed("ValueError"))
-    assert (type(first).__module__, type(first).__qualname__) == ("builtins", "ValueError")
 
 
 def test_while_a_job_runs_its_state_is_its_own_word_or_who_runs_it(own_ledger: Ledger) -> None:
