@@ -14,6 +14,7 @@ from jobyard.jobs.reading.declared_queues import declare_queues
 from jobyard.settings import Settings
 from jobyard.settings.sections import KeeperSettings, LedgerSettings, WorkerSettings
 from jobyard.tasks.queues import declared_queues
+from jobyard.tasks.registry import declared, unregister
 from tests.support.moves import forbid_illegal_moves
 from tests.support.postgresql import new_database
 
@@ -76,3 +77,12 @@ def _on_postgresql(template: str) -> Iterator[Ledger]:
         database = open_database(settings)
         yield Ledger(database, settings)
         database.close()
+
+
+@pytest.fixture
+def tasks_are_forgotten() -> Iterator[None]:
+    """Take away the tasks that a test declares."""
+    before = set(declared)
+    yield
+    for name in set(declared) - before:
+        unregister(name)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -21,18 +20,11 @@ from jobyard.jobs.ledger import reported_states
 from jobyard.jobs.ledger.ledger import Ledger
 from jobyard.jobs.reading.job_queries import get_job, get_reported_state
 from jobyard.tasks import reported_state as module
-from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.reported_state import LONGEST_STATE, MOST_META_BYTES, StateWriter
 from jobyard.worker.execution.attempt import attempt, attempt_async
 from tests.support.waiting import wait_until
 
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    before = set(declared)
-    yield
-    for name in set(declared) - before:
-        unregister(name)
+pytestmark = pytest.mark.usefixtures("tasks_are_forgotten")
 
 
 def claim(ledger: Ledger, made: Task[..., Any], *args: Any) -> ClaimedJob:

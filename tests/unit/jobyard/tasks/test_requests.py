@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import celery
@@ -13,16 +12,9 @@ from jobyard import Task, TaskDeclarationError, current_job, current_task, task
 from jobyard.broker.celery_app import app
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import ClaimedJob, Succeeded, new_id
-from jobyard.tasks.registry import declared, unregister
 from jobyard.worker.execution.attempt import attempt, attempt_async
 
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    before = set(declared)
-    yield
-    for name in set(declared) - before:
-        unregister(name)
+pytestmark = pytest.mark.usefixtures("tasks_are_forgotten")
 
 
 def claimed(made: Task[..., Any], *args: Any, failures: int = 0, **kwargs: Any) -> ClaimedJob:

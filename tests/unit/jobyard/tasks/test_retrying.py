@@ -1,7 +1,7 @@
 """`self.retry`, and what of a declaration decides over retries: as in Celery."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,20 +13,13 @@ from jobyard import CallRefusedError, Discard, RetryLater, Task, TaskDeclaration
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Outcome, Succeeded, new_id
 from jobyard.jobs.retry import LONGEST_DELAY, UNLIMITED_ATTEMPTS
-from jobyard.tasks.registry import declared, unregister
 from jobyard.worker.execution.attempt import attempt, attempt_async
+
+pytestmark = pytest.mark.usefixtures("tasks_are_forgotten")
 
 
 class BusyError(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    before = set(declared)
-    yield
-    for name in set(declared) - before:
-        unregister(name)
 
 
 def run(made: Task[..., Any], *args: Any, failures: int = 0, attempts: int = 0, **kwargs: Any) -> Outcome:

@@ -3,7 +3,7 @@
 import enum
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,16 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from jobyard.jobs.errors import ResultRefusedError, TaskDeclarationError
 from jobyard.tasks.declare import shared_task, task
-from jobyard.tasks.registry import declared, unregister
+from jobyard.tasks.registry import declared
 from jobyard.tasks.task import Task
 
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    before = set(declared)
-    yield
-    for name in set(declared) - before:
-        unregister(name)
+pytestmark = pytest.mark.usefixtures("tasks_are_forgotten")
 
 
 def travelled(made: Task[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -29,20 +29,13 @@ from jobyard.settings.eager import set_eager, set_eager_propagates
 from jobyard.tasks.context import current_job
 from jobyard.tasks.declare import task
 from jobyard.tasks.external import external
-from jobyard.tasks.registry import declared, unregister
 from jobyard.tasks.result_errors import JobFailedError
 from jobyard.tasks.task import Task
 from jobyard.testing import RecordedJobs, eager
 from tests.support.changed_settings import changed_settings
 from tests.support.processes import ROOT
 
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    before = set(declared)
-    yield
-    for name in set(declared) - before:
-        unregister(name)
+pytestmark = pytest.mark.usefixtures("tasks_are_forgotten")
 
 
 @pytest.fixture
