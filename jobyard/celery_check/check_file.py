@@ -14,7 +14,7 @@ from jobyard.celery_check.source_file import SourceFile
 def check_file(project: Project, module: Module, source: SourceFile) -> list[Finding]:
     """Return what is to be said about a file, in the order of its lines."""
     look = Look(project, module, source)
-    for change in import_edits(project, module, source):
+    for change in import_edits(source):
         look.add(change.node, Verdict.BY_IMPORT, "import", change.before, change.after)
     _visit_all(look.inside(results=calls.results_in(look, source.tree)), source.tree, "", is_top=True)
     return sorted(look.findings, key=lambda each: (each.line, each.column))

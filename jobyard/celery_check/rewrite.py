@@ -60,12 +60,12 @@ def rewritten(checked: Checked) -> Iterator[Rewritten]:
     So is a link to a file elsewhere, which belongs to others, and of which git does not know here.
     """
     root = checked.root.resolve()
-    for path, module in checked.modules.items():
+    for path in checked.modules:
         if not path.resolve().is_relative_to(root):
             continue
         try:
             source = read_source(str(path), path)
-            edits = [edit for each in import_edits(checked.project, module, source) for edit in each.edits]
+            edits = [edit for each in import_edits(source) for edit in each.edits]
             text = edited(source.text, edits)
             if parse_source(str(path), source.encoded(text)).text != text:  # not every codec goes both ways
                 continue

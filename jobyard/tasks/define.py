@@ -73,11 +73,10 @@ def define(
     return new
 
 
-def check_options_of(name: str | None, options: Mapping[str, Any]) -> None:
+def check_options_of(name: str, options: Mapping[str, Any]) -> None:
     """Raise `TaskDeclarationError` for what is wrong with options while there is no function yet."""
-    check_options(name or "...", options)
-    if name is not None:
-        _declaration(name, _with_our_priority(name, options))
+    check_options(name, options)
+    _declaration(name, _with_our_priority(name, options))
 
 
 def _declaration(name: str, options: Mapping[str, Any], *, is_known: bool = False) -> Declaration:

@@ -11,15 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobyard.celery_check.import_edits import import_edits
-from jobyard.celery_check.module import read_module
-from jobyard.celery_check.project import Project
 from jobyard.celery_check.source_file import edited, parse_source
 
 
 def moved(text: str) -> str:
     """Return a text with its imports moved."""
     source = parse_source("t.py", text.encode())
-    edits = import_edits(Project(), read_module(source.tree, "t", False), source)
+    edits = import_edits(source)
     return edited(source.text, [edit for each in edits for edit in each.edits])
 
 
