@@ -15,6 +15,8 @@ from jobyard.jobs.clock import utc_from_millis, utc_now
 from jobyard.settings.queues import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
 HeaderValue = str | int | float | bool
+# Of a call's headers together, as JSON; what is larger belongs into the payload.
+MOST_HEADER_BYTES: Final = 4096
 
 
 def new_id() -> str:

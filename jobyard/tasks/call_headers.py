@@ -6,7 +6,8 @@ from typing import Annotated, Final
 import pydantic_core
 from pydantic import BeforeValidator, Field
 
-MOST_HEADER_BYTES: Final = 4096
+from jobyard.jobs.job import MOST_HEADER_BYTES
+
 _PLAIN: Final = (str, int, float, bool)
 
 

@@ -18,11 +18,11 @@ from pydantic import (
 )
 
 from jobyard.jobs.clock import utc_now
-from jobyard.jobs.job import HeaderValue
+from jobyard.jobs.job import MOST_HEADER_BYTES, HeaderValue
 from jobyard.jobs.retry import LONGEST_DELAY
 from jobyard.settings.durations import Duration, DurationOrZero
 from jobyard.settings.queues import HIGHEST_PRIORITY, LONGEST_NAME, LOWEST_PRIORITY
-from jobyard.tasks.call_headers import MOST_HEADER_BYTES, HeadersText
+from jobyard.tasks.call_headers import HeadersText
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 

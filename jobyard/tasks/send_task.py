@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from jobyard.broker.bridge.stock_message import call_as_payload
+from jobyard.broker.bridge.message_payload import call_as_payload
 from jobyard.jobs.errors import TaskNotFoundError, UnknownTaskNameError
 from jobyard.jobs.job import NewJob
 from jobyard.jobs.ledger import get_ledger

@@ -1,29 +1,25 @@
 """Reads a message of a stock Celery producer: protocol 2, in JSON. Nothing is unpickled or unpacked.
 
 A message that names a task and an id is never dropped: where the rest of it cannot be used, `fault` says why,
-and `as_payload` is the whole message as JSON, for a dead letter. `arguments_in` reads such a payload again.
+and `as_payload` is the whole message as JSON, for a dead letter (`message_payload.py`).
 """
 
 import json
 import math
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import loads
 
+from jobyard.broker.bridge.message_payload import JSON_TYPES, fault_of_links, is_storable, message_as_payload
 from jobyard.broker.bridge.source import Delivery
 from jobyard.jobs.errors import JobyardError
+from jobyard.jobs.job import MOST_HEADER_BYTES
 from jobyard.jobs.retry import LONGEST_DELAY
 
-# The key of the JSON object that a message is kept as, and how its text begins.
-KEY: Final = "celery_message"
-_OPENING: Final = f'{{"{KEY}":'
 LONGEST_ID: Final = 255
 LONGEST_TASK: Final = 200
-JSON_TYPES: Final = ("application/json", "json")
 # Tasks that Celery's own machinery sends: clean-up of a result backend, chords, chains and groups.
 CELERYS_OWN: Final = "celery."
 # The headers of protocol 2, without `root_id` and `parent_id`, which are kept beside those of the caller.
@@ -34,19 +30,12 @@ CELERYS_HEADERS: Final = frozenset(
         *("stamped_headers", "stamps"),
     }
 )
-MOST_HEADER_BYTES: Final = 4096
 # Dates beyond these mean at once and never. A ledger that rounds one up to the year 10000, or holds one that
 # does not exist in UTC, can no longer list its jobs.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 # A longer limit, in seconds, is none that anything here could wait for.
 LONGEST_LIMIT: Final = LONGEST_DELAY.total_seconds()
-LINKS: Final = {
-    "callbacks": "callbacks (link=)",
-    "errbacks": "error callbacks (link_error=)",
-    "chain": "the rest of a chain",
-    "chord": "a chord",
-}
 
 
 class NoTaskMessageError(JobyardError):
@@ -91,12 +80,12 @@ class StockMessage:
     @property
     def as_payload(self) -> str:
         """The message as JSON text; its body is base64 where it is not JSON that a ledger can hold."""
-        return _as_payload(self.delivery, self.queue, is_readable=True)
+        return message_as_payload(self.delivery, self.queue, is_readable=True)
 
     @property
     def as_encoded_payload(self) -> str:
         """The message as JSON text with its body in base64."""
-        return _as_payload(self.delivery, self.queue, is_readable=False)
+        return message_as_payload(self.delivery, self.queue, is_readable=False)
 
 
 def read_message(delivery: Delivery) -> StockMessage:
@@ -127,41 +116,6 @@ def read_message(delivery: Delivery) -> StockMessage:
     )
 
 
-def call_as_payload(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Return a call as the payload of a job whose worker binds it to the task's signature.
-
-    Raises `TypeError` for an argument that is no JSON, not even in the form that Celery gives it.
-    """
-    try:
-        body = json.loads(dumps([list(args), dict(kwargs), {}]), parse_constant=_no_number)
-        text = json.dumps({KEY: {"task": task, "body": body}})
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"task {task!r}: an argument cannot be written as JSON: {error}") from error
-    if "\\u0000" in text:
-        raise TypeError(f"task {task!r}: an argument holds a NUL character, which no ledger stores")
-    return text
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def is_message(payload: str) -> bool:
-    """Tell whether the payload of a job is a message that no worker has read yet."""
-    return payload.startswith(_OPENING)
-
-
-def arguments_in(payload: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments in `StockMessage.as_payload`; raises `ValueError` with the reason."""
-    kept = json.loads(payload)[KEY]
-    if "body" not in kept:
-        raise ValueError("its body is no JSON that can be read, and is kept as it came, in base64")
-    args, kwargs, links = loads(json.dumps(kept["body"]))
-    if fault := _fault_of_links(links):
-        raise ValueError(fault)
-    return args, kwargs
-
-
 class _Parts:
     """What the body and the headers say, filled in as far as they can be read."""
 
@@ -181,7 +135,7 @@ class _Parts:
             return f"its body is not the JSON of Celery's protocol 2: {type(error).__name__}: {error}"[:500]
         if not (isinstance(args, list) and isinstance(kwargs, dict)):
             return "its body does not hold a list of arguments and a dictionary of keyword arguments"
-        if fault := _fault_of_links(links):
+        if fault := fault_of_links(links):
             return fault
         try:
             self.eta = _moment(delivery.headers.get("eta"))
@@ -204,18 +158,6 @@ def _fault_of_form(delivery: Delivery) -> str | None:
     if delivery.headers.get("compression"):
         return "it is compressed: leave task_compression unset in the program that sends it"
     return None
-
-
-def _fault_of_links(links: object) -> str | None:
-    if not isinstance(links, Mapping):
-        return "its body has no third part with links"
-    found = [words for name, words in LINKS.items() if links.get(name)]
-    if not found:
-        return None
-    return (
-        f"it carries {' and '.join(found)}, and a part of a workflow is not run alone: let the program that "
-        "sends it call the first task only, and hand in the others from there"
-    )
 
 
 def _moment(value: object) -> datetime | None:
@@ -242,7 +184,7 @@ def _limits(value: object) -> tuple[float | None, float | None]:
 def _is_plain(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, int) or (isinstance(value, str) and _is_storable(json.dumps(value)))
+    return isinstance(value, int) or (isinstance(value, str) and is_storable(json.dumps(value)))
 
 
 def _is_name(value: object, longest: int) -> bool:
@@ -251,44 +193,3 @@ def _is_name(value: object, longest: int) -> bool:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _as_payload(delivery: Delivery, queue: str, *, is_readable: bool) -> str:
-    kept: dict[str, Any] = {
-        "task": delivery.headers["task"],
-        "id": delivery.headers["id"],
-        "queue": queue,
-        "content_type": delivery.content_type,
-        "headers": {name: value for name, value in delivery.headers.items() if not name.endswith("repr")},
-    }
-    if is_readable and delivery.content_type in JSON_TYPES:
-        try:
-            return _ledger_json({KEY: kept | {"body": json.loads(delivery.body)}})
-        except Exception:  # RecursionError among them
-            pass
-    kept["body_base64"] = b64encode(delivery.body).decode()
-    try:
-        return _ledger_json({KEY: kept})
-    except Exception:
-        kept |= {"queue": ascii(queue), "content_type": ascii(delivery.content_type), "headers": {}}
-        return _ledger_json({KEY: kept})
-
-
-def _ledger_json(kept: dict[str, Any]) -> str:
-    # NaN is no JSON.
-    text = json.dumps(kept, allow_nan=False, default=str)
-    if not _is_storable(text):
-        raise ValueError("no ledger holds this text")
-    return text
-
-
-def _is_storable(text: str) -> bool:
-    # Of JSON text: neither ledger searches a NUL, and half of a surrogate pair cannot be written as UTF-8.
-    if "\\u0000" in text:
-        return False
-    try:
-        if "\\ud" in text:
-            json.dumps(json.loads(text), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

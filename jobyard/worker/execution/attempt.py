@@ -17,7 +17,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from jobyard.broker.bridge.stock_message import is_message
+from jobyard.broker.bridge.message_payload import is_message
 from jobyard.integrations import django
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import (

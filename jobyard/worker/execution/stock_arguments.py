@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from jobyard.broker.bridge.stock_message import arguments_in
+from jobyard.broker.bridge.message_payload import arguments_in
 from jobyard.jobs.errors import ForeignMessageError, TaskDeclarationError
 from jobyard.tasks.definition import AnyDefinition
 

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
+from jobyard.broker.bridge.message_payload import arguments_in, call_as_payload, is_message
 from jobyard.broker.bridge.source import Delivery
-from jobyard.broker.bridge.stock_message import (
-    NoTaskMessageError,
-    StockMessage,
-    arguments_in,
-    is_message,
-    read_message,
-)
+from jobyard.broker.bridge.stock_message import NoTaskMessageError, StockMessage, read_message
 
 NO_LINKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -174,3 +169,13 @@ def test_arguments_are_read_again_from_a_row() -> None:
     assert is_message(payload)
     assert not is_message('{"celery": 1}')
     assert arguments_in(payload) == ([datetime(2030, 1, 31, 12, tzinfo=UTC)], {"a": 1})
+
+
+def test_a_call_by_name_is_read_as_a_message_is() -> None:
+    assert arguments_in(call_as_payload("proj.add", [1], {"y": "é"})) == ([1], {"y": "é"})
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"], ids=["nul", "half a pair"])
+def test_a_call_by_name_with_a_text_that_no_ledger_stores_is_refused(text: str) -> None:
+    with pytest.raises(TypeError, match="which no ledger stores"):
+        call_as_payload("proj.add", [], {"deep": [text]})

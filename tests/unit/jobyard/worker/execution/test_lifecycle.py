@@ -24,7 +24,8 @@ from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import Task
 from jobyard.worker.execution.attempt import attempt, attempt_async
 from jobyard.worker.execution.interruptions import AttemptStopped
-from jobyard.worker.execution.lifecycle import SENTRY, SILENT, lifecycle_of
+from jobyard.worker.execution.lifecycle import SILENT, lifecycle_of
+from jobyard.worker.execution.reported_lifecycle import SENTRY
 
 SIGNALS = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry")
 Calls = list[tuple[str, dict[str, Any]]]
