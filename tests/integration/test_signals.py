@@ -169,6 +169,7 @@ def test_a_worker_does_not_start_with_a_receiver_of_what_is_never_sent(own: OwnY
 
 
 def test_no_receiver_hears_of_a_message(own: OwnYard) -> None:
+    own.wait_for(accept(own), Status.SUCCEEDED)
     lines = (json.loads(line) for line in Path(own.extra[JOURNAL]).read_text().splitlines())
     tasks = {line["task"] for line in lines if line["signal"] not in ("task_unknown", "worker_process_init")}
     assert tasks <= {"signalled.do", "signalled.wait", "signalled.hang", "upkeep.prune"}
