@@ -6,6 +6,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVa
 from pydantic import BaseModel
 
 from jobyard.broker.celery_app import app
+from jobyard.jobs.errors import TaskDeclarationError
 from jobyard.tasks.base_class import check_base, default_base
 from jobyard.tasks.define import check_options_of, define
 from jobyard.tasks.inherited_options import resolve_options
