@@ -401,7 +401,7 @@ def _annotated(told: object) -> Callable[..., Any]:
         *(_annotated(told) for told in ("1 +", "1/0", "Any.nope", Untold)),
         *(partial(print, 1), max, int, None, classmethod(print), _wraps_itself),
     ],
-    ids=repr,
+    ids=lambda function: type(function).__name__,
 )
 def test_what_cannot_be_read_as_a_function_says_so_at_its_declaration(function: Any) -> None:
     with pytest.raises(TaskDeclarationError, match=r"test\.odd"):
