@@ -9,7 +9,7 @@ import structlog
 from kombu.utils.imports import symbol_by_name
 
 from jobyard.broker.celery_app import LedgerApp, app
-from jobyard.broker.purge_command import refuse_purge
+from jobyard.broker.celery_commands import mend_commands
 from jobyard.jobs.errors import TaskDeclarationError
 from jobyard.settings import SettingsError
 from jobyard.settings.application import ModuleApplication
@@ -91,7 +91,7 @@ class Jobyard(LedgerApp, ModuleApplication):
             self.Task = symbol_by_name(base)
         self._custom_task_cls_used = True  # so that no fix-up sets a class of Celery's
         self._apply_fixups(fixups)
-        refuse_purge()
+        mend_commands()
         if set_as_current:
             self.set_current()
         if config_source is not None:

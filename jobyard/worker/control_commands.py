@@ -5,8 +5,9 @@ worker has in its memory alone.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from celery.worker import control
 from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
 
@@ -20,6 +21,13 @@ from jobyard.settings import get_settings
 from jobyard.settings.priority_bands import broker_queues
 from jobyard.tasks.queues import check_queue
 from jobyard.worker import ledger_inspection
+
+# Celery's own commands, before ours take their places.
+_stock: Any = control
+FIXED_THREADS: Final = (
+    "this worker runs jobs on threads, whose number is set at its start (JOBYARD_WORKER__THREADS): start "
+    "another worker beside it, or one with --kind prefork, which grows and shrinks"
+)
 
 
 @control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
@@ -95,6 +103,23 @@ def query_task(state: Any, ids: str | Iterable[str], **_: Any) -> dict[str, Any]
 def _fetched_job_ids(state: Any) -> list[str]:
     waiting = state.tset(worker_state.reserved_requests) - state.tset(worker_state.active_requests)
     return [job_id for request in waiting for argument in request.args for job_id in argument]
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def pool_grow(state: Any, n: int = 1, **_: Any) -> dict[str, str]:
+    """Grow pool by n processes."""
+    return _no_processes(state) or dict(_stock.pool_grow(state, n))
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def pool_shrink(state: Any, n: int = 1, **_: Any) -> dict[str, str]:
+    """Shrink pool by n processes."""
+    return _no_processes(state) or dict(_stock.pool_shrink(state, n))
+
+
+def _no_processes(state: Any) -> dict[str, str] | None:
+    # A pool of threads has no such method, in Celery too.
+    return None if hasattr(state.consumer.pool, "grow") else {"error": FIXED_THREADS}
 
 
 @control_command(args=[("queue", str)], signature="<queue>")

@@ -18,7 +18,7 @@ try:
     get_settings()
     # Imported here, because these modules need valid settings.
     from jobyard.broker.celery_app import app
-    from jobyard.broker.purge_command import refuse_purge
+    from jobyard.broker.celery_commands import mend_commands
     from jobyard.broker.queues import add_queues
     from jobyard.tasks import registry  # it tells the loader how tasks are found
     from jobyard.tasks.queues import declared_queues
@@ -29,7 +29,7 @@ except SettingsError as error:
 
 __all__ = ["app", "registry"]
 
-refuse_purge()
+mend_commands()
 
 
 @celeryd_init.connect

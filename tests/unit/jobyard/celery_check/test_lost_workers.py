@@ -18,7 +18,7 @@ def test_a_task_that_says_nothing_is_listed_first(tmp_path: Path) -> None:
     found = checked(tmp_path, f"{APP}@app.task\ndef pay(): pass\n")
     assert as_text(found).startswith("Decide first")
     assert as_text(found).count("max_losses=0") == 1
-    assert "  tasks.py:4: pay\n  Say max_losses=0 where it must never run twice" in as_text(found)
+    assert "tasks.py:4: pay\n  Say max_losses=0 where it must never run twice" in as_text(found)
     assert found.all_moves
 
 
