@@ -6,6 +6,7 @@ thread is there while something is to be written. What an attempt said last is w
 
 import os
 import threading
+from collections.abc import Iterator
 from time import sleep
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ import structlog
 from pydantic_core import PydanticSerializationError, to_json
 
 from jobyard.jobs.database.ledger_database import LedgerDatabase, get_database
-from jobyard.jobs.errors import LedgerUnavailableError
+from jobyard.jobs.errors import JobNotFoundError, LedgerUnavailableError
 from jobyard.jobs.job import ReportedState
 from jobyard.jobs.ledger.reported_states import write_reported_states
+from jobyard.jobs.reading.job_queries import own_id_of
 from jobyard.settings.locked_cache import locked_cache
 
 log = structlog.get_logger()
@@ -68,11 +70,22 @@ class StateWriter:
 
     def _write(self, taken: list[ReportedState]) -> None:
         try:
-            write_reported_states(self._database, taken)
+            write_reported_states(self._database, list(self._with_own_ids(taken)))
         except LedgerUnavailableError as error:
             log.warning("states of jobs not written", jobs=len(taken), reason=str(error))
         except Exception:
             log.exception("states of jobs not written", jobs=len(taken))
+
+    def _with_own_ids(self, taken: list[ReportedState]) -> Iterator[ReportedState]:
+        # Of another job a task may know the external id, or one that is no job's and spoils no others.
+        for reported in taken:
+            if reported.attempt is not None:
+                yield reported
+                continue
+            try:
+                yield reported._replace(job_id=own_id_of(self._database, reported.job_id))
+            except JobNotFoundError:
+                log.warning("a state of a job that is not here", job_id=reported.job_id)
 
 
 @locked_cache
@@ -109,7 +122,12 @@ class StateReporter:
 
 
 def report_of_another(job_id: str, state: str | None, meta: object) -> None:
-    """Report a state of the attempt that runs of another job; one that does not run keeps none."""
+    """Report a state of the attempt that runs of another job; one that does not run keeps none.
+
+    Raises `ValueError` for one that cannot be kept.
+    """
+    if not isinstance(job_id, str):
+        raise ValueError(f"update_state: task_id is the id of a job, unlike {job_id!r:.200}")
     get_state_writer().put(reported_state(job_id, None, state, meta))
 
 

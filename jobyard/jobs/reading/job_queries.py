@@ -53,7 +53,17 @@ def own_id_of(database: LedgerDatabase, job_id: str) -> str:
 def _is_job(job_id: str) -> Iterator[ColumnElement[bool]]:
     if (own := _as_own_id(job_id)) is not None:
         yield job.c.id == own
-    yield job.c.external_id == job_id
+    # No job was accepted with another id, and a database cannot be asked for it.
+    if "\x00" not in job_id and _is_utf8(job_id):
+        yield job.c.external_id == job_id
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_own_id(job_id: str) -> str | None:

@@ -194,6 +194,23 @@ def test_outside_a_job_there_is_nothing_to_update() -> None:
         do()
 
 
+def test_another_job_is_found_by_its_external_id_and_one_that_is_not_here_spoils_nothing(
+    both: Ledger,
+) -> None:
+    @task("test.reported_on")
+    def do() -> None: ...
+
+    new = [NewJob(new_id(), do.name, "{}", 4, external_id=name) for name in ("one", "two")]
+    both.accept(new)
+    both.claim([job.id for job in new], "a worker/1")
+    writer = StateWriter(both.database)
+    writer._write([ReportedState(name, None, "A", "1") for name in ("no-job", "a\x00b", "\ud800", "one")])
+    assert shown(both, "one") == ("A", 1)
+    assert shown(both, "two") is None
+    with pytest.raises(ValueError, match="id of a job"):
+        module.report_of_another(["one"], "A", 1)  # type: ignore[arg-type]
+
+
 def test_a_ledger_that_is_away_stops_no_task(ledger: Ledger, monkeypatch: Any) -> None:
     def away(*_: Any) -> None:
         raise LedgerUnavailableError

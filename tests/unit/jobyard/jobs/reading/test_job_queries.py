@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 
 from jobyard.jobs.clock import db_now, utc_now
 from jobyard.jobs.database.schema import job, reported_state
+from jobyard.jobs.errors import JobNotFoundError
 from jobyard.jobs.job import ReportedState, Status, Succeeded, new_id
 from jobyard.jobs.ledger import Ledger
 from jobyard.jobs.ledger.reported_states import write_reported_states
@@ -14,6 +15,7 @@ from jobyard.jobs.reading.job_filter import JobFilter
 from jobyard.jobs.reading.job_queries import (
     count_messages,
     finished_among,
+    get_job,
     get_reported_state,
     queue_figures,
     queues_with_messages,
@@ -112,3 +114,9 @@ def test_what_was_reported_goes_with_its_job(own_ledger: Ledger) -> None:
     assert own_ledger.prune([RetentionRule(timedelta(days=1))]) == 1
     with own_ledger.database.reading() as connection:
         assert not connection.execute(select(reported_state)).all()
+
+
+@pytest.mark.parametrize("odd", ["", "a\x00b", "\ud800", "%", "a" * 10_000], ids=lambda odd: ascii(odd[:10]))
+def test_an_id_that_no_job_can_have_is_not_found(own_ledger: Ledger, odd: str) -> None:
+    with pytest.raises(JobNotFoundError):
+        get_job(own_ledger.database, odd)
