@@ -8,7 +8,7 @@ from typing import Any, Final
 from celery import Celery, states
 from celery.exceptions import TaskError
 from kombu import Exchange, Queue
-from kombu.exceptions import ContentDisallowed
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from jobyard.broker.broker_options import broker_options
 from jobyard.broker.old_broker import with_broker
@@ -17,6 +17,9 @@ from jobyard.settings.locked_cache import locked_cache
 
 # kombu's own options for Redis, in the place of ours: so the stock workers find the message.
 _REDIS_OPTIONS: Final = {"global_keyprefix": "", "sep": "\x06\x16", "priority_steps": [0, 3, 6, 9]}
+
+# What reading an answer raises, and a client that has no connection does not.
+_UNREADABLE: Final = (DecodeError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +72,34 @@ class StockCelery:
         )
 
     def answer(self, task_id: str) -> Answer | None:
-        """Return how a call ended, or None while it has not."""
+        """Return how a call ended, or None while it has not.
+
+        An answer that cannot be read is a failure, so that it stands in nobody else's way.
+        """
         try:
-            meta = self._app.backend.get_task_meta(task_id, cache=False)
+            return _answer_in(self._app.backend.get_task_meta(task_id, cache=False))
         except ContentDisallowed as error:
-            words = f"its result is not JSON, and nothing is unpickled: {error}"
-            return Answer(failure=(type(error).__module__, type(error).__name__, words, None))
-        if meta["status"] not in states.READY_STATES:
-            return None
-        if meta["status"] == states.SUCCESS:
-            return Answer(result=meta["result"])
-        raised = meta["result"]
-        kind = type(raised) if isinstance(raised, BaseException) else TaskError
-        return Answer(failure=(kind.__module__, kind.__name__, str(raised), meta.get("traceback")))
+            return _unreadable(error, f"its result is not JSON, and nothing is unpickled: {error}")
+        except _UNREADABLE as error:
+            return _unreadable(error, f"its answer in the result backend cannot be read: {error!r:.500}")
 
     def forget(self, task_id: str) -> None:
         """Remove the answer of an earlier call with the same id."""
         self._app.backend.forget(task_id)
+
+
+def _answer_in(meta: Mapping[str, Any]) -> Answer | None:
+    if meta["status"] not in states.READY_STATES:
+        return None
+    if meta["status"] == states.SUCCESS:
+        return Answer(result=meta["result"])
+    raised = meta["result"]
+    kind = type(raised) if isinstance(raised, BaseException) else TaskError
+    return Answer(failure=(kind.__module__, kind.__name__, str(raised), meta.get("traceback")))
+
+
+def _unreadable(error: Exception, words: str) -> Answer:
+    return Answer(failure=(type(error).__module__, type(error).__name__, words, None))
 
 
 @locked_cache
