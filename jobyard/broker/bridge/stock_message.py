@@ -99,7 +99,10 @@ def read_message(delivery: Delivery) -> StockMessage:
             "task_protocol = 2 in the program that sends it"
         )
     parts = _Parts()
-    fault = parts.read(delivery)
+    try:
+        fault = parts.read(delivery)
+    except Exception as error:  # what nobody has thought of holds up no message behind it
+        fault = f"it cannot be read: {type(error).__name__}: {error}"[:500]
     return StockMessage(
         id=str(id_),
         task=str(task),

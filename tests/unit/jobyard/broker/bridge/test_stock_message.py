@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
+from jobyard.broker.bridge import stock_message
 from jobyard.broker.bridge.message_payload import arguments_in, call_as_payload, is_message
 from jobyard.broker.bridge.source import Delivery
 from jobyard.broker.bridge.stock_message import NoTaskMessageError, StockMessage, read_message
@@ -179,3 +180,13 @@ def test_a_call_by_name_is_read_as_a_message_is() -> None:
 def test_a_call_by_name_with_a_text_that_no_ledger_stores_is_refused(text: str) -> None:
     with pytest.raises(TypeError, match="which no ledger stores"):
         call_as_payload("proj.add", [], {"deep": [text]})
+
+
+def test_a_message_that_breaks_its_reader_is_a_dead_letter_and_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(value: object) -> None:
+        raise RuntimeError("not thought of")
+
+    monkeypatch.setattr(stock_message, "_moment", broken)
+    assert read().fault == "it cannot be read: RuntimeError: not thought of"
