@@ -184,5 +184,7 @@ def like(message: bytes | str, job_id: str, other: str) -> bytes:
     """Return the message of another job: its id stands in it, and in its encoded body."""
     envelope = loads(message)
     body = b64decode(envelope["body"]).replace(job_id.encode(), other.encode())
-    text = dumps(envelope | {"body": b64encode(body).decode()})
+    # A worker counts what it has fetched by these tags, and fetches no more than it may.
+    properties = envelope["properties"] | {"delivery_tag": other}
+    text = dumps(envelope | {"body": b64encode(body).decode(), "properties": properties})
     return text.replace(job_id, other).encode()
