@@ -17,7 +17,6 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from jobyard.broker.bridge.message_payload import is_message
 from jobyard.integrations import django
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import (
@@ -41,7 +40,7 @@ from jobyard.tasks.running_call import RunningCall, call_of, enter, leave
 from jobyard.worker.execution.lifecycle import SILENT, Lifecycle, lifecycle_of
 from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
-from jobyard.worker.execution.stock_arguments import bind_stock_message
+from jobyard.worker.execution.stored_payload import read_payload
 
 MAX_MESSAGE_LENGTH = 10_000
 MAX_TRACEBACK_LENGTH = 50_000
@@ -169,8 +168,7 @@ def _job_context(task: AnyDefinition, job: ClaimedJob) -> Iterator[RunningCall]:
 
 def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
     try:
-        text = get_claim_checks().fetch(job.id, job.payload)
-        return bind_stock_message(task, text) if is_message(text) else task.decode(text)
+        return read_payload(task, job.id, job.payload)
     except ForeignMessageError as error:
         failure = Failure(Cause.FOREIGN_MESSAGE, type(error).__qualname__, _shorten(str(error)))
         raise _UnusablePayloadError(_dead_outcome(job, failure)) from error

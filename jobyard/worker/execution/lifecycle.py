@@ -19,6 +19,7 @@ from jobyard.jobs.job import ClaimedJob, Failed
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.worker.execution.celery_request import celery_request
 from jobyard.worker.execution.reported_lifecycle import SENTRY, ReportedLifecycle, hooks_of
+from jobyard.worker.execution.stored_payload import read_payload
 
 log = structlog.get_logger()
 
@@ -69,20 +70,27 @@ SILENT: Final[Lifecycle] = _Silent()
 
 def lifecycle_of(definition: AnyDefinition, job: ClaimedJob, payload: Any) -> Lifecycle:
     """Return what reports an attempt, which does nothing where no receiver and no hook is there."""
+    task = _heard_task(definition)
+    return SILENT if task is None else ReportedLifecycle(task, celery_request(definition, job, payload))
+
+
+def _heard_task(definition: AnyDefinition) -> Any:
+    """Return Celery's task, or None where no receiver and no hook hears of its attempts."""
     task = app.tasks.get(definition.name)
-    if task is None or not (any(RECEIVERS) or SENTRY in sys.modules or hooks_of(task)):
-        return SILENT
-    return ReportedLifecycle(task, celery_request(definition, job, payload))
+    is_heard = task is not None and (any(RECEIVERS) or SENTRY in sys.modules or hooks_of(task))
+    return task if is_heard else None
 
 
 def report_abandoned(
     definition: AnyDefinition, job: ClaimedJob, error: BaseException, outcome: Failed
 ) -> None:
     """Report the failure of an attempt that was left behind at its hard limit, on behalf of its thread."""
+    task = _heard_task(definition)
+    if task is None:
+        return
     try:
-        lifecycle = lifecycle_of(definition, job, definition.decode(job.payload))
-        if isinstance(lifecycle, ReportedLifecycle):
-            lifecycle.abandoned(_raised(error), outcome)
+        request = celery_request(definition, job, read_payload(definition, job.id, job.payload))
+        ReportedLifecycle(task, request).abandoned(_raised(error), outcome)
     except Exception:
         log.exception("the end of an abandoned attempt was not reported", job_id=job.id)
 

@@ -9,12 +9,12 @@ from celery.signals import task_revoked
 from jobyard.broker.celery_app import app
 from jobyard.broker.receivers import send
 from jobyard.jobs.errors import JobNotFoundError
-from jobyard.jobs.files.claim_checks import get_claim_checks
 from jobyard.jobs.job import ClaimedJob, Job, Status
 from jobyard.jobs.ledger import get_ledger
 from jobyard.jobs.reading.job_queries import get_job
 from jobyard.tasks.registry import known_task
 from jobyard.worker.execution.celery_request import celery_request
+from jobyard.worker.execution.stored_payload import read_payload
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def _send(job: Job) -> None:
     definition = known_task(job.task)
     if definition is None:
         return
-    payload = definition.decode(get_claim_checks().fetch(job.id, job.payload))
+    payload = read_payload(definition, job.id, job.payload)
     claimed = ClaimedJob(
         id=job.id,
         task=job.task,

@@ -254,7 +254,7 @@ def test_a_payload_that_cannot_be_fetched_now_puts_the_job_off_and_uses_no_attem
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     checks = ClaimChecks(lambda: LocalStore(prefix=tmp_path), 1024)
-    monkeypatch.setattr("jobyard.worker.execution.attempt.get_claim_checks", lambda: checks)
+    monkeypatch.setattr("jobyard.worker.execution.stored_payload.get_claim_checks", lambda: checks)
     (tmp_path / "checks").write_text("no folder")
     outcome = attempt(doing(1), claimed("@payload", failures=2))
     assert isinstance(outcome, Failed)

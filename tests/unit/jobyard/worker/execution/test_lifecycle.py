@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any, ClassVar
 
 import celery
@@ -15,16 +16,18 @@ from celery import Celery, signals
 from celery.app.task import Context
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Retry
+from obstore.store import LocalStore
 
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import Discard, RetryLater
+from jobyard.jobs.files.claim_checks import ClaimChecks
 from jobyard.jobs.job import ClaimedJob, Failed, Succeeded, new_id
 from jobyard.tasks.declare import task
 from jobyard.tasks.payload import Payload
 from jobyard.tasks.task import Task
-from jobyard.worker.execution.attempt import attempt, attempt_async
-from jobyard.worker.execution.interruptions import AttemptStopped
-from jobyard.worker.execution.lifecycle import SILENT, lifecycle_of
+from jobyard.worker.execution.attempt import attempt, attempt_async, outcome_of_failure
+from jobyard.worker.execution.interruptions import AttemptStopped, TimeLimitExceeded
+from jobyard.worker.execution.lifecycle import SILENT, lifecycle_of, report_abandoned
 from jobyard.worker.execution.reported_lifecycle import SENTRY
 
 SIGNALS = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry")
@@ -380,3 +383,20 @@ def test_hooks_and_receivers_find_the_one_request_of_the_attempt(heard: Calls) -
     assert len(found) == 3
     assert all(request is found[0] for request in found)
     assert found[0].id == job.id
+
+
+def test_an_abandoned_attempt_whose_payload_was_stored_apart_is_reported_too(
+    heard: Calls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @task(next(_names))
+    def do(order: Order) -> None: ...
+
+    checks = ClaimChecks(lambda: LocalStore(prefix=tmp_path), 1)
+    monkeypatch.setattr("jobyard.worker.execution.stored_payload.get_claim_checks", lambda: checks)
+    job = claimed(do)
+    stored = job._replace(payload=checks.check_in(job.id, "payload", job.payload))
+    error = TimeLimitExceeded(1, 2)
+    report_abandoned(do.definition, stored, error, outcome_of_failure(do.definition, stored, error))
+    [failure] = [arguments for name, arguments in heard if name == "task_failure"]
+    assert (failure["task_id"], failure["args"]) == (job.id, [Order(number=7)])
+    assert failure["exception"] is error
