@@ -5,7 +5,6 @@ It returns an outcome and leaves the ledger to its caller.
 
 import asyncio
 import os
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import states
-from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.exceptions import Ignore
 from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
@@ -21,9 +20,6 @@ from jobyard.integrations import django
 from jobyard.jobs.clock import utc_now
 from jobyard.jobs.errors import (
     ClaimCheckError,
-    Discard,
-    ExternalFailedError,
-    ExternalNoAnswerError,
     ForeignMessageError,
     ResultRefusedError,
     RetryLater,
@@ -31,28 +27,20 @@ from jobyard.jobs.errors import (
 from jobyard.jobs.files.claim_checks import RESULT, get_claim_checks, is_check
 from jobyard.jobs.job import Cause, ClaimedJob, Failed, Failure, Outcome, PutOff, Succeeded
 from jobyard.jobs.retry import retry_delay
-from jobyard.settings.secrets import masked_text
 from jobyard.tasks.context import JobContext, inline_run, running
 from jobyard.tasks.definition import AnyDefinition
 from jobyard.tasks.reported_state import StateReporter
-from jobyard.tasks.retrying import REJECT, JobRetry, decisive_error, is_retried
+from jobyard.tasks.retrying import decisive_error, is_retried
 from jobyard.tasks.running_call import RunningCall, call_of, enter, leave
+from jobyard.worker.execution.described_failure import MAX_TYPE_LENGTH, describe, shorten
 from jobyard.worker.execution.lifecycle import SILENT, Lifecycle, lifecycle_of
-from jobyard.worker.execution.limits import limits_of
 from jobyard.worker.execution.other_version import unreadable_payload
 from jobyard.worker.execution.stored_payload import read_payload
 
-MAX_MESSAGE_LENGTH = 10_000
-MAX_TRACEBACK_LENGTH = 50_000
-MAX_TYPE_LENGTH = 200
 REFETCH_PAYLOAD_AFTER = timedelta(seconds=15)  # the delay of a retry after a payload could not be fetched
-SOFT_LIMIT = SoftTimeLimitExceeded.__qualname__
 
 # A task that calls sys.exit, runs out of memory or is cancelled has failed, and its worker goes on.
 _CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
-
-# The message says it all, and there is no traceback.
-_EXPECTED = (Cause.DISCARDED, Cause.RETRY_LATER, Cause.RESULT_REFUSED, Cause.EXTERNAL_NO_ANSWER)
 
 
 class _UnusablePayloadError(Exception):
@@ -170,11 +158,11 @@ def _fetch_and_decode(task: AnyDefinition, job: ClaimedJob) -> Any:
     try:
         return read_payload(task, job.id, job.payload)
     except ForeignMessageError as error:
-        failure = Failure(Cause.FOREIGN_MESSAGE, type(error).__qualname__, _shorten(str(error)))
+        failure = Failure(Cause.FOREIGN_MESSAGE, type(error).__qualname__, shorten(str(error)))
         raise _UnusablePayloadError(_dead_outcome(job, failure)) from error
     except ValidationError as error:
         failure = unreadable_payload(error)
-        shortened = replace(failure, message=_shorten(failure.message))
+        shortened = replace(failure, message=shorten(failure.message))
         raise _UnusablePayloadError(PutOff(job.id, job.attempt, shortened)) from error
     except ClaimCheckError as error:
         raise _UnusablePayloadError(_outcome_without_payload(task, job, error)) from error
@@ -197,7 +185,7 @@ def outcome_of_failure(task: AnyDefinition, job: ClaimedJob, error: BaseExceptio
     """Return the outcome of an attempt that raised `error`: dead, or retried after a delay."""
     if run := inline_run():
         run.error = error
-    failure = _describe(task, job, error)
+    failure = describe(task, job, error)
     requested = error.delay if isinstance(error, RetryLater) else None
     counts = not isinstance(error, RetryLater) or error.counts
     progress = error.progress if isinstance(error, RetryLater) else None
@@ -225,7 +213,7 @@ def outcome_of_ignore(task: AnyDefinition, job: ClaimedJob, reporter: StateRepor
     said = reporter.meta if isinstance(reporter.meta, Mapping) else {"exc_message": reporter.meta}
     kind, message = str(said.get("exc_type") or "Failure"), said.get("exc_message")
     failure = Failure(
-        Cause.DISCARDED, _shorten(kind)[:MAX_TYPE_LENGTH], _shorten(str(message or "update_state(FAILURE)"))
+        Cause.DISCARDED, shorten(kind)[:MAX_TYPE_LENGTH], shorten(str(message or "update_state(FAILURE)"))
     )
     return _dead_outcome(job, failure)
 
@@ -237,66 +225,3 @@ def _is_too_old(task: AnyDefinition, job: ClaimedJob, delay: timedelta) -> bool:
 
 def _dead_outcome(job: ClaimedJob, failure: Failure, progress: str | None = None) -> Failed:
     return Failed(job.id, job.attempt, failure, retry_in=None, progress=progress)
-
-
-def _describe(task: AnyDefinition, job: ClaimedJob, error: BaseException) -> Failure:
-    cause = _cause(error)
-    # A retry is described by what it was asked for.
-    shown = error.exc if isinstance(error, JobRetry) and error.exc is not None else error
-    kind = "Retry" if isinstance(shown, JobRetry) else type(shown).__qualname__
-    is_limit = kind == SOFT_LIMIT
-    message = f"stopped at its limit of {limits_of(task, job).soft} s" if is_limit else _message_of(shown)
-    module = Retry.__module__ if isinstance(shown, JobRetry) else type(shown).__module__
-    trace = None
-    if isinstance(shown, ExternalFailedError):
-        module, kind, trace = shown.module, shown.kind, shown.traceback
-    elif shown is not error or cause not in _EXPECTED:
-        trace = _traceback_of(shown)
-    return Failure(
-        cause,
-        _shorten(kind)[:MAX_TYPE_LENGTH],
-        _shorten(message),
-        trace and _shorten(trace, MAX_TRACEBACK_LENGTH),
-        _shorten(module)[:MAX_TYPE_LENGTH],
-    )
-
-
-def _message_of(error: BaseException) -> str:
-    if isinstance(error, Reject):
-        return REJECT
-    try:
-        return str(error) or type(error).__qualname__
-    except Exception as str_error:  # the exception's own `__str__` may fail
-        return f"an exception whose message cannot be read: {type(str_error).__qualname__}"
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:
-        return "".join(traceback.format_tb(error.__traceback__))
-
-
-def _cause(error: BaseException) -> Cause:
-    match error:
-        case Discard():
-            return Cause.DISCARDED
-        case RetryLater():
-            return Cause.RETRY_LATER
-        case ExternalNoAnswerError():
-            return Cause.EXTERNAL_NO_ANSWER
-        case ResultRefusedError():
-            return Cause.RESULT_REFUSED
-        case MemoryError():
-            return Cause.OUT_OF_MEMORY
-        case SoftTimeLimitExceeded():
-            return Cause.TIME_LIMIT
-    return Cause.EXCEPTION
-
-
-def _shorten(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
-    length = len(text)
-    # No ledger stores lone surrogates (an undecodable file name has them), and PostgreSQL stores no NUL.
-    # The text is masked at twice the kept length, because half of a secret would not be recognised.
-    text = masked_text(text[: 2 * limit].replace("\x00", "�").encode(errors="replace").decode())
-    return text if length <= limit else f"{text[:limit]}… ({length} characters in all)"
