@@ -74,7 +74,7 @@ class StockCelery:
     def answer(self, task_id: str) -> Answer | None:
         """Return how a call ended, or None while it has not.
 
-        An answer that cannot be read is a failure, so that it stands in nobody else's way.
+        An answer that cannot be read is a failure of its job, and holds up no other job's answer.
         """
         try:
             return _answer_in(self._app.backend.get_task_meta(task_id, cache=False))

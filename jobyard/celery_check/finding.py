@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file that was not read; where it may hold Celery's code, somebody has to look."""
+    """A file that was not read; where it may hold Celery's code, a person has to look."""
 
     path: str
     reason: str

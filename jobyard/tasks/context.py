@@ -18,7 +18,7 @@ T = TypeVar("T")
 class InlineRun:
     """A job that runs where it was handed in; `error` is what its last attempt has raised.
 
-    One that `is_alone` is in no ledger but its own, which nobody else sees.
+    One that `is_alone` is in no ledger but its own, which no other process sees.
     """
 
     database: LedgerDatabase

@@ -94,5 +94,5 @@ def _read(entry: bytes) -> Delivery:
             headers=dict(message.get("headers") or {}),
             priority=properties.get("priority"),
         )
-    except Exception as error:  # whatever an entry is that nobody would call a message
+    except Exception as error:  # an entry may hold anything, and need not be a message
         return Delivery(handle=entry, unreadable=f"{type(error).__name__}: {error}"[:200])

@@ -101,7 +101,7 @@ def read_message(delivery: Delivery) -> StockMessage:
     parts = _Parts()
     try:
         fault = parts.read(delivery)
-    except Exception as error:  # what nobody has thought of holds up no message behind it
+    except Exception as error:  # an unforeseen error must not hold up the next messages
         fault = f"it cannot be read: {type(error).__name__}: {error}"[:500]
     return StockMessage(
         id=str(id_),

@@ -254,7 +254,7 @@ declared_task = Table(
     Column("queue", String(100), nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("max_attempts", Integer, nullable=False),
-    Column("max_losses", Integer),  # null: as many as the keeper's settings say
+    Column("max_losses", Integer),  # null: the keeper's settings decide
 )
 
 # The queues that workers, the API and programs have declared.

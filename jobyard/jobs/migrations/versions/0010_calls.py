@@ -89,7 +89,7 @@ def upgrade() -> None:
         lock_timeout = ""
         if is_postgresql:
             lock_timeout = op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar_one()
-            op.execute("SET lock_timeout = 0")  # it waits for who is there, and nobody waits for it
+            op.execute("SET lock_timeout = 0")  # it waits for other transactions, and none waits for it
         # One that was begun and not ended is there and not used, so it is made anew.
         op.drop_index(_INDEX, "job", postgresql_concurrently=True, if_exists=True)
         op.create_index(
